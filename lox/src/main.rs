@@ -1,0 +1,2 @@
+//! A Lox interpreter.
+fn main() {}
