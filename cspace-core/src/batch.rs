@@ -1,0 +1,250 @@
+//! A condemned batch, and reclaiming it with nothing locked.
+//!
+//! A finish detaches all of the space's spans, the entries of weak sets that are to be filtered, and
+//! the contents of owned roots that nobody holds any more. The batch owns them: the mutator goes on
+//! with new spans. Reclaiming filters the weak sets, then drops what is dead and not marked, span by
+//! span, and hands the spans back.
+//!
+//! - **B1 (dead).** A cell of the batch whose allocation bit is set and whose mark bit is not holds an
+//!   object that nobody can reach: weak references to it are cleared, weak sets do not show it.
+//! - **B2 (bare).** The thread that reclaims holds no space and is in no other sweep, so drops may do
+//!   anything: enter a space, allocate, lock others, drop the last handle of a space, panic.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::chunk::{SpanKind, SpanRef, BLOCK, GRANULE};
+use crate::held;
+use crate::memory::Memory;
+use crate::owned_root::DroppedCell;
+use crate::pool;
+use crate::weak_set::Filter;
+
+/// What freed memory is overwritten with under `poison_freed`.
+const POISON: u8 = 0xDB;
+/// Spans handed back at a time.
+const HAND_BACK: usize = 64;
+
+/// What a cycle condemned, to be reclaimed.
+#[must_use = "a batch that is not reclaimed leaks its memory"]
+pub struct Batch {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) spans: Vec<SpanRef>,
+    pub(crate) filters: Vec<Arc<Filter>>,
+    pub(crate) dropped: Vec<DroppedCell>,
+    /// Emptied by the sweep before: nobody can look at them any more.
+    pub(crate) mappings: Vec<SpanRef>,
+    /// The space is gone: spans go to the pool rather than back.
+    pub(crate) last: bool,
+}
+
+/// What reclaiming a batch came to.
+#[derive(Debug, Default, Clone)]
+pub struct Reclaimed {
+    /// Bytes of cells that stay.
+    pub bytes_live: usize,
+    /// Cells that stay.
+    pub objects_live: usize,
+    /// Cells that were freed.
+    pub objects_reclaimed: usize,
+    /// Messages of drops that panicked.
+    pub drop_panics: Vec<String>,
+}
+
+impl Batch {
+    /// Whether this thread may reclaim now (B2). If not, [`defer`] it.
+    pub fn can_reclaim() -> bool {
+        held::count() == 0 && !held::is_sweeping()
+    }
+
+    /// Reclaims the batch.
+    ///
+    /// # Panics
+    ///
+    /// If [`can_reclaim`](Batch::can_reclaim) is false.
+    pub fn reclaim(mut self) -> Reclaimed {
+        assert!(Batch::can_reclaim(), "drops run only on threads that hold no space and run no other sweep");
+        let _sweeping = held::Sweeping::begin();
+        let mut reclaimed = Reclaimed::default();
+        // First of all: what follows clears the mark bits that weak sets go by.
+        for filter in self.filters.drain(..) {
+            filter.run();
+        }
+        for cell in self.dropped.drain(..) {
+            guarded(&mut reclaimed.drop_panics, || drop(cell));
+        }
+        let mut swept = Vec::with_capacity(HAND_BACK);
+        for span in core::mem::take(&mut self.spans) {
+            // SAFETY: the batch owns its spans (H4).
+            unsafe { self.sweep(span, &mut reclaimed, &mut swept) };
+            if swept.len() == HAND_BACK && !self.last {
+                self.memory.returned.put(&mut swept);
+            }
+        }
+        for span in core::mem::take(&mut self.mappings) {
+            // SAFETY: swept and empty since the cycle before; its finish ended every access that could
+            // have looked at it.
+            unsafe { unmap(span) };
+        }
+        if self.last {
+            self.destroy(swept);
+        } else {
+            self.memory.returned.put(&mut swept);
+            self.memory.counters.live.store(reclaimed.bytes_live, Relaxed);
+        }
+        pool::trim();
+        reclaimed
+    }
+
+    /// # Safety
+    ///
+    /// The batch owns the span (H4).
+    unsafe fn sweep(&self, span: SpanRef, reclaimed: &mut Reclaimed, swept: &mut Vec<SpanRef>) {
+        // SAFETY: the caller's promise, for all of them.
+        let (marks, allocs, info, cell_bytes, kind, base) = unsafe {
+            let (marks, allocs) = span.words();
+            let record = span.record();
+            (marks, allocs, span.info(), record.cell_bytes, record.kind, span.base())
+        };
+        let mut live = 0;
+        for (word, (mark, alloc)) in marks.iter().zip(allocs).enumerate() {
+            let (marked, allocated) = (mark.load(Relaxed), alloc.load(Relaxed));
+            debug_assert_eq!(marked & !allocated, 0, "a marked cell that is not allocated");
+            let mut dead = allocated & !marked;
+            reclaimed.objects_reclaimed += dead.count_ones() as usize;
+            live += marked.count_ones() as usize;
+            // The bits say dead before a drop runs: whatever it does, it runs once.
+            if dead != 0 {
+                alloc.store(marked, Relaxed);
+            }
+            if marked != 0 {
+                mark.store(0, Relaxed);
+            }
+            while dead != 0 && (info.drop.is_some() || self.memory.poison_freed) {
+                let granule = word * 64 + dead.trailing_zeros() as usize;
+                dead &= dead - 1;
+                let cell = base.wrapping_add(granule * GRANULE);
+                if let Some(drop_at) = info.drop {
+                    // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
+                    guarded(&mut reclaimed.drop_panics, || unsafe { drop_at(cell) });
+                }
+                if self.memory.poison_freed {
+                    // SAFETY: the cell is the batch's, and holds nothing any more.
+                    unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
+                }
+            }
+        }
+        reclaimed.objects_live += live;
+        reclaimed.bytes_live += live * cell_bytes;
+        // SAFETY: the caller's promise.
+        unsafe { span.record().live_count = live as u32 };
+        if live > 0 || kind == SpanKind::Page {
+            return swept.push(span);
+        }
+        let committed = &self.memory.counters.committed;
+        // SAFETY: nothing of the span is alive, its bits are zero, and it is the batch's.
+        unsafe {
+            let bytes = span.bytes();
+            committed.fetch_sub(bytes, Relaxed);
+            match kind {
+                SpanKind::Mapping => {
+                    pool::decommit_object(NonNull::new_unchecked(base), bytes);
+                    self.memory.retired_mappings.lock().push(span);
+                }
+                _ => {
+                    span.unmake();
+                    pool::give_back_blocks(NonNull::new_unchecked(base), bytes / BLOCK);
+                }
+            }
+        }
+    }
+
+    /// Gives everything back: the space is gone and so are its objects.
+    fn destroy(&mut self, pages: Vec<SpanRef>) {
+        // SAFETY: the space is gone, so the heap belongs to this batch.
+        let heap = unsafe { &mut *self.memory.heap() };
+        for page in pages {
+            // SAFETY: every object is dropped, so what is left are empty page spans.
+            unsafe { heap.put_back_for_destruction(page) };
+        }
+        heap.release_starters();
+        for span in core::mem::take(&mut *self.memory.retired_mappings.lock()) {
+            // SAFETY: nobody can look at anything of the space any more.
+            unsafe { unmap(span) };
+        }
+    }
+}
+
+/// # Safety
+///
+/// The span is an empty mapping that nobody looks at any more.
+unsafe fn unmap(span: SpanRef) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let mapped = span.record().mapped_bytes;
+        pool::unmap_object(NonNull::new_unchecked(span.base()), mapped);
+    }
+}
+
+/// Runs user code; a panic becomes a message.
+fn guarded(panics: &mut Vec<String>, f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+        panics.push(panic_message(panic));
+    }
+}
+
+/// What a panic said. The payload is dropped with care: its own drop may panic.
+pub fn panic_message(panic: Box<dyn core::any::Any + Send>) -> String {
+    let message = if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_string()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic without a message".to_string()
+    };
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        core::mem::forget(again);
+    }
+    message
+}
+
+/// Work that waits for a thread that holds no space.
+type Deferred = Box<dyn FnOnce() + Send>;
+
+static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
+static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Leaves work for the next thread that holds no space and runs no sweep (B2).
+pub fn defer(work: impl FnOnce() + Send + 'static) {
+    let mut deferred = DEFERRED.lock();
+    deferred.push(Box::new(work));
+    DEFERRED_COUNT.store(deferred.len(), Relaxed);
+}
+
+/// Runs work that was left, if there is any and this thread may.
+#[inline]
+pub fn run_deferred() {
+    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
+        run_deferred_slow();
+    }
+}
+
+#[cold]
+fn run_deferred_slow() {
+    loop {
+        let work = {
+            let mut deferred = DEFERRED.lock();
+            let work = deferred.pop();
+            DEFERRED_COUNT.store(deferred.len(), Relaxed);
+            work
+        };
+        match work {
+            Some(work) => work(),
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Chunks: 4 MiB of address space with everything the collector must know at the front.
+//!
+//! ```text
+//! chunk   | header (2 blocks)                         | block 2 | block 3 | … | block 63 |
+//! header  | marks 32 KiB | allocs 32 KiB | pages 8 KiB | spans 32 KiB | blocks 1 KiB |
+//! ```
+//!
+//! - One mark bit and one allocation bit for each 16-byte *granule*; an object is named by the
+//!   granule that it starts at. Nothing is written to an object to mark it.
+//! - `pages[i]` names the [`TypeInfo`] of the objects on 4 KiB page `i`: from any object's address
+//!   its type is two loads away, without a header in the object.
+//! - A *span* is a run of pages in one block (or of whole blocks) that holds cells of one type and
+//!   one size; `spans[i]` describes the span that starts at page `i`.
+//! - A block is leased to one space at a time; `blocks[i]` says to which.
+//!
+//! Objects above 1 MiB have a mapping of their own that begins with the same header; only their
+//! base address is ever looked up, and that lies in the first 4 MiB.
+//!
+//! Invariants, cited by `SAFETY` comments elsewhere:
+//!
+//! - **H1 (base).** An object's address is the start of a cell of a leased span, its page's
+//!   `TypeInfo` is that of the object, and pointers to it carry the provenance of the chunk.
+//! - **H2 (alloc).** Between collections, a cell of a span holds an initialised object exactly if
+//!   its allocation bit is set or it lies below the bump pointer in the current gap of a cursor.
+//! - **H3 (marks).** Outside of a cycle all mark bits of a space's spans are zero; within one they
+//!   are written by its marker alone, and afterwards read and cleared by its sweeper alone.
+//! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
+//!   detached by a finish, by the sweep that owns the batch; never by both.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+
+use crate::home::Home;
+use crate::type_info::TypeInfo;
+
+/// Bytes for which there is one mark bit; every object starts at a multiple.
+pub(crate) const GRANULE: usize = 16;
+/// The unit that has one type.
+pub(crate) const PAGE: usize = 4 << 10;
+/// The unit that belongs to one space.
+pub(crate) const BLOCK: usize = 64 << 10;
+/// The unit that is mapped, and its alignment: the mask that finds the header.
+pub(crate) const CHUNK: usize = 4 << 20;
+/// Blocks in a chunk, those under the header included.
+pub(crate) const BLOCK_COUNT: usize = CHUNK / BLOCK;
+/// Pages in a block.
+pub(crate) const BLOCK_PAGES: usize = BLOCK / PAGE;
+/// Blocks that the header takes.
+pub(crate) const HEADER_BLOCKS: usize = 2;
+const PAGE_COUNT: usize = CHUNK / PAGE;
+const BLOCK_WORDS: usize = BLOCK / GRANULE / 64;
+
+/// The front of a chunk.
+#[repr(C)]
+pub(crate) struct Chunk {
+    marks: [AtomicU64; BLOCK_COUNT * BLOCK_WORDS],
+    allocs: [AtomicU64; BLOCK_COUNT * BLOCK_WORDS],
+    /// Written when a span is made (under the owner's exclusive lock), read by whoever holds an
+    /// object of it.
+    pages: [AtomicPtr<TypeInfo>; PAGE_COUNT],
+    spans: [Span; PAGE_COUNT],
+    blocks: [Block; BLOCK_COUNT],
+}
+
+const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
+
+/// What a block is used for.
+#[repr(C)]
+pub(crate) struct Block {
+    /// The home record of the space that leases the block; null while it is in the pool.
+    pub(crate) home: AtomicPtr<Home>,
+    /// For a block that small spans share: a bit for each page that is free.
+    pub(crate) free_pages: u16,
+}
+
+/// A run of pages with cells of one type and one size. Lives in the chunk header (H4).
+#[repr(C)]
+pub(crate) struct Span {
+    /// Bytes from one cell to the next.
+    pub(crate) cell_bytes: usize,
+    /// Pages; 0 if no span starts here.
+    pub(crate) page_count: u32,
+    /// Cells that the last sweep found alive.
+    pub(crate) live_count: u32,
+    /// Bytes of the mapping if the span is a single object with a mapping of its own, else 0.
+    pub(crate) mapped_bytes: usize,
+    /// Kind of span, decides how its memory is given back.
+    pub(crate) kind: SpanKind,
+}
+
+/// How a span came by its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum SpanKind {
+    /// No span starts at this page. Zero, as fresh memory is.
+    None = 0,
+    /// One page of a block that several types share.
+    Page = 1,
+    /// A whole block.
+    Block = 2,
+    /// One object in a run of blocks.
+    Run = 3,
+    /// One object in a mapping of its own.
+    Mapping = 4,
+}
+
+/// The chunk that an object lies in.
+#[inline(always)]
+pub(crate) fn chunk_of(object: *const u8) -> *mut Chunk {
+    object.map_addr(|a| a & !(CHUNK - 1)).cast_mut().cast()
+}
+
+#[inline(always)]
+fn granule(object: *const u8) -> usize {
+    (object.addr() & (CHUNK - 1)) / GRANULE
+}
+
+/// The mark word of an object and its bit in it.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1).
+#[inline(always)]
+pub(crate) unsafe fn mark_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
+    let granule = granule(object);
+    // SAFETY: by H1 the chunk header is mapped and in the pointer's provenance; a granule number
+    // of a chunk is below the array's length.
+    let word = unsafe { &*(&raw const (*chunk_of(object)).marks).cast::<AtomicU64>().add(granule / 64) };
+    (word, 1 << (granule % 64))
+}
+
+/// The address of an object's mark word, to prefetch.
+#[inline(always)]
+pub(crate) fn mark_address(object: *const u8) -> *const u8 {
+    object.map_addr(|a| (a & !(CHUNK - 1)) + ((a & (CHUNK - 1)) / GRANULE / 64) * 8)
+}
+
+/// Whether an object's mark bit is set.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1).
+#[inline(always)]
+pub(crate) unsafe fn is_marked(object: *const u8) -> bool {
+    // SAFETY: as for this function.
+    let (word, bit) = unsafe { mark_word(object) };
+    word.load(Relaxed) & bit != 0
+}
+
+/// The type of the object at an address.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1).
+#[inline(always)]
+pub(crate) unsafe fn info_of(object: *const u8) -> &'static TypeInfo {
+    // SAFETY: by H1 the header is mapped and the page's info was set to a registered one, which
+    // lives for ever, before the object was made.
+    unsafe { &*page_info(object).load(Relaxed) }
+}
+
+/// The type entry of the page that an address lies on.
+///
+/// # Safety
+///
+/// The address lies in a chunk, with its provenance.
+#[inline(always)]
+pub(crate) unsafe fn page_info<'a>(address: *const u8) -> &'a AtomicPtr<TypeInfo> {
+    let page = (address.addr() & (CHUNK - 1)) / PAGE;
+    // SAFETY: the caller's address has its chunk's provenance; the page number is in range.
+    unsafe { &*(&raw const (*chunk_of(address)).pages).cast::<AtomicPtr<TypeInfo>>().add(page) }
+}
+
+/// The block record of the block that an address lies in.
+///
+/// # Safety
+///
+/// The address lies in a chunk, with its provenance.
+#[inline]
+pub(crate) unsafe fn block_of(address: *const u8) -> *mut Block {
+    let index = (address.addr() & (CHUNK - 1)) / BLOCK;
+    // SAFETY: the caller's address has its chunk's provenance; the index is in range.
+    unsafe { (&raw mut (*chunk_of(address)).blocks).cast::<Block>().add(index) }
+}
+
+/// The span record for the page that an address lies on; a span only if one starts there.
+///
+/// # Safety
+///
+/// The address lies in a chunk, with its provenance.
+#[inline]
+pub(crate) unsafe fn span_at(address: *const u8) -> SpanRef {
+    let page = (address.addr() & (CHUNK - 1)) / PAGE;
+    // SAFETY: the caller's address has its chunk's provenance; the page number is in range.
+    let span = unsafe { (&raw mut (*chunk_of(address)).spans).cast::<Span>().add(page) };
+    SpanRef(span)
+}
+
+/// A span by its record. `Copy`: who may use it is a matter of H4, not of this type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SpanRef(pub(crate) *mut Span);
+
+// SAFETY: a span's record and cells are used by one owner at a time (H4); handing over goes
+// through the space's lock or a mutex, which order the accesses.
+unsafe impl Send for SpanRef {}
+// SAFETY: as above: sharing the address gives no access by itself.
+unsafe impl Sync for SpanRef {}
+
+impl SpanRef {
+    /// The span's record.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4) and makes no second reference while this one is used.
+    #[inline]
+    pub(crate) unsafe fn record<'a>(self) -> &'a mut Span {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.0 }
+    }
+
+    /// The chunk of the span.
+    #[inline]
+    fn chunk(self) -> *mut Chunk {
+        chunk_of(self.0.cast::<u8>())
+    }
+
+    /// The first byte of the span, with the chunk's provenance.
+    #[inline]
+    pub(crate) fn base(self) -> *mut u8 {
+        let chunk = self.chunk();
+        let index = (self.0.addr() - chunk.addr() - core::mem::offset_of!(Chunk, spans)) / size_of::<Span>();
+        chunk.cast::<u8>().wrapping_add(index * PAGE)
+    }
+
+    /// Bytes of the span that cells may take.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4).
+    #[inline]
+    pub(crate) unsafe fn bytes(self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.0).page_count as usize * PAGE }
+    }
+
+    /// The type of the span's cells.
+    ///
+    /// # Safety
+    ///
+    /// The span is made.
+    #[inline]
+    pub(crate) unsafe fn info(self) -> &'static TypeInfo {
+        // SAFETY: the base of a made span is an address of H1 as far as its type goes.
+        unsafe { info_of(self.base()) }
+    }
+
+    /// The mark words and the allocation words of the span's granules, and the bit in the first of
+    /// them at which the span begins (a page has four words to itself, so it is always 0).
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4).
+    #[inline]
+    pub(crate) unsafe fn words<'a>(self) -> (&'a [AtomicU64], &'a [AtomicU64]) {
+        let first = granule(self.base()) / 64;
+        // A run's or a mapping's one object starts at its base: a page's worth of words is enough.
+        // SAFETY: the caller owns the span.
+        let (kind, page_count) = unsafe { ((*self.0).kind, (*self.0).page_count as usize) };
+        let count = match kind {
+            SpanKind::Page | SpanKind::Block => page_count * (PAGE / GRANULE / 64),
+            _ => PAGE / GRANULE / 64,
+        };
+        let chunk = self.chunk();
+        // SAFETY: the words lie within the arrays, as the span lies within the chunk; atomics may
+        // be shared.
+        unsafe {
+            let marks = (&raw const (*chunk).marks).cast::<AtomicU64>().add(first);
+            let allocs = (&raw const (*chunk).allocs).cast::<AtomicU64>().add(first);
+            (core::slice::from_raw_parts(marks, count), core::slice::from_raw_parts(allocs, count))
+        }
+    }
+
+    /// How many cells fit.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4), and it is made.
+    #[inline]
+    pub(crate) unsafe fn cell_count(self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match (*self.0).kind {
+                SpanKind::Run | SpanKind::Mapping => 1,
+                _ => self.bytes() / (*self.0).cell_bytes,
+            }
+        }
+    }
+
+    /// Makes the pages from `base` a span.
+    ///
+    /// # Safety
+    ///
+    /// The pages are leased to the caller's space and in no span; their mark and allocation bits
+    /// are zero.
+    pub(crate) unsafe fn make(
+        base: NonNull<u8>,
+        kind: SpanKind,
+        page_count: usize,
+        cell_bytes: usize,
+        mapped_bytes: usize,
+        info: &'static TypeInfo,
+    ) -> SpanRef {
+        let base = base.as_ptr();
+        // SAFETY: the pages are the caller's, so nobody else reads or writes their records. In a
+        // mapping of its own only the first chunk's worth of pages has records.
+        unsafe {
+            let span = span_at(base);
+            *span.0 = Span { cell_bytes, page_count: page_count as u32, live_count: 0, mapped_bytes, kind };
+            let first = (base.addr() & (CHUNK - 1)) / PAGE;
+            for page in 0..page_count.min(PAGE_COUNT - first) {
+                page_info(base.add(page * PAGE)).store(core::ptr::from_ref(info).cast_mut(), Relaxed);
+            }
+            span
+        }
+    }
+
+    /// Forgets the span; its pages belong to nobody afterwards.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4); no cell of it is allocated or marked.
+    pub(crate) unsafe fn unmake(self) {
+        // SAFETY: the caller owns the span and its pages.
+        unsafe {
+            let pages = (*self.0).page_count as usize;
+            let base = self.base();
+            let first = (base.addr() & (CHUNK - 1)) / PAGE;
+            for page in 0..pages.min(PAGE_COUNT - first) {
+                page_info(base.add(page * PAGE)).store(core::ptr::null_mut(), Relaxed);
+            }
+            (*self.0).page_count = 0;
+            (*self.0).kind = SpanKind::None;
+        }
+    }
+}
+
+/// Sets the allocation bits of the cells in `[from, to)`, both cell starts of one span.
+///
+/// # Safety
+///
+/// The caller owns the span that the range lies in (H4).
+pub(crate) unsafe fn set_alloc_bits(from: *mut u8, to: *mut u8, cell_bytes: usize) {
+    let chunk = chunk_of(from);
+    // SAFETY: the array lies in the chunk of `from`.
+    let allocs = unsafe { (&raw const (*chunk).allocs).cast::<AtomicU64>() };
+    let (mut at, end) = (granule(from), granule(from) + (to.addr() - from.addr()) / GRANULE);
+    let stride = cell_bytes / GRANULE;
+    let mut word_index = at / 64;
+    let mut bits = 0u64;
+    while at < end {
+        if at / 64 != word_index {
+            // SAFETY: granule numbers of the span are below the array's length.
+            let word = unsafe { &*allocs.add(word_index) };
+            word.store(word.load(Relaxed) | bits, Relaxed);
+            (word_index, bits) = (at / 64, 0);
+        }
+        bits |= 1 << (at % 64);
+        at += stride;
+    }
+    if bits != 0 {
+        // SAFETY: as above.
+        let word = unsafe { &*allocs.add(word_index) };
+        word.store(word.load(Relaxed) | bits, Relaxed);
+    }
+}

@@ -1,0 +1,163 @@
+//! How a space is built.
+
+use std::sync::Arc;
+
+use crate::collector::Collector;
+use crate::error::BuildError;
+use crate::event::{Event, Listener};
+use crate::space::Space;
+
+/// What a panic in an exclusive access does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PanicPolicy {
+    /// The space is poisoned: later locks fail until [`clear_poison`](Space::clear_poison). Memory
+    /// safety holds regardless, and collections go on.
+    #[default]
+    Poison,
+    /// The process is aborted, as ceda does: rather stop than persist a bad state.
+    Abort,
+}
+
+/// Who starts collections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GcMode {
+    /// Safepoints do, when the budget is used up or a collection was requested.
+    #[default]
+    Automatic,
+    /// Only explicit calls do.
+    Manual,
+    /// Nobody: there is no collector, memory is freed when the space goes.
+    Off,
+}
+
+/// The longest name of a space, in bytes.
+const NAME_MAX: usize = 64;
+
+pub(crate) struct Config {
+    pub(crate) name: String,
+    pub(crate) heap_bytes_max: usize,
+    pub(crate) budget_floor: usize,
+    pub(crate) budget_factor: f64,
+    pub(crate) stress: bool,
+    pub(crate) poison_freed: bool,
+    pub(crate) panic_policy: PanicPolicy,
+    pub(crate) mode: GcMode,
+    pub(crate) collector: Option<Arc<dyn Collector>>,
+    pub(crate) listeners: Vec<Listener>,
+}
+
+/// Configures a [`Space`]. Every setting has a default.
+///
+/// ```
+/// use cspace_core::Space;
+///
+/// let space = Space::builder().name("interpreter").max_heap_bytes(256 << 20).build()?;
+/// assert_eq!(space.name(), "interpreter");
+/// # Ok::<(), cspace_core::BuildError>(())
+/// ```
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder(Config);
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder(Config {
+            name: "space".to_string(),
+            heap_bytes_max: usize::MAX,
+            budget_floor: 32 << 20,
+            budget_factor: 1.0,
+            stress: false,
+            poison_freed: false,
+            panic_policy: PanicPolicy::default(),
+            mode: GcMode::default(),
+            collector: None,
+            listeners: Vec::new(),
+        })
+    }
+}
+
+impl Builder {
+    /// A name for messages and threads. Default: `space`.
+    pub fn name(mut self, name: impl Into<String>) -> Builder {
+        self.0.name = name.into();
+        self
+    }
+
+    /// The most bytes that objects may take, those that are unreachable but not yet collected
+    /// included. Allocations that would pass it fail. Default: no limit.
+    pub fn max_heap_bytes(mut self, bytes: usize) -> Builder {
+        self.0.heap_bytes_max = bytes;
+        self
+    }
+
+    /// The least number of bytes to allocate between two collections. Larger: fewer collections, more
+    /// memory. Default: 32 MiB.
+    pub fn gc_budget_floor(mut self, bytes: usize) -> Builder {
+        self.0.budget_floor = bytes;
+        self
+    }
+
+    /// How many bytes to allocate between two collections, as a multiple of those alive. Larger: fewer
+    /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
+    pub fn gc_budget_factor(mut self, factor: f64) -> Builder {
+        self.0.budget_factor = factor;
+        self
+    }
+
+    /// Collect at every safepoint, and check the order in which spaces are locked: to find objects that
+    /// nobody keeps alive. Slow. Default: off.
+    pub fn stress(mut self, on: bool) -> Builder {
+        self.0.stress = on;
+        self
+    }
+
+    /// Overwrite reclaimed memory with the byte `0xDB`: to find uses of dead objects by unsafe code.
+    /// Default: off.
+    pub fn poison_freed(mut self, on: bool) -> Builder {
+        self.0.poison_freed = on;
+        self
+    }
+
+    /// What a panic in an exclusive access does. Default: [`PanicPolicy::Poison`].
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> Builder {
+        self.0.panic_policy = policy;
+        self
+    }
+
+    /// Who starts collections. Default: [`GcMode::Automatic`].
+    pub fn gc(mut self, mode: GcMode) -> Builder {
+        self.0.mode = mode;
+        self
+    }
+
+    /// Calls `listener` for every [`Event`], on the thread where it happens, with no lock held. May be
+    /// given several times.
+    pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
+        self.0.listeners.push(Box::new(listener));
+        self
+    }
+
+    /// The collector. The facade crate `cspace` gives one; without, nothing is ever collected.
+    pub fn collector(mut self, collector: Arc<dyn Collector>) -> Builder {
+        self.0.collector = Some(collector);
+        self
+    }
+
+    /// Builds the space.
+    ///
+    /// # Errors
+    ///
+    /// If a setting makes no sense; the error says which.
+    pub fn build(self) -> Result<Space, BuildError> {
+        let mut config = self.0;
+        if config.name.len() > NAME_MAX {
+            return Err(BuildError::NameTooLong { len: config.name.len(), max: NAME_MAX });
+        }
+        if !(config.budget_factor.is_finite() && config.budget_factor > 0.0) {
+            return Err(BuildError::BudgetFactor(config.budget_factor));
+        }
+        if config.mode == GcMode::Off {
+            config.collector = None;
+        }
+        Ok(Space::from_config(config))
+    }
+}

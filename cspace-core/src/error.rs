@@ -1,0 +1,197 @@
+//! What can go wrong, one small type for each operation.
+
+use core::fmt;
+use std::time::Duration;
+
+/// A lock could not be taken.
+///
+/// The blocking forms (`lock`, `exclusive`, …) panic with this message, the `try_` forms return it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// This thread holds the space already.
+    #[error("space `{space}` is held by this thread already: leave that access first, or use its token; a second lock of one space by one thread would wait for itself")]
+    Reentry {
+        /// The space's name.
+        space: String,
+    },
+    /// A panic ended an exclusive access.
+    #[error("space `{space}` is poisoned: a panic ended an exclusive access and may have left its objects half changed; check them and call `clear_poison`")]
+    Poisoned {
+        /// The space's name.
+        space: String,
+    },
+    /// A thread ended while it held the lock through a forgotten guard.
+    #[error("the lock of space `{space}` was leaked: a thread that has ended forgot its guard (`mem::forget`), so nobody can take it any more")]
+    LockLeaked {
+        /// The space's name.
+        space: String,
+    },
+    /// Somebody else has the lock.
+    #[error("space `{space}` is held by another thread")]
+    WouldBlock {
+        /// The space's name.
+        space: String,
+    },
+    /// Somebody else had the lock for all of the time given.
+    #[error("space `{space}` was held by another thread for {} ms", timeout.as_millis())]
+    Timeout {
+        /// The space's name.
+        space: String,
+        /// How long the lock was waited for.
+        timeout: Duration,
+    },
+    /// This thread holds a space with a higher number: two threads that nest in opposite orders
+    /// wait for each other. Checked in debug builds and under stress.
+    #[error("space `{space}` is locked while this thread holds a younger one: take several spaces with `lock_multiple`, which orders them, or nest older spaces outside")]
+    LockOrder {
+        /// The space's name.
+        space: String,
+    },
+    /// This thread holds too many spaces.
+    #[error("a thread can hold at most {max} spaces at once")]
+    TooMany {
+        /// How many it can hold.
+        max: usize,
+    },
+    /// A space is named twice in `lock_multiple`.
+    #[error("space `{space}` is given twice to `lock_multiple`: name each once")]
+    Duplicate {
+        /// The space's name.
+        space: String,
+    },
+    /// `lock_multiple` was called by a thread that holds a space.
+    #[error("`lock_multiple` takes several spaces in a fixed order and so must be called by a thread that holds none")]
+    HoldsOthers,
+}
+
+/// A handle was used with a space that it does not belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this root belongs to another space (or to one that was destroyed): use it in an access to the space that made it")]
+pub struct WrongSpace;
+
+/// There was no room for an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeapFull {
+    /// Bytes that were asked of the heap: the object's, or those of the gap it would have begun.
+    pub requested: usize,
+    /// Why there was no room.
+    pub cause: HeapFullCause,
+}
+
+/// Why there was no room for an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeapFullCause {
+    /// The space's limit would be passed.
+    Limit {
+        /// `max_heap_bytes` of the space, in bytes.
+        limit: usize,
+        /// Bytes in use, those that are unreachable but not yet collected included.
+        allocated: usize,
+    },
+    /// The system gave no memory.
+    System,
+    /// The object's size in bytes does not fit into an `isize`.
+    TooLarge,
+}
+
+impl fmt::Display for HeapFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let requested = self.requested;
+        match self.cause {
+            HeapFullCause::Limit { limit, allocated } => write!(
+                f,
+                "the heap is full: {requested} bytes more would pass its limit of {limit} bytes ({allocated} in use); \
+                 leave the access, collect, and try again, or raise `max_heap_bytes`"
+            ),
+            HeapFullCause::System => write!(f, "the system has no memory for {requested} bytes"),
+            HeapFullCause::TooLarge => write!(f, "an object cannot be larger than {} bytes", isize::MAX),
+        }
+    }
+}
+
+impl std::error::Error for HeapFull {}
+
+/// An allocation failed; the value comes back.
+pub struct AllocError<T> {
+    /// What was to be allocated.
+    pub value: T,
+    /// Why it was not.
+    pub cause: HeapFull,
+}
+
+impl<T> fmt::Debug for AllocError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllocError").field("cause", &self.cause).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Display for AllocError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cause.fmt(f)
+    }
+}
+
+impl<T> std::error::Error for AllocError<T> {}
+
+/// An object could not be made or unmade a root (ceda's `AddGcRoot`, `RemoveGcRoot`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RootError {
+    /// The object is a root already.
+    #[error("the object is a root of this space already: the set of roots counts each once")]
+    AlreadyRoot,
+    /// The object is no root.
+    #[error("the object is not a root of this space: `add_gc_root` it first")]
+    NotARoot,
+}
+
+/// A collection could not be run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CollectError {
+    /// The calling thread has access to the space.
+    #[error("a collection of space `{space}` was asked for by a thread that is inside of it: leave the access, or use the guard's `collect` or `safepoint`")]
+    InsideAccess {
+        /// The space's name.
+        space: String,
+    },
+    /// A panic came out of a `visit_objects`; the cycle was given up, nothing was condemned.
+    #[error("`visit_objects` panicked: {message}; the collection was abandoned, and no object was reclaimed")]
+    VisitPanicked {
+        /// The panic's message.
+        message: String,
+    },
+    /// The call came from a `Drop` that the sweep of this or another space runs.
+    #[error("a collection of space `{space}` was asked for by a drop that a sweep runs; it is noted and happens at the next safepoint")]
+    InSweep {
+        /// The space's name.
+        space: String,
+    },
+    /// The lock could not be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The space was built without a collector.
+    #[error("space `{space}` has no collector: it was built with `GcMode::Off` or from the core crate alone")]
+    NoCollector {
+        /// The space's name.
+        space: String,
+    },
+}
+
+/// A space could not be built.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The budget's factor is not a positive number.
+    #[error("gc_budget_factor must be a positive finite number, not {0}")]
+    BudgetFactor(f64),
+    /// The name is too long.
+    #[error("a space's name has at most {max} bytes, this one has {len}")]
+    NameTooLong {
+        /// Bytes in the name given.
+        len: usize,
+        /// Bytes allowed.
+        max: usize,
+    },
+}

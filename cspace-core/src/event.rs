@@ -1,0 +1,87 @@
+//! What a space tells about itself while it runs.
+
+use std::time::Duration;
+
+/// Something that happened in a space, for [`Builder::on_event`](crate::Builder::on_event).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// A collection is complete.
+    Collected(CollectReport),
+    /// A collection was given up because a `visit_objects` panicked. Nothing was condemned.
+    CollectionAbandoned {
+        /// The panic's message.
+        message: String,
+    },
+    /// A drop that the sweep ran panicked; the sweep went on.
+    DropPanicked {
+        /// The panic's message.
+        message: String,
+    },
+}
+
+pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// What a collection did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CollectReport {
+    /// The number of this collection in its space, from 1.
+    pub cycle: u64,
+    /// Objects that were alive.
+    pub objects_live: usize,
+    /// Objects that were reclaimed. Of types without drop glue, counted by cells.
+    pub objects_reclaimed: usize,
+    /// Bytes of the objects that were alive.
+    pub bytes_live: usize,
+    /// Bytes outside of the heap that live objects reported.
+    pub bytes_external: usize,
+    /// How long writers were kept out: marking and finish together.
+    pub pause: Duration,
+    /// How long everybody was kept out: the finish.
+    pub finish: Duration,
+    /// How long reclaiming took, with nothing locked.
+    pub sweep: Duration,
+    /// Drops that panicked.
+    pub drop_panics: usize,
+    /// Whether the sweep was left for later, because the collecting thread holds another space.
+    pub sweep_deferred: bool,
+}
+
+/// Totals over the life of a space.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GcStats {
+    /// Collections completed.
+    pub cycles: u64,
+    /// Collections given up because of a panic.
+    pub cycles_abandoned: u64,
+    /// Objects reclaimed.
+    pub objects_reclaimed: u64,
+    /// Drops that panicked.
+    pub drop_panics: u64,
+    /// The longest time that writers were kept out by a collection.
+    pub pause_max: Duration,
+    /// All such times together.
+    pub pause_total: Duration,
+    /// The longest time that everybody was kept out.
+    pub finish_max: Duration,
+    /// All time spent reclaiming, with nothing locked.
+    pub sweep_total: Duration,
+}
+
+/// Byte counts of a space, at one moment: reserved ≥ committed ≥ allocated ≥ live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemoryStats {
+    /// Bytes of address space mapped for all spaces of the process.
+    pub reserved: usize,
+    /// Bytes leased to this space.
+    pub committed: usize,
+    /// Bytes of objects: those alive at the last collection, and those handed to allocation since.
+    pub allocated: usize,
+    /// Bytes of objects that were alive at the last collection.
+    pub live: usize,
+    /// Bytes outside of the heap that objects reported in the last collection.
+    pub external: usize,
+}

@@ -1,0 +1,661 @@
+//! The mutator's side of a space's memory: cursors that bump through gaps.
+//!
+//! A *cursor* makes cells of one type and one size. It bumps a pointer through the current *gap*, a
+//! run of free cells of its span; when the gap is used up it looks for the next one by the allocation
+//! bits, then for another span that the last sweep left room in, then for a new one. There are no
+//! free lists in object memory.
+//!
+//! A type's first spans are single pages of a block that several types share, so that a small space
+//! stays small; a type that needs more gets whole blocks. Objects over [`CELL_MAX`] get a run of
+//! blocks, above [`RUN_MAX`] a mapping of their own.
+//!
+//! Everything here is used with the space's exclusive lock held (H4), or while the space is being
+//! destroyed. A finish detaches all spans; what comes back swept arrives through [`Returned`].
+
+use core::any::TypeId;
+use core::hash::{Hash, Hasher};
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::chunk::{block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE, HEADER_BLOCKS, PAGE};
+use crate::error::{HeapFull, HeapFullCause};
+use crate::home::Home;
+use crate::object::IObject;
+use crate::pool::{self, BlockUse};
+use crate::type_info::{register, TypeInfo};
+
+/// The largest cell in bytes; what is larger has memory of its own.
+pub(crate) const CELL_MAX: usize = 8 << 10;
+/// The largest object in bytes that lives in a run of blocks; what is larger has a mapping.
+pub(crate) const RUN_MAX: usize = 1 << 20;
+/// The largest cell in bytes that begins in shared blocks.
+const STARTER_CELL_MAX: usize = 512;
+/// How many single pages a cursor takes before it takes whole blocks.
+const STARTER_PAGES: usize = 3;
+/// Entries of the table that finds a type's cursors.
+const CACHE_ENTRIES: usize = 128;
+/// Cursors of a type with a tail: one for each size class.
+const CLASS_COUNT: usize = 33;
+/// How far ahead of the bump pointer memory is asked for, in bytes.
+const PREFETCH_AHEAD: usize = 1024;
+
+/// Bytes of a cell for a type without a tail.
+pub(crate) const fn cell_bytes(size: usize, align: usize) -> usize {
+    let align = if align < GRANULE { GRANULE } else { align };
+    let size = if size == 0 { 1 } else { size };
+    size.next_multiple_of(align)
+}
+
+/// The size class of an object of `bytes` with a tail: exact to 128 bytes, then four to a doubling.
+#[inline(always)]
+fn class_of(bytes: usize) -> usize {
+    let granules = bytes.div_ceil(GRANULE).max(1);
+    if granules <= 8 {
+        return granules - 1;
+    }
+    let log = (granules - 1).ilog2() as usize;
+    // granules - 1 is in [2^log, 2^(log+1)); two bits below the top one choose the quarter.
+    8 + (log - 3) * 4 + (((granules - 1) >> (log - 2)) & 3)
+}
+
+/// Bytes of a size class.
+fn class_bytes(class: usize) -> usize {
+    if class < 8 {
+        return (class + 1) * GRANULE;
+    }
+    let (log, quarter) = ((class - 8) / 4 + 3, (class - 8) % 4);
+    ((1 << log) + ((quarter + 1) << (log - 2))) * GRANULE
+}
+
+/// Makes cells of one type and size.
+pub(crate) struct Cursor {
+    /// The next cell; null when there is no gap.
+    at: *mut u8,
+    /// One past the last cell of the gap.
+    end: *mut u8,
+    cell_bytes: usize,
+    gap_start: *mut u8,
+    span: Option<SpanRef>,
+    /// Where in the span to look for the next gap, in cells.
+    scan: usize,
+    /// Spans with room, as the last sweep left them.
+    with_room: Vec<SpanRef>,
+    /// Spans without.
+    full: Vec<SpanRef>,
+    pages_taken: usize,
+}
+
+impl Cursor {
+    fn new(cell_bytes: usize) -> Cursor {
+        Cursor {
+            at: core::ptr::null_mut(),
+            end: core::ptr::null_mut(),
+            cell_bytes,
+            gap_start: core::ptr::null_mut(),
+            span: None,
+            scan: 0,
+            with_room: Vec::new(),
+            full: Vec::new(),
+            pages_taken: 0,
+        }
+    }
+
+    /// Ends the current gap: its cells up to the bump pointer get their allocation bits (H2).
+    /// Returns how many cells of it were left.
+    fn retire_gap(&mut self) -> usize {
+        if self.at.is_null() {
+            return 0;
+        }
+        // SAFETY: the gap lies in the cursor's span, which is the mutator's (H4).
+        unsafe { set_alloc_bits(self.gap_start, self.at, self.cell_bytes) };
+        let left = (self.end.addr() - self.at.addr()) / self.cell_bytes;
+        (self.at, self.end) = (core::ptr::null_mut(), core::ptr::null_mut());
+        left
+    }
+
+    /// The next gap of the current span: how many cells it has.
+    fn next_gap(&mut self) -> Option<usize> {
+        let span = self.span?;
+        // SAFETY: the cursor's span is the mutator's (H4).
+        let (count, (_, allocs)) = unsafe { (span.cell_count(), span.words()) };
+        let stride = self.cell_bytes / GRANULE;
+        let mut cell = self.scan;
+        while cell < count {
+            let granule = cell * stride;
+            // The next set bit at or after the cell: where the gap ends.
+            let mut word = granule / 64;
+            let mut bits = allocs[word].load(Relaxed) & (u64::MAX << (granule % 64));
+            while bits == 0 && word + 1 < allocs.len() {
+                word += 1;
+                bits = allocs[word].load(Relaxed);
+            }
+            let end = if bits == 0 { count } else { (word * 64 + bits.trailing_zeros() as usize) / stride };
+            let end = end.min(count);
+            if end == cell {
+                cell += 1;
+                continue;
+            }
+            self.gap_start = span.base().wrapping_add(cell * self.cell_bytes);
+            self.at = self.gap_start;
+            self.end = span.base().wrapping_add(end * self.cell_bytes);
+            self.scan = end;
+            return Some(end - cell);
+        }
+        None
+    }
+}
+
+/// A type's cursors: one, or one for each size class.
+struct TypeCursors {
+    info: &'static TypeInfo,
+    cursors: Box<[Cursor]>,
+}
+
+#[derive(Clone, Copy)]
+struct CacheEntry {
+    type_id: TypeId,
+    cursors: *mut Cursor,
+}
+
+/// Stands in cache entries that are empty; no object type.
+struct NoType;
+
+/// Spans that a sweep has done with, on their way back to the mutator.
+#[derive(Default)]
+pub(crate) struct Returned {
+    spans: Mutex<Vec<SpanRef>>,
+    count: AtomicUsize,
+}
+
+impl Returned {
+    pub(crate) fn put(&self, batch: &mut Vec<SpanRef>) {
+        let mut spans = self.spans.lock();
+        spans.append(batch);
+        self.count.store(spans.len(), Relaxed);
+    }
+
+    fn take(&self) -> Vec<SpanRef> {
+        // A count read too early is seen at the next refill.
+        if self.count.load(Relaxed) == 0 {
+            return Vec::new();
+        }
+        let mut spans = self.spans.lock();
+        self.count.store(0, Relaxed);
+        core::mem::take(&mut *spans)
+    }
+}
+
+/// Byte and object counts that may be read at any time, without the lock.
+#[derive(Default)]
+pub(crate) struct Counters {
+    /// Bytes of spans that the space has leased.
+    pub(crate) committed: AtomicUsize,
+    /// Bytes of cells that were alive at the last finish or sweep.
+    pub(crate) live: AtomicUsize,
+    /// Bytes handed to cursors since the last finish.
+    pub(crate) handed_out: AtomicUsize,
+    /// Bytes outside of the heap that objects reported in the last cycle.
+    pub(crate) external: AtomicUsize,
+    /// Objects that were alive at the last finish, and those allocated since, gaps included.
+    pub(crate) objects: AtomicUsize,
+}
+
+/// What the heap needs to know of its space.
+pub(crate) struct HeapLinks {
+    pub(crate) home: NonNull<Home>,
+    pub(crate) counters: *const Counters,
+    pub(crate) returned: *const Returned,
+    pub(crate) want: *const AtomicBool,
+    pub(crate) heap_bytes_max: usize,
+}
+
+pub(crate) struct Heap {
+    cache: [CacheEntry; CACHE_ENTRIES],
+    types: HashMap<TypeId, TypeCursors>,
+    /// Blocks that small spans share.
+    starters: Vec<NonNull<u8>>,
+    /// Runs and mappings.
+    large: Vec<SpanRef>,
+    /// Bytes that may be handed out until a collection is wanted.
+    pub(crate) budget: usize,
+    /// Set when the budget was passed, until a finish.
+    pub(crate) over_budget: bool,
+    links: HeapLinks,
+}
+
+struct FirstWord(u64);
+impl Hasher for FirstWord {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+    #[inline(always)]
+    fn write_u64(&mut self, word: u64) {
+        self.0 = word;
+    }
+}
+
+/// A cache index for a type: `TypeId` hashes as one word of good bits, a constant when compiled.
+#[inline(always)]
+fn cache_index(type_id: TypeId) -> usize {
+    let mut hasher = FirstWord(0);
+    type_id.hash(&mut hasher);
+    (hasher.finish() >> 20) as usize % CACHE_ENTRIES
+}
+
+impl Heap {
+    pub(crate) fn new(links: HeapLinks, budget: usize) -> Heap {
+        let none = CacheEntry { type_id: TypeId::of::<NoType>(), cursors: core::ptr::null_mut() };
+        Heap {
+            cache: [none; CACHE_ENTRIES],
+            types: HashMap::new(),
+            starters: Vec::new(),
+            large: Vec::new(),
+            budget,
+            over_budget: false,
+            links,
+        }
+    }
+
+    fn counters(&self) -> &Counters {
+        // SAFETY: the counters live in the space that the heap is a part of.
+        unsafe { &*self.links.counters }
+    }
+
+    /// Bytes in use: alive at the last collection, plus handed out since.
+    fn allocated(&self) -> usize {
+        self.counters().live.load(Relaxed) + self.counters().handed_out.load(Relaxed)
+    }
+
+    /// The cursors of a type.
+    ///
+    /// # Safety
+    ///
+    /// `heap` is a space's heap, whose exclusive lock the caller holds.
+    #[inline(always)]
+    unsafe fn cursors<'gc, T: IObject<'gc>>(heap: *mut Heap) -> *mut Cursor {
+        let type_id = TypeId::of::<T::R>();
+        // SAFETY: the caller's promise; the index is below the array's length.
+        let entry = unsafe { *(&raw const (*heap).cache).cast::<CacheEntry>().add(cache_index(type_id)) };
+        if entry.type_id == type_id {
+            return entry.cursors;
+        }
+        // SAFETY: the caller's promise; no other reference into the heap is in use.
+        unsafe { (*heap).cursors_slow::<T>() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cursors_slow<'gc, T: IObject<'gc>>(&mut self) -> *mut Cursor {
+        let type_id = TypeId::of::<T::R>();
+        let entry = self.types.entry(type_id).or_insert_with(|| TypeCursors {
+            info: register::<T>(),
+            cursors: match T::TAIL {
+                Some(_) => (0..CLASS_COUNT).map(|class| Cursor::new(class_bytes(class))).collect(),
+                None => [Cursor::new(cell_bytes(size_of::<T>(), align_of::<T>()))].into(),
+            },
+        });
+        let cursors = entry.cursors.as_mut_ptr();
+        self.cache[cache_index(type_id)] = CacheEntry { type_id, cursors };
+        cursors
+    }
+
+    /// A cell for an object of type `T` without a tail.
+    ///
+    /// # Safety
+    ///
+    /// `heap` is a space's heap, whose exclusive lock the caller holds. The caller initialises the
+    /// cell before it does anything that may panic, collect or leave the access (H2).
+    #[inline(always)]
+    pub(crate) unsafe fn allocate<'gc, T: IObject<'gc>>(heap: *mut Heap) -> Result<*mut u8, HeapFull> {
+        const { assert!(align_of::<T>() <= PAGE, "objects can be aligned to at most 4096 bytes") };
+        let bytes = const { cell_bytes(size_of::<T>(), align_of::<T>()) };
+        // SAFETY: the caller's promise, for all of them.
+        unsafe {
+            if bytes > CELL_MAX {
+                return (*heap).allocate_large(bytes, register::<T>());
+            }
+            let cursor = Heap::cursors::<T>(heap);
+            Heap::bump(heap, cursor, bytes, TypeId::of::<T::R>())
+        }
+    }
+
+    /// A cell for an object of type `T` with a tail, `bytes` in all.
+    ///
+    /// # Safety
+    ///
+    /// As for [`allocate`](Heap::allocate).
+    #[inline(always)]
+    pub(crate) unsafe fn allocate_tail<'gc, T: IObject<'gc>>(heap: *mut Heap, bytes: usize) -> Result<*mut u8, HeapFull> {
+        const { assert!(align_of::<T>() <= GRANULE, "objects with a tail can be aligned to at most 16 bytes") };
+        // SAFETY: the caller's promise, for all of them; a class is below CLASS_COUNT as `bytes` is at
+        // most CELL_MAX.
+        unsafe {
+            if bytes > CELL_MAX {
+                return (*heap).allocate_large(bytes, register::<T>());
+            }
+            let cursor = Heap::cursors::<T>(heap).add(class_of(bytes));
+            Heap::bump(heap, cursor, (*cursor).cell_bytes, TypeId::of::<T::R>())
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`allocate`](Heap::allocate); `cursor` is one of the heap's for that type, with cells of
+    /// `bytes`.
+    #[inline(always)]
+    unsafe fn bump(heap: *mut Heap, cursor: *mut Cursor, bytes: usize, type_id: TypeId) -> Result<*mut u8, HeapFull> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let at = (*cursor).at;
+            if at.addr() >= (*cursor).end.addr() {
+                return Heap::refill(heap, cursor, type_id);
+            }
+            (*cursor).at = at.wrapping_add(bytes);
+            crate::visitor::prefetch_write(at.wrapping_add(PREFETCH_AHEAD));
+            Ok(at)
+        }
+    }
+
+    /// The first cell of the next gap.
+    ///
+    /// # Safety
+    ///
+    /// As for [`bump`](Heap::bump).
+    #[cold]
+    #[inline(never)]
+    unsafe fn refill(heap: *mut Heap, cursor: *mut Cursor, type_id: TypeId) -> Result<*mut u8, HeapFull> {
+        // SAFETY: the caller holds the lock; `heap` and `cursor` are apart in memory (cursors are
+        // boxed), and this function is the only user of both references.
+        let (heap, cursor) = unsafe { (&mut *heap, &mut *cursor) };
+        cursor.retire_gap();
+        let mut drained = false;
+        let cells = loop {
+            if let Some(cells) = cursor.next_gap() {
+                break cells;
+            }
+            if let Some(used_up) = cursor.span.take() {
+                cursor.full.push(used_up);
+            }
+            cursor.scan = 0;
+            if let Some(span) = cursor.with_room.pop() {
+                cursor.span = Some(span);
+                continue;
+            }
+            if !drained {
+                drained = true;
+                // May put spans into this cursor's list: go by address.
+                let cursor: *mut Cursor = cursor;
+                heap.take_returned();
+                // SAFETY: as above; the reference before is not used while `take_returned` runs.
+                if unsafe { !(*cursor).with_room.is_empty() } {
+                    continue;
+                }
+            }
+            let info = heap.types[&type_id].info;
+            cursor.span = Some(heap.new_span(cursor.cell_bytes, &mut cursor.pages_taken, info)?);
+        };
+        let bytes = cells * cursor.cell_bytes;
+        if let Err(full) = heap.hand_out(bytes, cells) {
+            // The gap stays free: nothing of it was used.
+            cursor.scan -= cells;
+            (cursor.at, cursor.end) = (core::ptr::null_mut(), core::ptr::null_mut());
+            return Err(full);
+        }
+        let first = cursor.at;
+        cursor.at = first.wrapping_add(cursor.cell_bytes);
+        Ok(first)
+    }
+
+    /// Counts bytes that an allocation takes; an error if they would pass the limit.
+    fn hand_out(&mut self, bytes: usize, objects: usize) -> Result<(), HeapFull> {
+        let allocated = self.allocated();
+        if bytes > self.links.heap_bytes_max.saturating_sub(allocated) {
+            self.ask_for_collection();
+            let cause = HeapFullCause::Limit { limit: self.links.heap_bytes_max, allocated };
+            return Err(HeapFull { requested: bytes, cause });
+        }
+        let counters = self.counters();
+        let handed_out = counters.handed_out.load(Relaxed) + bytes;
+        counters.handed_out.store(handed_out, Relaxed);
+        counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
+        if handed_out > self.budget {
+            self.ask_for_collection();
+        }
+        Ok(())
+    }
+
+    fn ask_for_collection(&mut self) {
+        self.over_budget = true;
+        // SAFETY: the flag lives in the space that the heap is a part of.
+        unsafe { &*self.links.want }.store(true, Relaxed);
+    }
+
+    fn out_of_memory(&self, requested: usize) -> HeapFull {
+        HeapFull { requested, cause: HeapFullCause::System }
+    }
+
+    fn new_span(&mut self, cell_bytes: usize, pages_taken: &mut usize, info: &'static TypeInfo) -> Result<SpanRef, HeapFull> {
+        if cell_bytes <= STARTER_CELL_MAX && *pages_taken < STARTER_PAGES {
+            let page = self.take_page()?;
+            *pages_taken += 1;
+            self.counters().committed.fetch_add(PAGE, Relaxed);
+            // SAFETY: the page was free in a block of this space, its bits zero.
+            return Ok(unsafe { SpanRef::make(page, SpanKind::Page, 1, cell_bytes, 0, info) });
+        }
+        let block = pool::lease_blocks(BlockUse::Whole, 1, self.links.home).ok_or_else(|| self.out_of_memory(BLOCK))?;
+        self.counters().committed.fetch_add(BLOCK, Relaxed);
+        // SAFETY: the block was just leased.
+        Ok(unsafe { SpanRef::make(block, SpanKind::Block, BLOCK_PAGES, cell_bytes, 0, info) })
+    }
+
+    fn take_page(&mut self) -> Result<NonNull<u8>, HeapFull> {
+        for &starter in self.starters.iter().rev() {
+            // SAFETY: the block is leased to this space, whose lock is held.
+            let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
+            if *free != 0 {
+                let page = free.trailing_zeros() as usize;
+                *free &= *free - 1;
+                // SAFETY: the page lies in the block.
+                return Ok(unsafe { starter.add(page * PAGE) });
+            }
+        }
+        let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home).ok_or_else(|| self.out_of_memory(BLOCK))?;
+        // SAFETY: just leased to this space.
+        unsafe { (*block_of(starter.as_ptr())).free_pages = !1 };
+        self.starters.push(starter);
+        Ok(starter)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_large(&mut self, bytes: usize, info: &'static TypeInfo) -> Result<*mut u8, HeapFull> {
+        let rounded = bytes.next_multiple_of(BLOCK);
+        self.hand_out(rounded, 1)?;
+        let home = self.links.home;
+        let made = if rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK) {
+            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home).map(|base| (base, SpanKind::Run, 0))
+        } else {
+            pool::map_object(rounded, home).map(|(base, mapped)| (base, SpanKind::Mapping, mapped))
+        };
+        let Some((base, kind, mapped)) = made else {
+            let counters = self.counters();
+            counters.handed_out.fetch_sub(rounded, Relaxed);
+            counters.objects.fetch_sub(1, Relaxed);
+            return Err(self.out_of_memory(rounded));
+        };
+        self.counters().committed.fetch_add(rounded, Relaxed);
+        // SAFETY: the memory was just leased or mapped for this space.
+        unsafe {
+            let span = SpanRef::make(base, kind, rounded / PAGE, rounded, mapped, info);
+            set_alloc_bits(base.as_ptr(), base.as_ptr().wrapping_add(rounded), rounded);
+            self.large.push(span);
+        }
+        Ok(base.as_ptr())
+    }
+
+    /// Takes back what the sweep has done with.
+    fn take_returned(&mut self) {
+        // SAFETY: the list lives in the space that the heap is a part of.
+        let spans = unsafe { &*self.links.returned }.take();
+        for span in spans {
+            // SAFETY: the sweep gave the span up; now it is the mutator's (H4).
+            unsafe { self.put_back(span) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The span is the mutator's (H4), swept, and in no list.
+    unsafe fn put_back(&mut self, span: SpanRef) {
+        // SAFETY: the caller's promise.
+        let (kind, live, cell, count, info) = unsafe {
+            let record = span.record();
+            (record.kind, record.live_count as usize, record.cell_bytes, span.cell_count(), span.info())
+        };
+        match kind {
+            SpanKind::Run | SpanKind::Mapping => return self.large.push(span),
+            SpanKind::Page if live == 0 => {
+                // SAFETY: nothing of the span is alive; its block is this space's.
+                unsafe {
+                    let base = span.base();
+                    span.unmake();
+                    (*block_of(base)).free_pages |= 1 << (base.addr() % BLOCK / PAGE);
+                }
+                self.counters().committed.fetch_sub(PAGE, Relaxed);
+                if let Some(cursor) = self.cursor_for(info, cell) {
+                    cursor.pages_taken = cursor.pages_taken.saturating_sub(1);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let cursor = self.cursor_for(info, cell).expect("a span's type has cursors");
+        if live * 10 > count * 9 {
+            cursor.full.push(span);
+        } else {
+            cursor.with_room.push(span);
+        }
+    }
+
+    fn cursor_for(&mut self, info: &'static TypeInfo, cell: usize) -> Option<&mut Cursor> {
+        let of_type = self.types.get_mut(&info.type_id)?;
+        if info.tail.is_some() {
+            of_type.cursors.get_mut(class_of(cell))
+        } else {
+            of_type.cursors.first_mut()
+        }
+    }
+
+    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones.
+    pub(crate) fn detach(&mut self) -> Vec<SpanRef> {
+        self.take_returned();
+        let mut spans = core::mem::take(&mut self.large);
+        for of_type in self.types.values_mut() {
+            for cursor in &mut of_type.cursors {
+                cursor.retire_gap();
+                spans.extend(cursor.span.take());
+                cursor.scan = 0;
+                spans.append(&mut cursor.with_room);
+                spans.append(&mut cursor.full);
+            }
+        }
+        self.over_budget = false;
+        spans
+    }
+
+    /// All spans that are the mutator's now, those just returned included.
+    pub(crate) fn spans(&mut self) -> Vec<SpanRef> {
+        self.take_returned();
+        let mut spans = self.large.clone();
+        for of_type in self.types.values() {
+            for cursor in &of_type.cursors {
+                spans.extend(cursor.span);
+                spans.extend_from_slice(&cursor.with_room);
+                spans.extend_from_slice(&cursor.full);
+            }
+        }
+        spans
+    }
+
+    /// Ends all gaps, so that the allocation bits alone say what is allocated (H2).
+    pub(crate) fn retire_gaps(&mut self) {
+        let mut left_cells = 0;
+        let mut left_bytes = 0;
+        for of_type in self.types.values_mut() {
+            for cursor in &mut of_type.cursors {
+                let left = cursor.retire_gap();
+                // The rest of the gap is found again: it ends where `scan` stands.
+                cursor.scan -= left;
+                left_cells += left;
+                left_bytes += left * cursor.cell_bytes;
+            }
+        }
+        self.counters().objects.fetch_sub(left_cells, Relaxed);
+        self.counters().handed_out.fetch_sub(left_bytes, Relaxed);
+    }
+
+    /// Cells of current gaps that no object was put into yet.
+    pub(crate) fn unused_cells(&self) -> usize {
+        self.types
+            .values()
+            .flat_map(|of_type| &of_type.cursors)
+            .filter(|cursor| !cursor.at.is_null())
+            .map(|cursor| (cursor.end.addr() - cursor.at.addr()) / cursor.cell_bytes)
+            .sum()
+    }
+
+    /// Gives the shared blocks back, when no span is left in them: the space is going.
+    pub(crate) fn release_starters(&mut self) {
+        for starter in self.starters.drain(..) {
+            // SAFETY: the space's spans are all gone, so the block holds none.
+            unsafe { pool::give_back_blocks(starter, 1) };
+        }
+    }
+
+    /// Gives back the memory of an empty page span: the space is going.
+    ///
+    /// # Safety
+    ///
+    /// The span is swept and empty, and in no list.
+    pub(crate) unsafe fn put_back_for_destruction(&mut self, span: SpanRef) {
+        // SAFETY: the caller's promise.
+        unsafe { self.put_back(span) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_classes_cover_every_size_with_at_most_a_quarter_lost() {
+        let mut last = 0;
+        for bytes in 1..=CELL_MAX {
+            let class = class_of(bytes);
+            let size = class_bytes(class);
+            assert!(class < CLASS_COUNT, "{bytes}");
+            assert!(size >= bytes, "{bytes} in {size}");
+            assert!(size % GRANULE == 0 && size >= last);
+            assert!(bytes <= 128 || size * 4 <= bytes * 5 + 4 * GRANULE, "{bytes} in {size}");
+            assert_eq!(class_of(size), class, "a class's own size is in it");
+            last = size;
+        }
+        assert_eq!(class_bytes(class_of(CELL_MAX)), CELL_MAX);
+    }
+
+    #[test]
+    fn cells_keep_alignment() {
+        assert_eq!(cell_bytes(0, 1), 16);
+        assert_eq!(cell_bytes(17, 8), 32);
+        assert_eq!(cell_bytes(16, 64), 64);
+        assert_eq!(cell_bytes(1, 4096), 4096);
+    }
+}

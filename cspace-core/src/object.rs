@@ -1,0 +1,98 @@
+//! What may live in a space: [`IObject`], and the family that names a type without its brand.
+
+mod std_impls;
+
+use crate::visitor::Visitor;
+
+/// A type whose values may live in a space (ceda's `IObject`).
+///
+/// Implement it with `#[derive(IObject)]`, which is safe: it visits every field, forbids `Drop`,
+/// and takes care of the family. Wrap data that has nothing to do with the space as
+/// [`Static`](crate::Static).
+///
+/// ```
+/// use cspace_core::{IObject, Gc, GcCell, Slot};
+///
+/// #[derive(IObject)]
+/// #[cspace(crate = cspace_core)]
+/// struct Node<'gc> {
+///     key: u64,
+///     next: Slot<'gc, Option<Gc<'gc, Node<'gc>>>>,
+///     tags: GcCell<'gc, Vec<String>>,
+/// }
+/// ```
+///
+/// There is no implementation for types that could change the graph behind the collector's back or
+/// run code of yours next to dead objects: `Cell`, `RefCell`, `OnceLock`, `Mutex`, `Rc`, `Arc`,
+/// `Cow`, function pointers, `Box<dyn Trait>`. Where such a thing is wholly `'static`, `Send` and
+/// `Sync`, [`Static`](crate::Static) takes it.
+///
+/// # Safety
+///
+/// - `visit_objects` visits, with the visitor that it is given, every [`Gc`](crate::Gc) and every
+///   other handle of the space that the value owns, each time it is called, until the value is
+///   changed through a slot, a cell or a `&mut`.
+/// - Dropping the value touches no object of the space.
+/// - `R` is the value's own family: `R::At<'gc>` is `Self` for the brand `'gc`, and no other
+///   lifetime is left out.
+/// - `NEEDS_VISIT` is false only if `visit_objects` does nothing.
+/// - The hidden items are left alone.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a part of an object of a space",
+    label = "not an `IObject<'gc>` for the brand of this type",
+    note = "derive it with `#[derive(IObject)]`, wrap data that holds no `Gc` as `Static<…>`, \
+            or mark the field `#[cspace(skip)]` if its type is `'static`",
+    note = "for data that changes, use `Slot<'gc, T>` (Copy) or `GcCell<'gc, T>` instead of `Cell`, `RefCell`, `Mutex` or `OnceLock`"
+)]
+pub unsafe trait IObject<'gc>: Send + Sync + Sized {
+    /// The type with its brand taken out; its `TypeId` is the identity of the object type.
+    type R: Rootable<At<'gc> = Self>;
+
+    /// Whether the collector has to look into values of this type. False only for leaves: no handle
+    /// of the space inside, and no memory outside of the heap worth measuring.
+    const NEEDS_VISIT: bool = true;
+
+    /// The name shown in reports; empty means the one that the compiler gives.
+    const NAME: &'static str = "";
+
+    /// The names of the fields, in order of visit, for reports.
+    const FIELDS: &'static [&'static str] = &[];
+
+    /// Shows the visitor every handle that the value owns (ceda's `VisitObjects`).
+    fn visit_objects(&self, visitor: &mut Visitor<'_>);
+
+    #[doc(hidden)]
+    const NEEDS_DROP: bool = core::mem::needs_drop::<Self>();
+
+    /// Bytes of an element if the type has a tail of elements, else `None`.
+    #[doc(hidden)]
+    const TAIL: Option<usize> = None;
+
+    /// # Safety
+    ///
+    /// `object` is the address of an initialised value of this type that nobody changes meanwhile.
+    #[doc(hidden)]
+    unsafe fn visit_at(object: *const u8, visitor: &mut Visitor<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { &*object.cast::<Self>() }.visit_objects(visitor);
+    }
+
+    /// # Safety
+    ///
+    /// `object` is the address of an initialised value of this type that nobody uses again.
+    #[doc(hidden)]
+    unsafe fn drop_at(object: *mut u8) {
+        // SAFETY: the caller's promise.
+        unsafe { core::ptr::drop_in_place(object.cast::<Self>()) };
+    }
+}
+
+/// The family of an object type: the type constructor that a brand is given to.
+///
+/// Handles that outlive an access ([`GcRoot`](crate::GcRoot), [`OwnedRoot`](crate::OwnedRoot)) name
+/// their type through it. `#[derive(IObject)]` makes the family; [`Rootable!`](crate::Rootable)
+/// names it: `GcRoot<Rootable![Node<'_>]>`.
+pub trait Rootable: 'static {
+    /// The type for one brand.
+    type At<'gc>: IObject<'gc, R = Self> + 'gc;
+}

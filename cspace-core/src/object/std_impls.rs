@@ -1,0 +1,318 @@
+//! `IObject` for the standard library's types, and behind features for three popular crates.
+//!
+//! Hashers and allocators must be `'static`: one of them may own a handle and have a `Drop` that
+//! uses it.
+
+use core::marker::PhantomData;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
+
+use super::{IObject, Rootable};
+use crate::visitor::Visitor;
+
+macro_rules! leaf {
+    ($($type:ty),* $(,)?) => { $(
+        impl Rootable for $type {
+            type At<'gc> = $type;
+        }
+        // SAFETY: the type holds no handle, owns no memory and has no drop glue; it is its own
+        // family, having no lifetime.
+        unsafe impl<'gc> IObject<'gc> for $type {
+            type R = $type;
+            const NEEDS_VISIT: bool = false;
+            #[inline(always)]
+            fn visit_objects(&self, _: &mut Visitor<'_>) {}
+        }
+    )* };
+}
+
+leaf!(
+    (), bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
+    core::num::NonZeroU8, core::num::NonZeroU16, core::num::NonZeroU32, core::num::NonZeroU64,
+    core::num::NonZeroUsize, core::time::Duration, std::time::Instant, core::cmp::Ordering,
+    &'static str,
+);
+
+macro_rules! text {
+    ($($type:ty, $bytes:ident);* $(;)?) => { $(
+        impl Rootable for $type {
+            type At<'gc> = $type;
+        }
+        // SAFETY: the type holds no handle and its drop touches none; it has no lifetime.
+        unsafe impl<'gc> IObject<'gc> for $type {
+            type R = $type;
+            #[inline]
+            fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+                visitor.report_bytes(self.$bytes());
+            }
+        }
+    )* };
+}
+
+text!(String, capacity; Box<str>, len);
+
+/// Families of generic types with one object parameter, told apart by a marker.
+pub struct Of<K: 'static, R>(PhantomData<(fn(K) -> K, fn(R) -> R)>);
+
+/// Families of generic types with two object parameters.
+pub struct Of2<K: 'static, R, S>(PhantomData<(fn(K) -> K, fn(R) -> R, fn(S) -> S)>);
+
+macro_rules! sequence {
+    ($($marker:ident, $type:ident, $capacity:expr, [$($bound:path)?]);* $(;)?) => { $(
+        #[doc(hidden)]
+        pub struct $marker;
+        impl<R: Rootable> Rootable for Of<$marker, R>
+        where $(for<'a> R::At<'a>: $bound)?
+        {
+            type At<'gc> = $type<R::At<'gc>>;
+        }
+        // SAFETY: every element is visited; the collection's drop drops the elements and nothing
+        // else; the family carries the element's family.
+        unsafe impl<'gc, T: IObject<'gc> + 'gc $(+ $bound)?> IObject<'gc> for $type<T>
+        where $(for<'a> <T::R as Rootable>::At<'a>: $bound)?
+        {
+            type R = Of<$marker, T::R>;
+            fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+                visitor.report_bytes($capacity(self) * size_of::<T>());
+                if T::NEEDS_VISIT {
+                    for element in self {
+                        element.visit_objects(visitor);
+                    }
+                }
+            }
+        }
+    )* };
+}
+
+sequence!(
+    OfVec, Vec, Vec::capacity, [];
+    OfVecDeque, VecDeque, VecDeque::capacity, [];
+    OfBinaryHeap, BinaryHeap, BinaryHeap::capacity, [Ord];
+    OfBTreeSet, BTreeSet, BTreeSet::len, [Ord];
+);
+
+#[doc(hidden)]
+pub struct OfBox;
+impl<R: Rootable> Rootable for Of<OfBox, R> {
+    type At<'gc> = Box<R::At<'gc>>;
+}
+// SAFETY: the content is visited, and dropping the box drops it and nothing else.
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<T> {
+    type R = Of<OfBox, T::R>;
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        visitor.report_bytes(size_of::<T>());
+        (**self).visit_objects(visitor);
+    }
+}
+
+#[doc(hidden)]
+pub struct OfBoxedSlice;
+impl<R: Rootable> Rootable for Of<OfBoxedSlice, R> {
+    type At<'gc> = Box<[R::At<'gc>]>;
+}
+// SAFETY: every element is visited, and dropping the box drops them and nothing else.
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<[T]> {
+    type R = Of<OfBoxedSlice, T::R>;
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        visitor.report_bytes(size_of_val::<[T]>(self));
+        if T::NEEDS_VISIT {
+            for element in self {
+                element.visit_objects(visitor);
+            }
+        }
+    }
+}
+
+#[doc(hidden)]
+pub struct OfOption;
+impl<R: Rootable> Rootable for Of<OfOption, R> {
+    type At<'gc> = Option<R::At<'gc>>;
+}
+// SAFETY: the content, if any, is visited.
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
+    type R = Of<OfOption, T::R>;
+    const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    #[inline(always)]
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        if let Some(content) = self {
+            content.visit_objects(visitor);
+        }
+    }
+}
+
+#[doc(hidden)]
+pub struct OfResult;
+impl<R: Rootable, S: Rootable> Rootable for Of2<OfResult, R, S> {
+    type At<'gc> = Result<R::At<'gc>, S::At<'gc>>;
+}
+// SAFETY: either content is visited.
+unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for Result<T, E> {
+    type R = Of2<OfResult, T::R, E::R>;
+    const NEEDS_VISIT: bool = T::NEEDS_VISIT || E::NEEDS_VISIT;
+    #[inline]
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        match self {
+            Ok(content) => content.visit_objects(visitor),
+            Err(error) => error.visit_objects(visitor),
+        }
+    }
+}
+
+#[doc(hidden)]
+pub struct OfPhantom;
+impl<R: Rootable> Rootable for Of<OfPhantom, R> {
+    type At<'gc> = PhantomData<R::At<'gc>>;
+}
+// SAFETY: there is nothing to visit. Only for objects: a phantom of anything else could carry a
+// lifetime that the family does not.
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for PhantomData<T> {
+    type R = Of<OfPhantom, T::R>;
+    const NEEDS_VISIT: bool = false;
+    #[inline(always)]
+    fn visit_objects(&self, _: &mut Visitor<'_>) {}
+}
+
+#[doc(hidden)]
+pub struct OfArray<const N: usize>;
+impl<R: Rootable, const N: usize> Rootable for Of<OfArray<N>, R> {
+    type At<'gc> = [R::At<'gc>; N];
+}
+// SAFETY: every element is visited.
+unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] {
+    type R = Of<OfArray<N>, T::R>;
+    const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    #[inline]
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        if T::NEEDS_VISIT {
+            for element in self {
+                element.visit_objects(visitor);
+            }
+        }
+    }
+}
+
+/// The family of a tuple.
+pub struct OfTuple<R>(PhantomData<fn(R) -> R>);
+
+macro_rules! tuple {
+    ($(($($part:ident),+));* $(;)?) => { $(
+        impl<$($part: Rootable),+> Rootable for OfTuple<($($part,)+)> {
+            type At<'gc> = ($($part::At<'gc>,)+);
+        }
+        // SAFETY: every part is visited; the family carries each part's.
+        unsafe impl<'gc, $($part: IObject<'gc> + 'gc),+> IObject<'gc> for ($($part,)+) {
+            type R = OfTuple<($($part::R,)+)>;
+            const NEEDS_VISIT: bool = $($part::NEEDS_VISIT)||+;
+            #[inline]
+            #[allow(non_snake_case)]
+            fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+                let ($($part,)+) = self;
+                $($part.visit_objects(visitor);)+
+            }
+        }
+    )* };
+}
+
+tuple!((A); (A, B); (A, B, C); (A, B, C, D); (A, B, C, D, E); (A, B, C, D, E, F);
+    (A, B, C, D, E, F, G); (A, B, C, D, E, F, G, H));
+
+macro_rules! map {
+    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, [$($hasher:ident)?], $capacity:expr, [$($bound:path)?]);* $(;)?) => { $(
+        $(#[$attr])*
+        #[doc(hidden)]
+        pub struct $marker$(<$hasher>(PhantomData<fn($hasher) -> $hasher>))?;
+        $(#[$attr])*
+        impl<R: Rootable, S: Rootable $(, $hasher: Send + Sync + 'static)?> Rootable for Of2<$marker$(<$hasher>)?, R, S>
+        where $(for<'a> R::At<'a>: $bound)?
+        {
+            type At<'gc> = $($path)::+<R::At<'gc>, S::At<'gc> $(, $hasher)?>;
+        }
+        $(#[$attr])*
+        // SAFETY: every key and value is visited; the map's drop drops them and its hasher, which
+        // is `'static`; the family carries both families and the hasher's type.
+        unsafe impl<'gc, K: IObject<'gc> + 'gc $(+ $bound)?, V: IObject<'gc> + 'gc $(, $hasher: Send + Sync + 'static)?>
+            IObject<'gc> for $($path)::+<K, V $(, $hasher)?>
+        where $(for<'a> <K::R as Rootable>::At<'a>: $bound)?
+        {
+            type R = Of2<$marker$(<$hasher>)?, K::R, V::R>;
+            fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+                visitor.report_bytes($capacity(self) * size_of::<(K, V)>());
+                if K::NEEDS_VISIT || V::NEEDS_VISIT {
+                    for (key, value) in self {
+                        key.visit_objects(visitor);
+                        value.visit_objects(visitor);
+                    }
+                }
+            }
+        }
+    )* };
+}
+
+map!(
+    OfHashMap, HashMap, [H], HashMap::capacity, [];
+    OfBTreeMap, BTreeMap, [], BTreeMap::len, [Ord];
+    #[cfg(feature = "hashbrown")]
+    OfHashbrownMap, hashbrown::HashMap, [H], hashbrown::HashMap::capacity, [];
+    #[cfg(feature = "indexmap")]
+    OfIndexMap, indexmap::IndexMap, [H], indexmap::IndexMap::capacity, [];
+);
+
+macro_rules! set {
+    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+);* $(;)?) => { $(
+        $(#[$attr])*
+        #[doc(hidden)]
+        pub struct $marker<H>(PhantomData<fn(H) -> H>);
+        $(#[$attr])*
+        impl<R: Rootable, H: Send + Sync + 'static> Rootable for Of<$marker<H>, R> {
+            type At<'gc> = $($path)::+<R::At<'gc>, H>;
+        }
+        $(#[$attr])*
+        // SAFETY: as for the maps.
+        unsafe impl<'gc, T: IObject<'gc> + 'gc, H: Send + Sync + 'static> IObject<'gc> for $($path)::+<T, H> {
+            type R = Of<$marker<H>, T::R>;
+            fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+                visitor.report_bytes(self.capacity() * size_of::<T>());
+                if T::NEEDS_VISIT {
+                    for element in self {
+                        element.visit_objects(visitor);
+                    }
+                }
+            }
+        }
+    )* };
+}
+
+set!(
+    OfHashSet, HashSet;
+    #[cfg(feature = "hashbrown")]
+    OfHashbrownSet, hashbrown::HashSet;
+    #[cfg(feature = "indexmap")]
+    OfIndexSet, indexmap::IndexSet;
+);
+
+#[cfg(feature = "smallvec")]
+#[doc(hidden)]
+pub struct OfSmallVec<const N: usize>;
+#[cfg(feature = "smallvec")]
+impl<R: Rootable, const N: usize> Rootable for Of<OfSmallVec<N>, R>
+where
+    for<'a> [R::At<'a>; N]: smallvec::Array<Item = R::At<'a>>,
+{
+    type At<'gc> = smallvec::SmallVec<[R::At<'gc>; N]>;
+}
+#[cfg(feature = "smallvec")]
+// SAFETY: every element is visited; the vector's drop drops them and nothing else.
+unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for smallvec::SmallVec<[T; N]>
+where
+    [T; N]: smallvec::Array<Item = T>,
+    for<'a> [<T::R as Rootable>::At<'a>; N]: smallvec::Array<Item = <T::R as Rootable>::At<'a>>,
+{
+    type R = Of<OfSmallVec<N>, T::R>;
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        if self.spilled() {
+            visitor.report_bytes(self.capacity() * size_of::<T>());
+        }
+        for element in self {
+            element.visit_objects(visitor);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Everywhere else: the global allocator, which keeps what it was asked for.
+
+use core::ptr::NonNull;
+use std::alloc::{alloc_zeroed, dealloc, Layout};
+
+/// Allocates `size` bytes of zeroed memory aligned to `align`; `None` when there is none.
+pub(crate) fn reserve(size: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = Layout::from_size_align(size, align).ok()?;
+    // SAFETY: callers never ask for zero bytes.
+    NonNull::new(unsafe { alloc_zeroed(layout) })
+}
+
+/// Frees what [`reserve`] gave.
+///
+/// # Safety
+///
+/// `base`, `size` and `align` are those of one `reserve`; nothing uses the memory any more.
+pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, align: usize) {
+    // SAFETY: the layout is the one that `reserve` allocated with, by the caller's promise.
+    unsafe { dealloc(base.as_ptr(), Layout::from_size_align_unchecked(size, align)) };
+}
+
+/// Keeps the pages: the global allocator has no way to give back a part.
+///
+/// # Safety
+///
+/// As for the other systems; nothing is done here.
+pub(crate) unsafe fn decommit(_base: NonNull<u8>, _size: usize) {}
+
+/// Does nothing: there is no such advice here.
+pub(crate) fn advise_huge(_base: NonNull<u8>, _size: usize) {}

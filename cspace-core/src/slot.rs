@@ -1,0 +1,90 @@
+//! [`Slot`]: a `Copy` part of an object that can be changed.
+//!
+//! - **S1 (access).** A slot is read with a token, and written with an exclusive one; readers and
+//!   writers of one space are never inside at once, so the plain loads and stores do not race. The
+//!   collector reads slots while it holds the space's lock.
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+
+use crate::access::{Access, Alloc};
+use crate::brand::Brand;
+use crate::object::{IObject, Rootable};
+use crate::visitor::Visitor;
+
+/// A part of an object that is read and replaced whole: a reference, a number, a [`NanBox`](crate::NanBox).
+///
+/// `get` takes any token, `set` the exclusive one (or the `Alloc` half of a split): both are a plain
+/// load or store. There is no `Debug`, `PartialEq` or `Clone` that looks inside without a token.
+///
+/// ```
+/// use cspace_core::{Gc, IObject, Slot, Space};
+///
+/// #[derive(IObject)]
+/// #[cspace(crate = cspace_core)]
+/// struct Node<'gc> {
+///     next: Slot<'gc, Option<Gc<'gc, Node<'gc>>>>,
+/// }
+///
+/// let space = Space::builder().build()?;
+/// space.exclusive(|cx| {
+///     let node = cx.alloc(Node { next: Slot::new(None) });
+///     node.next.set(cx, Some(node));
+///     assert!(Gc::ptr_eq(node.next.get(cx).unwrap(), node));
+/// });
+/// # Ok::<(), cspace_core::BuildError>(())
+/// ```
+#[repr(transparent)]
+pub struct Slot<'gc, T> {
+    value: UnsafeCell<T>,
+    brand: Brand<'gc>,
+}
+
+// SAFETY: S1: shared use is reads only, exclusive use is one thread's.
+unsafe impl<T: Send + Sync> Sync for Slot<'_, T> {}
+
+impl<'gc, T: Copy + IObject<'gc>> Slot<'gc, T> {
+    /// A slot with a first value.
+    #[inline(always)]
+    pub fn new(value: T) -> Slot<'gc, T> {
+        Slot { value: UnsafeCell::new(value), brand: PhantomData }
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub fn get(&self, _: &impl Access<'gc>) -> T {
+        // SAFETY: S1: nobody writes while a token is out that reads.
+        unsafe { *self.value.get() }
+    }
+
+    /// Replaces the value.
+    #[inline(always)]
+    pub fn set(&self, _: &Alloc<'gc>, value: T) {
+        // SAFETY: S1: the exclusive token stays on its thread, and reads give copies.
+        unsafe { *self.value.get() = value };
+    }
+
+    /// Replaces the value and returns the old one.
+    #[inline]
+    pub fn replace(&self, cx: &Alloc<'gc>, value: T) -> T {
+        let old = self.get(cx);
+        self.set(cx, value);
+        old
+    }
+}
+
+#[doc(hidden)]
+pub struct SlotFamily<R>(PhantomData<fn(R) -> R>);
+impl<R: Rootable> Rootable for SlotFamily<R> {
+    type At<'gc> = Slot<'gc, R::At<'gc>>;
+}
+// SAFETY: the value is visited; the collector holds the space meanwhile, so nobody writes (S1).
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Slot<'gc, T> {
+    type R = SlotFamily<T::R>;
+    const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    #[inline(always)]
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        // SAFETY: as above.
+        unsafe { &*self.value.get() }.visit_objects(visitor);
+    }
+}

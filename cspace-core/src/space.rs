@@ -1,0 +1,793 @@
+//! [`Space`]: objects, their lock, and what belongs to both.
+//!
+//! Fields of [`SpaceInner`] fall into three groups: the lock and flags that any thread may touch; the
+//! heap and the root set, which belong to the holder of the exclusive lock (or to the collector, which
+//! holds it upgradable and then exclusively); and small tables behind mutexes of their own.
+//!
+//! Lock order: the collector's cycle mutex, the space's lock, the mutexes of `home`, the pool's. No
+//! user code runs while one of the mutexes is held.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::{Relaxed, SeqCst}};
+use std::collections::HashSet;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed as _};
+use parking_lot::{Mutex, RawRwLock};
+
+use crate::access::{Exclusive, Shared};
+use crate::collector::Collector;
+use crate::config::{Builder, Config, GcMode, PanicPolicy};
+use crate::error::{CollectError, LockError};
+use crate::event::{CollectReport, Event, GcStats, MemoryStats};
+use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
+use crate::batch::{self, Batch};
+use crate::heap::{Counters, Heap};
+use crate::held::{self, NotNoted};
+use crate::home::Home;
+use crate::memory::Memory;
+use crate::pool;
+
+/// How long a thread waits for a lock before it looks whether the lock was leaked.
+const LEAK_CHECK: Duration = Duration::from_millis(50);
+
+/// A callback at the beginning or end of a transaction.
+type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
+
+#[derive(Default)]
+pub(crate) struct TransactionCallbacks {
+    pub(crate) begin: Vec<TransactionCallback>,
+    pub(crate) end: Vec<TransactionCallback>,
+}
+
+pub(crate) struct SpaceInner {
+    lock: RawRwLock,
+    /// Somebody wants the holder of the lock to come to a safepoint.
+    want: AtomicBool,
+    /// A collection was requested, not for reasons of budget.
+    gc_requested: AtomicBool,
+    poisoned: AtomicBool,
+    /// The panic that is under way, if any, left the objects whole.
+    harmless_panic: AtomicBool,
+    /// A thread ended while it held the lock.
+    leaked: AtomicBool,
+    stress: AtomicBool,
+    id: u64,
+    config: Config,
+    home: Arc<Home>,
+    memory: Arc<Memory>,
+    /// Threads that wait for the lock.
+    waiter_count: AtomicUsize,
+    /// Of the holder of the exclusive lock.
+    root_set: UnsafeCell<HashSet<*const u8>>,
+    pub(crate) stats: Mutex<GcStats>,
+    pub(crate) cycles: AtomicU64,
+    pub(crate) transactions: Mutex<TransactionCallbacks>,
+}
+
+// SAFETY: the cells belong to the holder of the exclusive lock, which orders their uses; everything
+// else is shared structures.
+unsafe impl Send for SpaceInner {}
+// SAFETY: as above.
+unsafe impl Sync for SpaceInner {}
+
+/// The next space's number. Numbers order spaces for `lock_multiple`.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl SpaceInner {
+    #[inline(always)]
+    pub(crate) fn heap(&self) -> *mut Heap {
+        self.memory.heap()
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.memory.counters
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the space exclusively, or is its collector, and makes no second reference.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn root_set(&self) -> &mut HashSet<*const u8> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.root_set.get() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    #[inline(always)]
+    pub(crate) fn want(&self) -> &AtomicBool {
+        &self.want
+    }
+
+    #[inline(always)]
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.config.name.clone()
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    #[inline]
+    pub(crate) fn raw_lock(&self) -> &RawRwLock {
+        &self.lock
+    }
+
+    pub(crate) fn is_stress(&self) -> bool {
+        self.stress.load(Relaxed)
+    }
+
+    pub(crate) fn request_gc(&self) {
+        self.gc_requested.store(true, SeqCst);
+        self.want.store(true, SeqCst);
+    }
+
+    pub(crate) fn note_leaked(&self) {
+        self.leaked.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_leaked(&self) -> bool {
+        self.leaked.load(Relaxed)
+    }
+
+    pub(crate) fn note_harmless_panic(&self) {
+        self.harmless_panic.store(true, Relaxed);
+    }
+
+    /// A panic left an exclusive access.
+    #[cold]
+    pub(crate) fn panicked(&self) {
+        if self.harmless_panic.swap(false, Relaxed) {
+            return;
+        }
+        match self.config.panic_policy {
+            PanicPolicy::Poison => self.poisoned.store(true, Relaxed),
+            PanicPolicy::Abort => {
+                eprintln!("space `{}`: a panic left an exclusive access; aborting, as its panic policy says", self.config.name);
+                std::process::abort();
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The caller holds the space in some mode.
+    pub(crate) unsafe fn count_objects(&self) -> usize {
+        // SAFETY: whoever would change the heap holds the lock exclusively: the caller, or nobody.
+        let unused = unsafe { (*self.heap()).unused_cells() };
+        self.counters().objects.load(Relaxed) - unused
+    }
+
+    pub(crate) fn emit(&self, event: &Event) {
+        for listener in &self.config.listeners {
+            // A listener's panic is not the collector's business.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(event)));
+        }
+    }
+
+    /// The bytes that may be handed out before the next collection.
+    pub(crate) fn budget(&self) -> usize {
+        let live = self.counters().live.load(Relaxed);
+        let external = self.counters().external.load(Relaxed);
+        // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
+        // share of the whole.
+        let factor = self.config.budget_factor;
+        let total = (((live + external) as f64 * factor) as usize).max(self.config.budget_floor);
+        if external == 0 {
+            return total;
+        }
+        let share = live.max(1) as f64 / (live + external).max(1) as f64;
+        ((total as f64 * share) as usize).max(64 << 10)
+    }
+
+    // ---- taking and releasing the lock
+
+    fn note(&self, blocking: bool) -> Result<(), LockError> {
+        let ordered = blocking && (cfg!(debug_assertions) || self.is_stress());
+        held::note(self.id, ordered).map_err(|not_noted| match not_noted {
+            NotNoted::Reentry => LockError::Reentry { space: self.name() },
+            NotNoted::TooMany => LockError::TooMany { max: held::HELD_MAX },
+            NotNoted::Order => LockError::LockOrder { space: self.name() },
+        })
+    }
+
+    /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
+    #[inline]
+    pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
+        self.note(wait != Wait::No)?;
+        let taken = match mode {
+            LockMode::Shared => self.lock.try_lock_shared(),
+            LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive(),
+        };
+        if !taken {
+            if let Err(error) = self.acquire_slow(mode, wait) {
+                held::forget(self.id);
+                return Err(error);
+            }
+        }
+        if self.poisoned.load(Relaxed) {
+            self.release(mode);
+            return Err(LockError::Poisoned { space: self.name() });
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn acquire_slow(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
+        let deadline = match wait {
+            Wait::No => return Err(self.refused(LockError::WouldBlock { space: self.name() })),
+            // A deadline beyond what the clock can say is none.
+            Wait::For(timeout) => Instant::now().checked_add(timeout),
+            Wait::Forever => None,
+        };
+        // Whoever has the lock should hand it over at its next safepoint.
+        let waiting = self.wait_for_lock();
+        loop {
+            let patience = deadline.map_or(LEAK_CHECK, |deadline| {
+                deadline.saturating_duration_since(Instant::now()).min(LEAK_CHECK)
+            });
+            let taken = match mode {
+                LockMode::Shared => self.lock.try_lock_shared_for(patience),
+                LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive_for(patience),
+            };
+            if taken {
+                drop(waiting);
+                if mode != LockMode::Shared {
+                    self.settle_want();
+                }
+                return Ok(());
+            }
+            if self.is_leaked() {
+                return Err(LockError::LockLeaked { space: self.name() });
+            }
+            if let (Some(deadline), Wait::For(timeout)) = (deadline, wait) {
+                if Instant::now() >= deadline {
+                    return Err(LockError::Timeout { space: self.name(), timeout });
+                }
+            }
+        }
+    }
+
+    /// Counts this thread among those that wait for the lock, and raises `want`.
+    pub(crate) fn wait_for_lock(&self) -> Waiting<'_> {
+        self.waiter_count.fetch_add(1, SeqCst);
+        self.want.store(true, SeqCst);
+        Waiting(self)
+    }
+
+    fn refused(&self, error: LockError) -> LockError {
+        if self.is_leaked() {
+            return LockError::LockLeaked { space: self.name() };
+        }
+        error
+    }
+
+    /// Releases the lock, fairly if somebody wants it, and notes it as not held.
+    #[inline]
+    pub(crate) fn release(&self, mode: LockMode) {
+        held::forget(self.id);
+        let fair = self.want.load(Relaxed);
+        // SAFETY: the caller holds the lock in this mode; guards know whether they do.
+        unsafe {
+            match (mode, fair) {
+                (LockMode::Shared, false) => self.lock.unlock_shared(),
+                (LockMode::Shared, true) => self.lock.unlock_shared_fair(),
+                (_, false) => self.lock.unlock_exclusive(),
+                (_, true) => self.lock.unlock_exclusive_fair(),
+            }
+        }
+        if held::count() == 0 {
+            batch::run_deferred();
+        }
+    }
+
+    // ---- safepoints
+
+    /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
+    /// the lock: lets others in, or collects.
+    pub(crate) fn at_safepoint(self: &Arc<Self>) {
+        let requested = self.gc_requested.load(SeqCst);
+        let automatic = self.config.mode == GcMode::Automatic && self.wants_collection();
+        if requested || automatic {
+            if let Some(collector) = &self.config.collector {
+                collector.at_safepoint(&Space { inner: Arc::clone(self) });
+            }
+        }
+    }
+
+    /// Lowers `want` if there is no reason for it any more. By the holder of the exclusive lock.
+    pub(crate) fn settle_want(&self) {
+        // Lowered first: a reason that comes up after it was looked for raises the flag again.
+        self.want.store(false, SeqCst);
+        // SAFETY: the caller holds the lock exclusively.
+        let over_budget = unsafe { (*self.heap()).over_budget };
+        let reasons = self.is_stress()
+            || self.gc_requested.load(SeqCst)
+            || self.waiter_count.load(SeqCst) > 0
+            || (over_budget && self.config.mode == GcMode::Automatic && self.config.collector.is_some());
+        if reasons {
+            self.want.store(true, SeqCst);
+        }
+    }
+
+    /// A cycle begins that serves whoever asked for one until now.
+    pub(crate) fn serve_requests(&self) {
+        self.gc_requested.store(false, SeqCst);
+    }
+
+    /// Whether a collection is asked for, for reasons of budget or others. A guess without the lock.
+    pub(crate) fn wants_collection(&self) -> bool {
+        // SAFETY: one flag, written by the holder of the lock; a stale answer delays a collection.
+        let over_budget = unsafe { (*self.heap()).over_budget };
+        self.gc_requested.load(SeqCst) || over_budget || self.is_stress()
+    }
+}
+
+/// A thread that waits for the lock.
+pub(crate) struct Waiting<'a>(&'a SpaceInner);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiter_count.fetch_sub(1, SeqCst);
+    }
+}
+
+impl Drop for SpaceInner {
+    /// The last handle is gone: every object is dropped, here or, if this thread holds a space or runs
+    /// a sweep, by the next thread that does not (B2).
+    fn drop(&mut self) {
+        held::delist(self.id);
+        // SAFETY: nobody else has the space.
+        let heap = unsafe { &mut *self.heap() };
+        let batch = Batch {
+            memory: Arc::clone(&self.memory),
+            spans: heap.detach(),
+            filters: Vec::new(),
+            dropped: self.home.owned.lock().release_all(),
+            mappings: Vec::new(),
+            last: true,
+        };
+        if Batch::can_reclaim() {
+            let _ = batch.reclaim();
+            batch::run_deferred();
+        } else {
+            batch::defer(move || {
+                let _ = batch.reclaim();
+            });
+        }
+    }
+}
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    No,
+    For(Duration),
+    Forever,
+}
+
+/// A space of objects behind one lock, with a collector (ceda's `CSpace`).
+///
+/// A `Space` is a handle: `Clone`, `Send`, `Sync`, and cheap to pass around; the objects live until the
+/// last one is dropped. Interpreters use the facade's `CSpace`, which brings the collector.
+///
+/// Access is [`exclusive`](Space::exclusive) or [`shared`](Space::shared): a closure is called with a
+/// token, and nothing that carries its brand can leave. Long-running programs hold a guard
+/// ([`lock`](Space::lock)) and let the collector in at safepoints.
+///
+/// ```
+/// use cspace_core::Space;
+///
+/// let space = Space::builder().build()?;
+/// let root = space.exclusive(|cx| cx.root(cx.alloc("kept".to_string())));
+/// let length = space.shared(|cx| root.get(cx).len());
+/// assert_eq!(length, 4);
+/// # Ok::<(), cspace_core::BuildError>(())
+/// ```
+#[derive(Clone)]
+pub struct Space {
+    pub(crate) inner: Arc<SpaceInner>,
+}
+
+impl Space {
+    /// A builder with default settings.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn from_config(config: Config) -> Space {
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        let home = Home::new();
+        let (stress, budget) = (config.stress, config.budget_floor);
+        let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
+        let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| SpaceInner {
+            lock: RawRwLock::INIT,
+            want: AtomicBool::new(stress),
+            gc_requested: AtomicBool::new(false),
+            poisoned: AtomicBool::new(false),
+            harmless_panic: AtomicBool::new(false),
+            leaked: AtomicBool::new(false),
+            stress: AtomicBool::new(stress),
+            id,
+            memory: {
+                // SAFETY: only the field's address is taken; the allocation is there.
+                let want = unsafe { &raw const (*this.as_ptr()).want };
+                Memory::new(&home, want, heap_bytes_max, budget, poison_freed)
+            },
+            home,
+            waiter_count: AtomicUsize::new(0),
+            root_set: UnsafeCell::default(),
+            stats: Mutex::default(),
+            cycles: AtomicU64::new(0),
+            transactions: Mutex::default(),
+            config,
+        });
+        held::enlist(id, Arc::downgrade(&inner));
+        Space { inner }
+    }
+
+    /// The name that messages give the space.
+    pub fn name(&self) -> &str {
+        &self.inner.config.name
+    }
+
+    /// Calls `f` with exclusive access: read, allocate, change.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`]. A panic of `f` poisons the space.
+    #[inline]
+    #[track_caller]
+    pub fn exclusive<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> R {
+        self.lock().scope(f)
+    }
+
+    /// Calls `f` with shared access: read, beside other readers.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[inline]
+    #[track_caller]
+    pub fn shared<R>(&self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> R {
+        self.lock_shared().scope(f)
+    }
+
+    /// Calls `f` with exclusive access, between the callbacks for the beginning and the end of a
+    /// transaction (ceda's `CSpaceTxn`). There is no rollback.
+    ///
+    /// # Panics
+    ///
+    /// As [`exclusive`](Space::exclusive).
+    #[track_caller]
+    pub fn transaction<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> R {
+        self.lock_transaction().scope(f)
+    }
+
+    /// As [`exclusive`](Space::exclusive), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_exclusive<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+        Ok(self.try_lock()?.scope(f))
+    }
+
+    /// As [`shared`](Space::shared), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_shared<R>(&self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+        Ok(self.try_lock_shared()?.scope(f))
+    }
+
+    /// As [`transaction`](Space::transaction), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_transaction<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+        Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::No)?.scope(f))
+    }
+
+    /// As [`exclusive`](Space::exclusive), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn exclusive_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+        Ok(self.try_lock_for(timeout)?.scope(f))
+    }
+
+    /// As [`shared`](Space::shared), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn shared_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+        Ok(self.try_lock_shared_for(timeout)?.scope(f))
+    }
+
+    /// As [`transaction`](Space::transaction), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn transaction_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+        Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::For(timeout))?.scope(f))
+    }
+
+    /// Takes the lock exclusively and holds it: for programs that run for long.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> ExclusiveGuard<'_> {
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Takes the lock in shared mode and holds it.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[inline]
+    #[track_caller]
+    pub fn lock_shared(&self) -> SharedGuard<'_> {
+        SharedGuard::acquire(self, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Takes the lock exclusively, as a transaction.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[track_caller]
+    pub fn lock_transaction(&self) -> ExclusiveGuard<'_> {
+        ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Takes the lock in the mode given (ceda's `ECSpaceLockMode`).
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[track_caller]
+    pub fn lock_mode(&self, mode: LockMode) -> ModeGuard<'_> {
+        ModeGuard::acquire(self, mode, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`lock`](Space::lock), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_lock(&self) -> Result<ExclusiveGuard<'_>, LockError> {
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::No)
+    }
+
+    /// As [`lock_shared`](Space::lock_shared), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_lock_shared(&self) -> Result<SharedGuard<'_>, LockError> {
+        SharedGuard::acquire(self, Wait::No)
+    }
+
+    /// As [`lock_mode`](Space::lock_mode), without waiting.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had at once.
+    pub fn try_lock_mode(&self, mode: LockMode) -> Result<ModeGuard<'_>, LockError> {
+        ModeGuard::acquire(self, mode, Wait::No)
+    }
+
+    /// As [`lock`](Space::lock), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn try_lock_for(&self, timeout: Duration) -> Result<ExclusiveGuard<'_>, LockError> {
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::For(timeout))
+    }
+
+    /// As [`lock_shared`](Space::lock_shared), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn try_lock_shared_for(&self, timeout: Duration) -> Result<SharedGuard<'_>, LockError> {
+        SharedGuard::acquire(self, Wait::For(timeout))
+    }
+
+    /// As [`lock_mode`](Space::lock_mode), waiting at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had in that time.
+    pub fn try_lock_mode_for(&self, mode: LockMode, timeout: Duration) -> Result<ModeGuard<'_>, LockError> {
+        ModeGuard::acquire(self, mode, Wait::For(timeout))
+    }
+
+    /// Calls `f` at the beginning of every transaction from now on.
+    pub fn on_transaction_begin(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+        self.inner.transactions.lock().begin.push(Arc::new(f));
+    }
+
+    /// Calls `f` at the end of every transaction from now on, before the lock is released.
+    pub fn on_transaction_end(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+        self.inner.transactions.lock().end.push(Arc::new(f));
+    }
+
+    /// Whether a panic left an exclusive access.
+    pub fn is_poisoned(&self) -> bool {
+        self.inner.poisoned.load(Relaxed)
+    }
+
+    /// Makes a poisoned space usable again: you have looked at its objects, or do not mind.
+    pub fn clear_poison(&self) {
+        self.inner.poisoned.store(false, Relaxed);
+    }
+
+    /// Asks for a collection at the next safepoint of whoever holds the lock.
+    pub fn request_gc(&self) {
+        self.inner.request_gc();
+    }
+
+    /// Raises `should_yield` for whoever holds the lock: at its next safepoint it lets others in. For
+    /// signal handlers and watchdogs; lock-free.
+    pub fn request_yield(&self) {
+        self.inner.want.store(true, Relaxed);
+    }
+
+    /// Collects now, on this thread, and returns when everything unreachable is reclaimed (ceda's
+    /// `SynchronousGc`).
+    ///
+    /// # Errors
+    ///
+    /// If the space has no collector, if this thread is inside of the space, if a `visit_objects`
+    /// panicked, or if the call came from a drop that a sweep runs.
+    pub fn synchronous_gc(&self) -> Result<CollectReport, CollectError> {
+        match &self.inner.config.collector {
+            Some(collector) => collector.collect(self),
+            None => Err(CollectError::NoCollector { space: self.inner.name() }),
+        }
+    }
+
+    /// As [`synchronous_gc`](Space::synchronous_gc), under the name that collectors have elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`synchronous_gc`](Space::synchronous_gc).
+    pub fn collect(&self) -> Result<CollectReport, CollectError> {
+        self.synchronous_gc()
+    }
+
+    /// Collect at every safepoint from now on, or no longer.
+    pub fn set_stress(&self, on: bool) {
+        self.inner.stress.store(on, Relaxed);
+        self.inner.want.store(true, Relaxed);
+    }
+
+    /// How many objects there are: those alive at the last collection, and those made since (ceda's
+    /// `GetNumObjects`, which must not be called while its collector is enabled; this one may, at any
+    /// time).
+    ///
+    /// Waits for a writer to leave, unless this thread is inside of the space. If the lock was leaked,
+    /// objects about to be made are counted too.
+    pub fn num_objects(&self) -> usize {
+        if held::holds(self.inner.id) {
+            // SAFETY: this thread holds the space.
+            return unsafe { self.inner.count_objects() };
+        }
+        let mut taken = self.inner.lock.try_lock_shared();
+        while !taken && !self.inner.is_leaked() {
+            taken = self.inner.lock.try_lock_shared_for(LEAK_CHECK);
+        }
+        if !taken {
+            return self.inner.counters().objects.load(Relaxed);
+        }
+        // SAFETY: the lock was just taken in shared mode.
+        unsafe {
+            let count = self.inner.count_objects();
+            self.inner.lock.unlock_shared();
+            count
+        }
+    }
+
+    /// Byte counts, at any time, without waiting.
+    pub fn memory(&self) -> MemoryStats {
+        let counters = self.inner.counters();
+        let live = counters.live.load(Relaxed);
+        let allocated = live + counters.handed_out.load(Relaxed);
+        MemoryStats {
+            reserved: pool::mapped_bytes(),
+            committed: counters.committed.load(Relaxed).max(allocated),
+            allocated,
+            live,
+            external: counters.external.load(Relaxed),
+        }
+    }
+
+    /// How many roots are held by [`GcRoot`](crate::GcRoot) handles.
+    pub fn num_roots(&self) -> usize {
+        self.inner.home.roots.lock().live_count()
+    }
+
+    /// Totals of the collections so far.
+    pub fn stats(&self) -> GcStats {
+        self.inner.stats.lock().clone()
+    }
+
+    /// How many collections were completed (ceda's `GetTotalNumCompletedGcs`).
+    pub fn total_num_completed_gcs(&self) -> u64 {
+        self.inner.cycles.load(Relaxed)
+    }
+
+    /// A handle that does not keep the space alive, for objects of the space that need to find it.
+    pub fn downgrade(&self) -> WeakSpace {
+        WeakSpace(Arc::downgrade(&self.inner))
+    }
+
+    /// Destroys the space now, if this is its last handle (ceda's `Destroy`). Every object is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Gives the handle back if there are others.
+    pub fn destroy(self) -> Result<(), Space> {
+        match Arc::try_unwrap(self.inner) {
+            Ok(inner) => {
+                drop(inner);
+                Ok(())
+            }
+            Err(inner) => Err(Space { inner }),
+        }
+    }
+
+    /// Whether two handles are of one space.
+    pub fn ptr_eq(a: &Space, b: &Space) -> bool {
+        Arc::ptr_eq(&a.inner, &b.inner)
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Space").field("name", &self.name()).field("memory", &self.memory()).finish_non_exhaustive()
+    }
+}
+
+/// A handle of a space that does not keep it alive. From [`Space::downgrade`].
+#[derive(Clone)]
+pub struct WeakSpace(Weak<SpaceInner>);
+
+impl WeakSpace {
+    /// The space, unless it is gone.
+    pub fn upgrade(&self) -> Option<Space> {
+        self.0.upgrade().map(|inner| Space { inner })
+    }
+}
+
+impl fmt::Debug for WeakSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakSpace")
+    }
+}

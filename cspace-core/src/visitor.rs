@@ -1,0 +1,238 @@
+//! The visitor: what `visit_objects` shows its handles to.
+//!
+//! While marking it is the gray set. An edge first enters a ring of [`EDGE_RING`] entries with the
+//! object's mark word prefetched; when it leaves the ring the bit is tested and set, and an object
+//! seen for the first time goes onto the mark stack; popped from there its memory is prefetched and
+//! it enters a second ring ([`OBJECT_RING`]), which it leaves to be traced. On graphs whose order
+//! in memory is not that of their edges the two prefetches hide most of the cache misses.
+//!
+//! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or in the
+//!   second ring; a target seen but not marked is in the first ring.
+//! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
+//!   collector's upgradable or exclusive lock.
+//!
+//! A visitor can record edges instead, for [`verify`](crate::Space): then nothing is marked.
+
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::chunk::{info_of, mark_address, mark_word};
+use crate::gc::Gc;
+use crate::object::IObject;
+use crate::weak::WeakCell;
+use crate::weak_set::FlipWeakSet;
+
+/// Edges in flight between being seen and being marked. A power of two.
+const EDGE_RING: usize = 32;
+/// Objects in flight between the stack and being traced. A power of two.
+const OBJECT_RING: usize = 16;
+/// Set in an edge's address (objects are 16-byte aligned): the target is a leaf.
+const LEAF: usize = 1;
+
+/// What [`IObject::visit_objects`] shows its handles to.
+///
+/// Only the collector makes one. A hand-written implementation of `IObject` calls
+/// `visit_objects` of each part that is an object, and [`report_bytes`](Visitor::report_bytes) for
+/// memory that it owns outside of the heap.
+pub struct Visitor<'v> {
+    edges: [*const u8; EDGE_RING],
+    edge_next: usize,
+    recorded: Option<Vec<*const u8>>,
+    stack: Vec<*const u8>,
+    marked_count: usize,
+    external_bytes: usize,
+    /// Weak cells that were reached and whose target was not marked then.
+    pub(crate) weak_cells: Vec<*const WeakCell>,
+    pub(crate) weak_sets: Vec<FlipWeakSet>,
+    /// Work for the finish: a place, and what to do there.
+    pub(crate) at_finish: Vec<(*const (), unsafe fn(*const ()))>,
+    scope: PhantomData<&'v mut ()>,
+}
+
+impl Visitor<'_> {
+    /// A visitor that marks.
+    pub(crate) fn marking() -> Self {
+        Visitor {
+            edges: [core::ptr::null(); EDGE_RING],
+            edge_next: 0,
+            recorded: None,
+            stack: Vec::with_capacity(1024),
+            marked_count: 0,
+            external_bytes: 0,
+            weak_cells: Vec::new(),
+            weak_sets: Vec::new(),
+            at_finish: Vec::new(),
+            scope: PhantomData,
+        }
+    }
+
+    /// A visitor that records the edges it is shown and marks nothing.
+    pub(crate) fn recording() -> Self {
+        Visitor { recorded: Some(Vec::new()), stack: Vec::new(), ..Visitor::marking() }
+    }
+
+    /// The edges recorded since the last call.
+    pub(crate) fn take_recorded(&mut self) -> Vec<*const u8> {
+        self.recorded.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// Objects marked so far.
+    pub(crate) fn marked_count(&self) -> usize {
+        self.marked_count
+    }
+
+    /// Bytes outside of the heap that marked objects reported so far.
+    pub(crate) fn external_bytes(&self) -> usize {
+        self.external_bytes
+    }
+
+    /// Adds bytes that the visited value owns outside of the heap (a buffer, a table) to what the
+    /// collector knows to be in use. It paces itself by them; nothing is freed early or late.
+    #[inline]
+    pub fn report_bytes(&mut self, bytes: usize) {
+        self.external_bytes = self.external_bytes.saturating_add(bytes);
+    }
+
+    /// An edge to an object whose type is known.
+    #[inline(always)]
+    pub(crate) fn edge<'gc, T: IObject<'gc>>(&mut self, target: Gc<'gc, T>) {
+        let target = target.address();
+        self.edge_tagged(if T::NEEDS_VISIT { target } else { target.map_addr(|a| a | LEAF) });
+    }
+
+    /// An edge to an object of any type.
+    #[inline(always)]
+    pub(crate) fn edge_any(&mut self, target: *const u8) {
+        self.edge_tagged(target);
+    }
+
+    #[inline(always)]
+    fn edge_tagged(&mut self, tagged: *const u8) {
+        if self.recorded.is_some() {
+            return self.record(tagged);
+        }
+        prefetch(mark_address(tagged));
+        let at = self.edge_next % EDGE_RING;
+        self.edge_next = at + 1;
+        let left = core::mem::replace(&mut self.edges[at], tagged);
+        if !left.is_null() {
+            self.gray(left);
+        }
+    }
+
+    #[cold]
+    fn record(&mut self, tagged: *const u8) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.push(tagged.map_addr(|a| a & !LEAF));
+        }
+    }
+
+    /// Marks the target of an edge; what is new and has edges of its own goes onto the stack.
+    #[inline(always)]
+    fn gray(&mut self, tagged: *const u8) {
+        let object = tagged.map_addr(|a| a & !LEAF);
+        // SAFETY: what is visited is an object's address (H1).
+        let (word, bit) = unsafe { mark_word(object) };
+        let bits = word.load(Relaxed);
+        if bits & bit != 0 {
+            return;
+        }
+        // Plain read and write: one marker at a time (H3).
+        word.store(bits | bit, Relaxed);
+        self.marked_count += 1;
+        if tagged.addr() & LEAF == 0 {
+            self.stack.push(object);
+        }
+    }
+
+    /// Traces until nothing is gray (V1).
+    ///
+    /// # Safety
+    ///
+    /// The graph is frozen (V2), and every edge shown so far led to an object (H1).
+    pub(crate) unsafe fn drain(&mut self) {
+        let mut objects = [core::ptr::null::<u8>(); OBJECT_RING];
+        let mut next = 0;
+        let mut held = 0;
+        loop {
+            while let Some(object) = self.stack.pop() {
+                // SAFETY: an object's address (H1).
+                if unsafe { info_of(object) }.visit.is_none() {
+                    continue;
+                }
+                prefetch(object);
+                let left = core::mem::replace(&mut objects[next % OBJECT_RING], object);
+                next = (next + 1) % OBJECT_RING;
+                if left.is_null() {
+                    held += 1;
+                } else {
+                    // SAFETY: the object is marked and the graph frozen.
+                    unsafe { self.trace(left) };
+                }
+            }
+            if held > 0 {
+                let left = core::mem::replace(&mut objects[next % OBJECT_RING], core::ptr::null());
+                next = (next + 1) % OBJECT_RING;
+                if !left.is_null() {
+                    held -= 1;
+                    // SAFETY: as above.
+                    unsafe { self.trace(left) };
+                }
+            } else if !self.flush_edges() {
+                return;
+            }
+        }
+    }
+
+    /// Marks what waits in the first ring; false if nothing did.
+    fn flush_edges(&mut self) -> bool {
+        let mut any = false;
+        for at in 0..EDGE_RING {
+            let left = core::mem::replace(&mut self.edges[at], core::ptr::null());
+            if !left.is_null() {
+                any = true;
+                self.gray(left);
+            }
+        }
+        any
+    }
+
+    /// Shows this visitor the edges of one object.
+    ///
+    /// # Safety
+    ///
+    /// `object` is an object's address (H1), and nobody changes the object meanwhile (V2).
+    #[inline(always)]
+    pub(crate) unsafe fn trace(&mut self, object: *const u8) {
+        // SAFETY: the caller's promise; the function is the one registered for the object's type.
+        unsafe {
+            if let Some(visit) = info_of(object).visit {
+                visit(object, self);
+            }
+        }
+    }
+}
+
+/// Asks for a cache line to read.
+#[inline(always)]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: prefetching any address is harmless.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}
+
+/// Asks for a cache line to write.
+#[inline(always)]
+pub(crate) fn prefetch_write(address: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: prefetching any address is harmless.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}

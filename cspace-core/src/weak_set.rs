@@ -1,0 +1,313 @@
+//! [`WeakSet`]: a hash table that does not keep its entries alive, for interning.
+//!
+//! A table with 100,000 entries cannot be searched for dead ones in the finish. So the finish only
+//! *flips* each set: the table becomes a source of a [`Filter`], read-only from then on, and the set
+//! starts a new, empty one. Off the lock, before it clears any mark bit, the collector builds a table
+//! of the sources' live entries and ends the filter's epoch. Until then the set searches the sources
+//! too and tells dead entries by their mark bits; afterwards it takes the filtered table over.
+//!
+//! - **W1 (believed).** An entry of a source counts only if its mark bit was read as set and the
+//!   epoch confirms the reading ([`Epoch`], P4).
+//! - **W2 (fresh).** An entry of the set's own table was inserted since the last flip, so its target
+//!   is alive until the next finish.
+
+use core::cell::UnsafeCell;
+use core::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::access::Alloc;
+use crate::chunk::{is_marked, mark_address};
+use crate::gc::Gc;
+use crate::object::{IObject, Rootable};
+use crate::protocol::Epoch;
+use crate::visitor::{prefetch, Visitor};
+
+#[derive(Clone, Copy)]
+struct Entry {
+    hash: u64,
+    /// Null: no entry here, nor further along the probe sequence.
+    target: *const u8,
+}
+
+const EMPTY: Entry = Entry { hash: 0, target: core::ptr::null() };
+const SLOTS_MIN: usize = 16;
+
+/// Open addressing with linear probing; nothing is ever removed.
+#[derive(Default)]
+struct Table {
+    slots: Vec<Entry>,
+    count: usize,
+}
+
+impl Table {
+    fn with_room_for(count: usize) -> Table {
+        let slots = (count * 2).next_power_of_two().max(SLOTS_MIN);
+        Table { slots: vec![EMPTY; slots], count: 0 }
+    }
+
+    /// Calls `found` for the target of each entry with this hash, until it says true.
+    #[inline]
+    fn search(&self, hash: u64, mut found: impl FnMut(*const u8) -> bool) {
+        let Some(mask) = self.slots.len().checked_sub(1) else { return };
+        let mut at = spread(hash) & mask;
+        loop {
+            let entry = self.slots[at];
+            if entry.target.is_null() || (entry.hash == hash && found(entry.target)) {
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    fn insert(&mut self, hash: u64, target: *const u8) {
+        if (self.count + 1) * 4 > self.slots.len() * 3 {
+            let mut grown = Table::with_room_for((self.count + 1) * 2);
+            for entry in self.entries() {
+                grown.insert_unchecked(*entry);
+            }
+            *self = grown;
+        }
+        self.insert_unchecked(Entry { hash, target });
+    }
+
+    fn insert_unchecked(&mut self, entry: Entry) {
+        let mask = self.slots.len() - 1;
+        let mut at = spread(entry.hash) & mask;
+        while !self.slots[at].target.is_null() {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = entry;
+        self.count += 1;
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.slots.iter().filter(|entry| !entry.target.is_null())
+    }
+}
+
+/// Mixes the bits of a hash that may be poor.
+#[inline]
+fn spread(hash: u64) -> usize {
+    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+}
+
+/// Tables that wait to be filtered, and the table that comes of it.
+pub(crate) struct Filter {
+    /// Never changed.
+    sources: Vec<Table>,
+    epoch: Epoch,
+    /// Written by the collector before the epoch ends, read or taken by the set after.
+    result: UnsafeCell<Table>,
+}
+
+// SAFETY: `sources` is read-only; `result` has one owner on each side of the epoch's end. Targets
+// are addresses.
+unsafe impl Send for Filter {}
+// SAFETY: as above.
+unsafe impl Sync for Filter {}
+
+impl Filter {
+    /// Builds the table of live entries and ends the epoch. By the collector, once, with the mark
+    /// bits as the mark left them.
+    pub(crate) fn run(&self) {
+        let mut live = Vec::new();
+        for table in &self.sources {
+            let ahead = 16;
+            for (i, entry) in table.slots.iter().enumerate() {
+                if let Some(next) = table.slots.get(i + ahead) {
+                    prefetch(mark_address(next.target));
+                }
+                // SAFETY: a target was alive when the mark began, and its memory is not reused
+                // before the sweep, which waits for this filter.
+                if !entry.target.is_null() && unsafe { is_marked(entry.target) } {
+                    live.push(*entry);
+                }
+            }
+        }
+        let mut result = Table::with_room_for(live.len());
+        for entry in live {
+            result.insert_unchecked(entry);
+        }
+        // SAFETY: before the epoch's end the result is the collector's.
+        unsafe { *self.result.get() = result };
+        self.epoch.end();
+    }
+
+    fn search(&self, hash: u64, mut found: impl FnMut(*const u8) -> bool) {
+        'again: loop {
+            if self.epoch.has_ended() {
+                // SAFETY: after the epoch's end the result is the set's, here borrowed to read.
+                return unsafe { &*self.result.get() }.search(hash, found);
+            }
+            for table in &self.sources {
+                let mut stale = false;
+                let mut hit = false;
+                table.search(hash, |target| {
+                    // SAFETY: the target's chunk is mapped for ever or until the sweep, which
+                    // comes after the epoch's end; an answer from then is not believed.
+                    let live = unsafe { is_marked(target) };
+                    stale = !self.epoch.confirm();
+                    hit = !stale && live && found(target);
+                    stale || hit
+                });
+                if stale {
+                    continue 'again;
+                }
+                if hit {
+                    return;
+                }
+            }
+            return;
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    table: Table,
+    filter: Option<Arc<Filter>>,
+}
+
+/// A set that was visited in this cycle, to be flipped in its finish.
+pub(crate) struct FlipWeakSet(*const UnsafeCell<State>);
+
+impl FlipWeakSet {
+    /// Makes the set's tables sources of a filter, which the collector runs off the lock.
+    ///
+    /// # Safety
+    ///
+    /// In the finish of the cycle that visited the set, so that the set is there and nobody has
+    /// access; the cycle before has run its filters.
+    pub(crate) unsafe fn flip(&self) -> Arc<Filter> {
+        // SAFETY: the caller's promise.
+        let state = unsafe { &mut *(*self.0).get() };
+        let mut sources = vec![core::mem::take(&mut state.table)];
+        if let Some(filter) = state.filter.take() {
+            assert!(filter.epoch.has_ended(), "a weak set is flipped before it was filtered");
+            // SAFETY: after the epoch's end the result is the set's.
+            sources.push(core::mem::take(unsafe { &mut *filter.result.get() }));
+        }
+        let filter = Arc::new(Filter { sources, epoch: Epoch::new(), result: UnsafeCell::default() });
+        state.filter = Some(Arc::clone(&filter));
+        filter
+    }
+}
+
+/// A set of objects that does not keep them alive, found by hash: for interning strings and symbols.
+///
+/// Entries whose objects a collection finds dead are gone from the moment it ends. The set lives in an
+/// [`OwnedRoot`](crate::OwnedRoot), in an object's [`GcCell`](crate::GcCell), or wherever else an object
+/// type may.
+///
+/// ```
+/// use cspace_core::{Gc, Space, WeakSet};
+///
+/// let space = Space::builder().build()?;
+/// space.exclusive(|cx| {
+///     let mut names: WeakSet<'_, String> = WeakSet::new();
+///     let hash = 42; // of "name", by the hash function of your choice
+///     assert!(names.find(hash, |s| s.as_str() == "name").is_none());
+///     let name = cx.alloc("name".to_string());
+///     names.insert(cx, hash, name);
+///     assert!(Gc::ptr_eq(names.find(hash, |s| s.as_str() == "name").unwrap(), name));
+/// });
+/// # Ok::<(), cspace_core::BuildError>(())
+/// ```
+pub struct WeakSet<'gc, T> {
+    state: UnsafeCell<State>,
+    target: PhantomData<Gc<'gc, T>>,
+}
+
+// SAFETY: targets are addresses of objects, which are `Send` and `Sync`.
+unsafe impl<T> Send for WeakSet<'_, T> {}
+// SAFETY: `&WeakSet` only reads; the flip happens in the finish, when nobody has access.
+unsafe impl<T> Sync for WeakSet<'_, T> {}
+
+impl<T> Default for WeakSet<'_, T> {
+    fn default() -> Self {
+        WeakSet { state: UnsafeCell::default(), target: PhantomData }
+    }
+}
+
+impl<'gc, T: IObject<'gc>> WeakSet<'gc, T> {
+    /// An empty set.
+    pub fn new() -> WeakSet<'gc, T> {
+        WeakSet::default()
+    }
+
+    /// The entry with this hash for which `eq` holds.
+    ///
+    /// `eq` is called for live objects only.
+    pub fn find(&self, hash: u64, mut eq: impl FnMut(Gc<'gc, T>) -> bool) -> Option<Gc<'gc, T>> {
+        // SAFETY: `&self` within an access (the brand's): the collector does not flip now.
+        let state = unsafe { &*self.state.get() };
+        let mut result = None;
+        let mut found = |target: *const u8| {
+            // SAFETY: a live entry (W1, W2) names an object of type `T` of this brand's space.
+            let object = unsafe { Gc::from_address(target.cast_mut()) };
+            let equal = eq(object);
+            if equal {
+                result = Some(object);
+            }
+            equal
+        };
+        let mut done = false;
+        state.table.search(hash, |target| {
+            done = found(target);
+            done
+        });
+        if let (false, Some(filter)) = (done, &state.filter) {
+            filter.search(hash, found);
+        }
+        result
+    }
+
+    /// Adds an object. Look first whether an equal one is there: the set does not.
+    pub fn insert(&mut self, _: &Alloc<'gc>, hash: u64, object: Gc<'gc, T>) {
+        let state = self.state.get_mut();
+        if state.filter.as_ref().is_some_and(|filter| filter.epoch.has_ended()) {
+            let filter = state.filter.take().expect("looked at a moment ago");
+            // SAFETY: after the epoch's end the result is the set's.
+            let mut table = core::mem::take(unsafe { &mut *filter.result.get() });
+            for entry in state.table.entries() {
+                table.insert(entry.hash, entry.target);
+            }
+            state.table = table;
+        }
+        state.table.insert(hash, object.address());
+    }
+
+    /// How many entries there are, counting some that may be dead by now.
+    pub fn len_hint(&self) -> usize {
+        // SAFETY: as in `find`.
+        let state = unsafe { &*self.state.get() };
+        let filtered = state.filter.as_ref().map_or(0, |filter| {
+            if filter.epoch.has_ended() {
+                // SAFETY: after the epoch's end the result is the set's.
+                unsafe { &*filter.result.get() }.count
+            } else {
+                filter.sources.iter().map(|table| table.count).sum()
+            }
+        });
+        state.table.count + filtered
+    }
+}
+
+#[doc(hidden)]
+pub struct WeakSetFamily<R>(PhantomData<fn(R) -> R>);
+impl<R: Rootable> Rootable for WeakSetFamily<R> {
+    type At<'gc> = WeakSet<'gc, R::At<'gc>>;
+}
+// SAFETY: the targets are deliberately not visited; the set is flipped in the finish, before they are
+// condemned, and its drop frees memory and touches no target.
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for WeakSet<'gc, T> {
+    type R = WeakSetFamily<T::R>;
+    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
+        // SAFETY: the collector holds the space, so nobody changes the set.
+        let state = unsafe { &*self.state.get() };
+        visitor.report_bytes(state.table.slots.len() * size_of::<Entry>());
+        if state.table.count > 0 || state.filter.is_some() {
+            visitor.weak_sets.push(FlipWeakSet(&raw const self.state));
+        }
+    }
+}
