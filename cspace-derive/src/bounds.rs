@@ -11,12 +11,12 @@
 //! type's family is the type's family: `Family<T::R>: Rootable<At<'gc> = Type<'gc, T>>`. See
 //! `object`.
 
-use proc_macro2::Ident;
+use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    parse_quote, Error, Lifetime, Path, PredicateType, Result, Token, TraitBound,
-    TraitBoundModifier, Type, TypeParamBound, TypePath, WherePredicate,
+    parse_quote, Error, GenericArgument, Lifetime, Path, PathArguments, PredicateType, Result,
+    Token, TraitBound, TraitBoundModifier, Type, TypeParamBound, TypePath, WherePredicate,
 };
 
 use crate::parameters::{is_parameter, mentions, Parameters};
@@ -50,6 +50,7 @@ impl FamilyBounds {
             if predicate.bounds.is_empty() {
                 continue;
             }
+            refuse_brand_in_outputs(&predicate, parameters)?;
             quantify.visit_predicate_type_mut(&mut predicate);
             let any = &parameters.any;
             if mentions(predicate.to_token_stream(), &any.ident.to_string()) {
@@ -125,6 +126,50 @@ fn is_object_trait(bound: &TraitBound) -> bool {
             .last()
             .is_some_and(|segment| segment.ident == "IObject")
         && !mentions(bound.path.to_token_stream(), "R")
+}
+
+/// Refuses `T: Trait<Item = U>` with an object `U`, and the like.
+///
+/// Quantified, it says that the item depends on `'any`. The language allows that only if `'any` is
+/// written among the inputs of the trait, and there a projection such as `T::At<'any>` is not enough.
+fn refuse_brand_in_outputs(predicate: &PredicateType, parameters: &Parameters) -> Result<()> {
+    let has_brand = |tokens: TokenStream| mentions(tokens, &parameters.brand.ident.to_string());
+    let depends_on_brand = |tokens: TokenStream| {
+        let mut objects = parameters.objects();
+        has_brand(tokens.clone()) || objects.any(|name| mentions(tokens.clone(), &name.to_string()))
+    };
+    let subject_has_brand = has_brand(predicate.bounded_ty.to_token_stream());
+    for bound in &predicate.bounds {
+        let TypeParamBound::Trait(bound) = bound else {
+            continue;
+        };
+        let arguments = bound.path.segments.iter().map(|segment| &segment.arguments);
+        let arguments = arguments.filter_map(|arguments| match arguments {
+            PathArguments::AngleBracketed(arguments) => Some(&arguments.args),
+            _ => None,
+        });
+        let (outputs, inputs): (Vec<_>, Vec<_>) = arguments
+            .flatten()
+            .partition(|argument| matches!(argument, GenericArgument::AssocType(_)));
+        if subject_has_brand
+            || inputs
+                .iter()
+                .any(|input| has_brand(input.to_token_stream()))
+        {
+            continue;
+        }
+        if let Some(output) = outputs
+            .into_iter()
+            .find(|output| depends_on_brand(output.to_token_stream()))
+        {
+            return Err(Error::new_spanned(
+                output,
+                "in the bounds of an object, the value of an associated type cannot depend on \
+                 the brand; put this bound on the functions that need it",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Replaces, in a bound, what depends on the brand by what it is under any brand.
@@ -278,5 +323,21 @@ mod tests {
                 <T as Iterator>::Item: Debug;
         );
         assert!(restated(full).is_ok());
+    }
+
+    #[test]
+    fn an_associated_type_may_depend_on_the_brand_only_if_the_trait_does() {
+        let hidden = restated(parse_quote!(
+            struct S<T: Iterator<Item = U>, U>(T, U);
+        ));
+        assert!(hidden.err().unwrap().to_string().contains("put this bound"));
+        let constant = parse_quote!(
+            struct S<T: Iterator<Item = u8>>(T);
+        );
+        assert!(restated(constant).is_ok());
+        let visible = parse_quote!(
+            struct S<'gc, T: Tr<'gc, O = &'gc u8>>(T);
+        );
+        assert!(restated(visible).is_ok());
     }
 }

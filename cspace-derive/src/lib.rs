@@ -101,17 +101,21 @@ use proc_macro::TokenStream;
 ///
 /// impl<K: Rootable> Rootable for TableFamily<K>
 /// where for<'a> K::At<'a>: Hash { /* … */ }
-/// unsafe impl<'gc, K: IObject<'gc> + 'gc + Hash> IObject<'gc> for Table<'gc, K>
-/// where for<'a> <K::R as Rootable>::At<'a>: Hash { /* … */ }
+/// unsafe impl<'gc, K: Hash + IObject<'gc> + 'gc> IObject<'gc> for Table<'gc, K>
+/// where TableFamily<K::R>: Rootable<At<'gc> = Table<'gc, K>> { /* … */ }
 /// ```
 ///
-/// Two limits follow:
+/// Some limits follow. All are avoided by bounds on methods in place of bounds on the type, as for
+/// the standard library's `HashMap`.
 ///
-/// - Code that is itself generic in `K` and needs `Table<'gc, K>: IObject<'gc>` has to repeat the
-///   last bound, as a bound for one brand does not imply it for all. Prefer bounds on methods to
-///   bounds on the type.
+/// - Code that is itself generic in `K` has to ask for `Table<'gc, K>: IObject<'gc>`, as a bound
+///   for one brand does not imply it for all. The derive does so for fields of such a type.
+/// - Two generic types with bounds on object parameters cannot contain each other. One that
+///   contains itself is fine, as are types without bounds.
 /// - An associated type of a parameter is written in full in bounds, `<K as Trait>::Item` instead
 ///   of `K::Item`, because the parameter is replaced by a projection.
+/// - A bound cannot set an associated type to something that depends on the brand, as in
+///   `K: Iterator<Item = V>`, unless the trait itself has the brand as an argument.
 ///
 /// # Errors
 ///
@@ -122,6 +126,7 @@ use proc_macro::TokenStream;
 /// | *a union cannot be an object* | Use an enum. |
 /// | *a packed type cannot be an object* | Remove `packed`; the collector needs references to the fields. |
 /// | *write `<T as Trait>::Name`* | Spell out the trait of an associated type in a bound. |
+/// | *the value of an associated type cannot depend on the brand* | Move the bound from the type to the functions that need it. |
 /// | *`cspace` attribute …* | The attribute is unknown, repeated, or in the wrong place; the text says which exist there. |
 /// | *does not fulfill the required lifetime*, at a skipped field | The field can hold references into the space: remove `skip`. |
 /// | *conflicting implementations of trait `MustNotImplDrop`* | The type implements `Drop`: move the destructor to a type in a `Static<T>` field. |
