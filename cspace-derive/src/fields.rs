@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DeriveInput, Error, Index, Member, Result, Type};
 
-use crate::attributes::{refuse_on_variant, FieldAttributes, TypeAttributes};
+use crate::attributes::{refuse_on_variant, FieldAttributes};
 use crate::parameters::{is_parameter, mentions, Parameters};
 
 /// All fields of a type, by variant; a struct has one variant.
@@ -83,7 +83,7 @@ impl Fields {
     ) -> TokenStream {
         let brand = &parameters.brand;
         let visited = self.visited().map(|(_, field)| {
-            let ty = &field.ty;
+            let (ty, crate_path) = (&field.ty, locate(crate_path, &field.ty));
             quote_spanned!(mixed(ty)=> <#ty as #crate_path::IObject<#brand>>::NEEDS_VISIT)
         });
         quote!(false #(|| #visited)*)
@@ -123,14 +123,12 @@ impl Fields {
             let bindings = variant.fields.iter().map(Field::binding);
             let visits = variant.fields.iter().filter(|f| !f.skip).map(|field| {
                 let (ty, variable) = (&field.ty, &field.variable);
+                let crate_path = locate(crate_path, ty);
                 quote_spanned! {mixed(ty)=>
                     <#ty as #crate_path::IObject<#brand>>::visit_objects(#variable, #visitor);
                 }
             });
-            let path = match &variant.name {
-                Some(name) => quote!(#type_name::#name),
-                None => quote!(#type_name),
-            };
+            let path = variant.path(type_name);
             quote!(#path { #(#bindings),* } => { #(#visits)* })
         });
         quote! {
@@ -138,39 +136,64 @@ impl Fields {
         }
     }
 
-    /// Proves that the types of skipped fields are `'static`.
+    /// Proves what the rest of the expansion takes for granted: that the types of skipped fields are
+    /// `'static`, and that every field has the type that the derive was given.
     ///
-    /// The proof is that a type is well-formed, asked for as an associated type of a local trait:
-    /// there `Self` means what it means in the declaration, and nothing is added to the impl of
-    /// `IObject`, where a bound that does not hold would be assumed instead of refused.
-    pub(crate) fn check_skipped(
+    /// The proof of the first is that a type is well-formed, asked for as an associated type of a
+    /// local trait: there `Self` means what it means in the declaration, and nothing is added to the
+    /// impl of `IObject`, where a bound that does not hold would be assumed instead of refused. The
+    /// second fails if another macro changes a type after the derive; it is checked apart from the
+    /// visit, where the address of a field would be coerced, and is never run.
+    pub(crate) fn check(
         &self,
         type_name: &Ident,
         parameters: &Parameters,
-        attributes: &TypeAttributes,
-    ) -> Option<TokenStream> {
-        let crate_path = &attributes.crate_path;
+        crate_path: &syn::Path,
+    ) -> TokenStream {
         let fields = self.variants.iter().flat_map(|variant| &variant.fields);
-        let skipped: Vec<_> = fields.filter(|field| field.skip).collect();
-        if skipped.is_empty() {
-            return None;
-        }
-        let names: Vec<_> = (0..skipped.len())
-            .map(|index| format_ident!("Field{index}", span = Span::mixed_site()))
-            .collect();
-        let types = skipped.iter().map(|field| {
-            let ty = &field.ty;
-            quote_spanned!(mixed(ty)=> #crate_path::__private::SkippedFieldIsStatic<#ty>)
+        let skipped = fields.filter(|field| field.skip).map(|field| &field.ty);
+        let (names, types): (Vec<_>, Vec<_>) = skipped
+            .enumerate()
+            .map(|(index, ty)| {
+                let name = format_ident!("Field{index}", span = mixed(ty));
+                let crate_path = locate(crate_path, ty);
+                let proof = quote_spanned! {mixed(ty)=>
+                    type #name = #crate_path::__private::SkippedFieldMustBeStatic<#ty>;
+                };
+                (name, proof)
+            })
+            .unzip();
+        let arms = self.variants.iter().map(|variant| {
+            let path = variant.path(type_name);
+            let fields = variant.fields.iter();
+            let bindings = fields.clone().map(Field::borrow);
+            let checks = fields.map(|field| {
+                let (ty, variable) = (&field.ty, &field.variable);
+                quote!(same(#variable, ::core::marker::PhantomData::<fn(#ty) -> #ty>);)
+            });
+            quote!(#path { #(#bindings),* } => { #(#checks)* })
         });
+        let value = if self.variants.is_empty() {
+            quote!(*self)
+        } else {
+            quote!(self)
+        };
         let (parameters, arguments, clause) = parameters.generics.split_for_impl();
-        Some(quote! {
+        quote! {
             #[doc(hidden)]
-            trait __CspaceSkippedFields { #(type #names;)* }
-            #[automatically_derived]
-            impl #parameters __CspaceSkippedFields for #type_name #arguments #clause {
-                #(type #names = #types;)*
+            trait __CspaceFields {
+                #(type #names;)*
+                fn have_declared_types(&self);
             }
-        })
+            #[automatically_derived]
+            impl #parameters __CspaceFields for #type_name #arguments #clause {
+                #(#types)*
+                fn have_declared_types(&self) {
+                    fn same<T>(_: &T, _: ::core::marker::PhantomData<fn(T) -> T>) {}
+                    match #value { #(#arms)* }
+                }
+            }
+        }
     }
 }
 
@@ -183,6 +206,17 @@ impl Variant {
             .map(|(index, field)| Field::read(index, field))
             .collect::<Result<_>>()?;
         Ok(Self { name, fields })
+    }
+
+    /// The path of the variant, for patterns.
+    ///
+    /// It begins with the type's name since `Self::R`, for a variant called `R`, is ambiguous in an
+    /// impl of `IObject`.
+    fn path(&self, type_name: &Ident) -> TokenStream {
+        match &self.name {
+            Some(name) => quote!(#type_name::#name),
+            None => quote!(#type_name),
+        }
     }
 }
 
@@ -201,22 +235,37 @@ impl Field {
         })
     }
 
-    /// The part of a pattern that stands for the field.
+    /// The part of a pattern that borrows the field if it is visited.
     fn binding(&self) -> TokenStream {
-        let Self {
-            member, variable, ..
-        } = self;
+        let member = &self.member;
         if self.skip {
             quote!(#member: _)
         } else {
-            quote!(#member: #variable)
+            self.borrow()
         }
+    }
+
+    /// The part of a pattern that borrows the field.
+    fn borrow(&self) -> TokenStream {
+        let (member, variable) = (&self.member, &self.variable);
+        quote!(#member: #variable)
     }
 }
 
 /// The place of the field's type, for errors, with the expansion's hygiene.
 fn mixed(ty: &Type) -> Span {
     Span::mixed_site().located_at(ty.span())
+}
+
+/// A path that is reported at the place of the field's type, and means what it meant.
+fn locate(path: &syn::Path, ty: &Type) -> TokenStream {
+    let tokens = path.to_token_stream().into_iter();
+    tokens
+        .map(|mut token| {
+            token.set_span(token.span().located_at(ty.span()));
+            token
+        })
+        .collect()
 }
 
 #[cfg(test)]

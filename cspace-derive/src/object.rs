@@ -5,7 +5,8 @@
 //! - **D1 (all visited).** `visit_objects` passes on every field that could hold a reference into
 //!   the space. Each field is named in a pattern without `..` and is visited through its own impl
 //!   for the brand, and for no other lifetime; a skipped one is proved to be `'static`, and a
-//!   reference into a space is not.
+//!   reference into a space is not. `Fields::check` has the proof, and that the types which the
+//!   derive was given are those which the fields have.
 //! - **D2 (no `Drop`).** The type has no destructor of its own: the impl of `MustNotImplDrop`
 //!   would overlap with the one for everything that implements `Drop`. It has exactly the bounds of
 //!   the type, which are the bounds a `Drop` impl must have. Destructors of fields are the business
@@ -55,7 +56,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let needs_visit = fields.needs_visit(&parameters, crate_path);
     let field_names = fields.names();
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
-    let check_skipped = fields.check_skipped(type_name, &parameters, &attributes);
+    let check = fields.check(type_name, &parameters, crate_path);
 
     Ok(quote! {
         const _: () = {
@@ -81,7 +82,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
             impl #type_parameters #crate_path::__private::MustNotImplDrop
                 for #type_name #type_arguments #type_clause {}
 
-            #check_skipped
+            #check
         };
     })
 }
