@@ -78,6 +78,9 @@ use proc_macro::TokenStream;
 ///
 /// # What it expands to
 ///
+/// `visit_objects` visits the fields in the order of their declaration, and `FIELDS` has their names
+/// in the same order: `next`, `0`, or `Variant.next` in an enum. Skipped fields are in neither.
+///
 /// A *family* is a type without lifetimes that stands for an object type with the brand taken out;
 /// its `TypeId` is the identity of the object type, and root handles are parameterized by it. A
 /// type without a brand and without object parameters is its own family. Otherwise the expansion
@@ -128,6 +131,7 @@ use proc_macro::TokenStream;
 /// | *write `<T as Trait>::Name`* | Spell out the trait of an associated type in a bound. |
 /// | *the value of an associated type cannot depend on the brand* | Move the bound from the type to the functions that need it. |
 /// | *`cspace` attribute …* | The attribute is unknown, repeated, or in the wrong place; the text says which exist there. |
+/// | *overflow evaluating the requirement*, with bounds on type parameters | Two generic types with bounds contain each other: move the bounds to the functions that need them. |
 /// | *does not fulfill the required lifetime*, at a skipped field | The field can hold references into the space: remove `skip`. |
 /// | *conflicting implementations of trait `MustNotImplDrop`* | The type implements `Drop`: move the destructor to a type in a `Static<T>` field. |
 /// | *cannot be part of an object*, at a field | The type of the field is not an object: derive it there, or wrap `'static` data in `Static<T>`. |
