@@ -35,19 +35,16 @@ mod sealed {
 /// A token that proves access to the space with brand `'gc`: enough to read.
 pub trait Access<'gc>: sealed::Sealed {
     #[doc(hidden)]
-    fn space(&self) -> SpaceToken<'_>;
-    #[doc(hidden)]
     fn home(&self) -> HomeToken<'_>;
 }
 
-#[doc(hidden)]
-pub struct SpaceToken<'a>(pub(crate) &'a SpaceInner);
+/// The home record of a token's space.
 #[doc(hidden)]
 pub struct HomeToken<'a>(&'a Arc<Home>);
-impl core::ops::Deref for HomeToken<'_> {
-    type Target = Arc<Home>;
+
+impl<'a> HomeToken<'a> {
     #[inline(always)]
-    fn deref(&self) -> &Arc<Home> {
+    pub(crate) fn get(self) -> &'a Arc<Home> {
         self.0
     }
 }
@@ -139,13 +136,8 @@ macro_rules! access {
     ($($token:ident . $($space:ident).+),*) => { $(
         impl<'gc> Access<'gc> for $token<'gc> {
             #[inline(always)]
-            fn space(&self) -> SpaceToken<'_> {
-                // SAFETY: the space stays put while its token exists (A2).
-                SpaceToken(unsafe { &*self.$($space).+ })
-            }
-            #[inline(always)]
             fn home(&self) -> HomeToken<'_> {
-                // SAFETY: as above.
+                // SAFETY: the space stays put while its token exists (A2).
                 HomeToken(unsafe { (*self.$($space).+).home() })
             }
         }

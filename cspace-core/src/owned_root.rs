@@ -169,7 +169,7 @@ impl<R: Rootable> OwnedRoot<R> {
     #[track_caller]
     fn check<'gc>(&self, cx: &impl Access<'gc>) {
         assert!(
-            Arc::ptr_eq(&self.home, cx.home()),
+            Arc::ptr_eq(&self.home, cx.home().get()),
             "this OwnedRoot belongs to another space; use it in an access to the space that made it"
         );
     }

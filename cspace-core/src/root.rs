@@ -78,6 +78,11 @@ impl RootTable {
     pub(crate) fn begin_mark(&mut self) -> RootSnapshot {
         self.marking = true;
         self.late.clear();
+        self.snapshot()
+    }
+
+    /// Copies the segment list.
+    pub(crate) fn snapshot(&self) -> RootSnapshot {
         RootSnapshot(self.segments.clone())
     }
 
@@ -146,7 +151,7 @@ impl RootSnapshot {
 /// use cspace_core::{Space, GcRoot};
 ///
 /// let space = Space::builder().build()?;
-/// let root: GcRoot<u64> = space.exclusive(|cx| cx.root(cx.alloc(7)));
+/// let root: GcRoot<u64> = space.exclusive(|cx| cx.root(cx.alloc(7u64)));
 /// let copy = root.clone();
 /// drop(root);
 /// assert_eq!(space.shared(|cx| *copy.get(cx)), 7);
@@ -194,7 +199,7 @@ impl<R: Rootable> GcRoot<R> {
     /// The object, or an error if the root belongs to another space.
     #[inline]
     pub fn try_get<'gc>(&self, cx: &impl Access<'gc>) -> Result<Gc<'gc, R::At<'gc>>, WrongSpace> {
-        if self.home != home::address(cx.home()) {
+        if self.home != home::address(cx.home().get()) {
             return Err(WrongSpace);
         }
         // SAFETY: the handle keeps its home, and so the entry, alive.

@@ -18,7 +18,6 @@ use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed a
 use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
-use crate::collector::Collector;
 use crate::config::{Builder, Config, GcMode, PanicPolicy};
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
