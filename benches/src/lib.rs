@@ -10,6 +10,13 @@
 //! of them alike. A child reports the wall and processor time of the measured part, the peak
 //! resident set and a checksum; the runner refuses a figure whose checksum is not the analytic one.
 //!
+//! # When is a figure not about the heap?
+//!
+//! When most of it is system time. Touching memory for the first time costs whatever the kernel,
+//! and under it a hypervisor, takes to find that memory, above all with huge pages: the same run
+//! of a heap that never reuses anything takes 80 ms or two seconds. Subtract the system time or
+//! look at the minimum before concluding anything from such a row.
+//!
 //! # Which allocator does an implementation run on?
 //!
 //! The global allocator is a property of a binary, so there are two children from this one library:

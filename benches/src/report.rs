@@ -42,6 +42,11 @@ impl Row {
         self.summary(|run| Some(run.measured.cpu_ns as f64 / 1e6))
     }
 
+    /// The kernel's part of the processor time, in milliseconds.
+    pub fn system_ms(&self) -> Option<Summary> {
+        self.summary(|run| Some(run.measured.system_ns? as f64 / 1e6))
+    }
+
     /// Time on the clock per operation, in nanoseconds.
     pub fn operation_ns(&self) -> Option<Summary> {
         self.summary(|run| {

@@ -24,9 +24,9 @@ impl fmt::Display for Table<'_> {
         writeln!(f, "### {workload}, {size_unit} {size}\n")?;
         writeln!(
             f,
-            "| | wall ms | min–max | × {base} | CPU ms | ns per {operation} | peak RSS MiB |"
+            "| | wall ms | min–max | × {base} | CPU ms | system ms | ns per {operation} | peak RSS MiB |"
         )?;
-        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
+        writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|")?;
         let base_wall = rows
             .iter()
             .find(|row| row.label == base)
@@ -38,12 +38,15 @@ impl fmt::Display for Table<'_> {
                 .map(|(own, base)| own.median / base.median);
             writeln!(
                 f,
-                "| {} | {} | {} | {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} | {} | {} | {} |",
                 row.label,
                 cell(wall.map(|wall| wall.median)),
                 wall.map_or("–".to_owned(), range),
                 ratio.map_or("–".to_owned(), |ratio| format!("{ratio:.2}")),
                 cell(row.cpu_ms().map(|cpu| cpu.median)),
+                // Known in steps of 10 ms only.
+                row.system_ms()
+                    .map_or("–".to_owned(), |system| format!("{:.0}", system.median)),
                 cell(row.operation_ns().map(|operation| operation.median)),
                 cell(row.rss_mib_max().map(|rss| rss.median)),
             )?;
@@ -83,6 +86,7 @@ mod tests {
                 operation_count: 1_000_000,
                 wall_ns: wall * 1_000_000,
                 cpu_ns: 2 * wall * 1_000_000,
+                system_ns: Some(wall * 1_000_000),
             },
             rss_bytes_max: Some(3 << 20),
         };
@@ -109,11 +113,11 @@ mod tests {
         let expected = "\
 ### w, objects 2k
 
-| | wall ms | min–max | × slow | CPU ms | ns per object | peak RSS MiB |
-|---|--:|--:|--:|--:|--:|--:|
-| slow | 21.0 | 20.0–40.0 | 1.00 | 42.0 | 21.0 | 3.00 |
-| fast | 7.00 | 7.00–7.00 | 0.33 | 14.0 | 7.00 | 3.00 |
-| none | – | – | – | – | – | – |
+| | wall ms | min–max | × slow | CPU ms | system ms | ns per object | peak RSS MiB |
+|---|--:|--:|--:|--:|--:|--:|--:|
+| slow | 21.0 | 20.0–40.0 | 1.00 | 42.0 | 21 | 21.0 | 3.00 |
+| fast | 7.00 | 7.00–7.00 | 0.33 | 14.0 | 7 | 7.00 | 3.00 |
+| none | – | – | – | – | – | – | – |
 ";
         assert_eq!(Table(&report).to_string(), expected);
     }
