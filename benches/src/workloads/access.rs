@@ -16,6 +16,7 @@
 
 use crate::workload::{Implementation, Workload};
 
+mod cspace;
 mod lock;
 mod plain;
 
@@ -26,6 +27,7 @@ pub static EXCLUSIVE: Workload = Workload {
     name: "access-exclusive",
     base: "rwlock",
     implementations: &[
+        Implementation::on_system("cspace", cspace::exclusive),
         Implementation::on_system("mutex", lock::mutex),
         Implementation::on_system("rwlock", lock::write),
     ],
@@ -36,35 +38,50 @@ pub static EXCLUSIVE: Workload = Workload {
 pub static SHARED: Workload = Workload {
     name: "access-shared",
     base: "rwlock",
-    implementations: &[Implementation::on_system("rwlock", lock::read)],
+    implementations: &[
+        Implementation::on_system("cspace", cspace::shared),
+        Implementation::on_system("rwlock", lock::read),
+    ],
     ..WORKLOAD
 };
 
 /// A scope and a safepoint in a held lock.
 pub static SCOPE: Workload = Workload {
     name: "access-scope",
-    implementations: &[Implementation::on_system("plain", plain::poll)],
+    implementations: &[
+        Implementation::on_system("cspace", cspace::scope),
+        Implementation::on_system("plain", plain::poll),
+    ],
     ..WORKLOAD
 };
 
 /// From a root handle to the object.
 pub static ROOT_GET: Workload = Workload {
     name: "access-root-get",
-    implementations: &[Implementation::on_system("plain", plain::root_get)],
+    implementations: &[
+        Implementation::on_system("cspace", cspace::root_get),
+        Implementation::on_system("plain", plain::root_get),
+    ],
     ..WORKLOAD
 };
 
 /// Read a slot.
 pub static SLOT_GET: Workload = Workload {
     name: "access-slot-get",
-    implementations: &[Implementation::on_system("plain", plain::cell_get)],
+    implementations: &[
+        Implementation::on_system("cspace", cspace::slot_get),
+        Implementation::on_system("plain", plain::cell_get),
+    ],
     ..WORKLOAD
 };
 
 /// Store to a slot.
 pub static SLOT_SET: Workload = Workload {
     name: "access-slot-set",
-    implementations: &[Implementation::on_system("plain", plain::cell_set)],
+    implementations: &[
+        Implementation::on_system("cspace", cspace::slot_set),
+        Implementation::on_system("plain", plain::cell_set),
+    ],
     ..WORKLOAD
 };
 

@@ -15,6 +15,7 @@ use crate::workload::{Implementation, Workload};
 mod boxed;
 #[cfg(feature = "peers")]
 mod bump;
+mod cspace;
 #[cfg(feature = "peers")]
 mod gc_arena;
 
@@ -25,6 +26,7 @@ pub const BATCH: u64 = 1024;
 macro_rules! implementations {
     ($words:literal) => {
         &[
+            Implementation::on_system("cspace", cspace::run::<$words>),
             Implementation::on_system("box-sys", boxed::run::<$words>),
             #[cfg(feature = "peers")]
             Implementation::on_mimalloc("box-mi", boxed::run::<$words>),

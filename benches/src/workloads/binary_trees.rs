@@ -16,6 +16,7 @@ use crate::workload::{Implementation, Workload};
 mod boxed;
 #[cfg(feature = "peers")]
 mod bump;
+mod cspace;
 #[cfg(feature = "peers")]
 mod gc_arena;
 
@@ -32,6 +33,7 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 const IMPLEMENTATIONS: &[Implementation] = &[
+    Implementation::on_system("cspace", cspace::run),
     Implementation::on_system("box-sys", boxed::run),
     #[cfg(feature = "peers")]
     Implementation::on_mimalloc("box-mi", boxed::run),

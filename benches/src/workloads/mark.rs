@@ -15,6 +15,7 @@ use crate::random::Random;
 use crate::workload::{Implementation, Workload};
 
 mod by_hand;
+mod cspace;
 #[cfg(feature = "peers")]
 mod gc_arena;
 
@@ -34,6 +35,7 @@ pub static WORKLOAD: Workload = Workload {
 };
 
 const IMPLEMENTATIONS: &[Implementation] = &[
+    Implementation::on_system("cspace", cspace::run),
     Implementation::on_system("hand", by_hand::run),
     #[cfg(feature = "peers")]
     Implementation::on_mimalloc("gc-arena-mi", gc_arena::run),
