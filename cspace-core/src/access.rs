@@ -210,7 +210,12 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline(always)]
     #[track_caller]
-    pub fn alloc_tail<H, E>(&self, header: H, len: usize, element: impl FnMut(usize) -> E) -> Gc<'gc, Tail<H, E>>
+    pub fn alloc_tail<H, E>(
+        &self,
+        header: H,
+        len: usize,
+        element: impl FnMut(usize) -> E,
+    ) -> Gc<'gc, Tail<H, E>>
     where
         H: IObject<'gc> + 'gc,
         E: IObject<'gc> + 'gc,
@@ -284,7 +289,11 @@ impl<'gc> Alloc<'gc> {
 
     /// As [`alloc_tail_copy`](Alloc::alloc_tail_copy), or gives the header back if there is no room.
     #[inline(always)]
-    pub fn try_alloc_tail_copy<H, E>(&self, header: H, elements: &[E]) -> Result<Gc<'gc, Tail<H, E>>, AllocError<H>>
+    pub fn try_alloc_tail_copy<H, E>(
+        &self,
+        header: H,
+        elements: &[E],
+    ) -> Result<Gc<'gc, Tail<H, E>>, AllocError<H>>
     where
         H: IObject<'gc> + 'gc,
         E: IObject<'gc> + Copy + 'gc,
@@ -308,7 +317,11 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline]
     #[track_caller]
-    pub fn alloc_slice<E: IObject<'gc> + 'gc>(&self, len: usize, element: impl FnMut(usize) -> E) -> Gc<'gc, Slice<E>> {
+    pub fn alloc_slice<E: IObject<'gc> + 'gc>(
+        &self,
+        len: usize,
+        element: impl FnMut(usize) -> E,
+    ) -> Gc<'gc, Slice<E>> {
         self.alloc_tail((), len, element)
     }
 
@@ -319,7 +332,10 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline]
     #[track_caller]
-    pub fn alloc_slice_copy<E: IObject<'gc> + Copy + 'gc>(&self, elements: &[E]) -> Gc<'gc, Slice<E>> {
+    pub fn alloc_slice_copy<E: IObject<'gc> + Copy + 'gc>(
+        &self,
+        elements: &[E],
+    ) -> Gc<'gc, Slice<E>> {
         self.alloc_tail_copy((), elements)
     }
 
@@ -464,7 +480,10 @@ impl<'gc> Shared<'gc> {
     /// # Panics
     ///
     /// If a task panics, after all have ended.
-    pub fn fan_out<R: Send, F: FnOnce(&Shared<'gc>) -> R + Send>(&self, tasks: impl IntoIterator<Item = F>) -> Vec<R> {
+    pub fn fan_out<R: Send, F: FnOnce(&Shared<'gc>) -> R + Send>(
+        &self,
+        tasks: impl IntoIterator<Item = F>,
+    ) -> Vec<R> {
         let id = self.inner().id();
         std::thread::scope(|threads| {
             let running: Vec<_> = tasks
@@ -487,7 +506,9 @@ impl<'gc> Shared<'gc> {
                 .collect();
             running
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
     }

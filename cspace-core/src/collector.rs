@@ -27,7 +27,10 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::{Duration, Instant};
 
-use parking_lot::lock_api::{RawRwLockUpgrade as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _, RawRwLockFair as _};
+use parking_lot::lock_api::{
+    RawRwLockFair as _, RawRwLockUpgrade as _, RawRwLockUpgradeFair as _,
+    RawRwLockUpgradeTimed as _,
+};
 
 pub use crate::batch::{defer, panic_message, run_deferred, Batch, Reclaimed};
 use crate::error::{CollectError, LockError};
@@ -145,7 +148,10 @@ impl<'s> MarkPhase<'s> {
     /// # Errors
     ///
     /// Gives the phase back if readers stayed.
-    pub fn try_finish(mut self, patience: Option<Duration>) -> Result<FinishPhase<'s>, MarkPhase<'s>> {
+    pub fn try_finish(
+        mut self,
+        patience: Option<Duration>,
+    ) -> Result<FinishPhase<'s>, MarkPhase<'s>> {
         let lock = self.space.inner.raw_lock();
         // SAFETY: the phase holds the upgradable lock.
         let upgraded = unsafe {
@@ -162,7 +168,13 @@ impl<'s> MarkPhase<'s> {
         }
         self.held = false;
         let visitor = core::mem::replace(&mut self.visitor, Visitor::marking());
-        Ok(FinishPhase { space: self.space, visitor, begun: self.begun, finish_begun: Instant::now(), held: true })
+        Ok(FinishPhase {
+            space: self.space,
+            visitor,
+            begun: self.begun,
+            finish_begun: Instant::now(),
+            held: true,
+        })
     }
 }
 
@@ -251,9 +263,9 @@ impl FinishPhase<'_> {
         let filters = self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }).collect();
         let mappings = core::mem::take(&mut *memory.retired_mappings.lock());
         let dropped = inner.home().owned.lock().take_dropped();
+        let counters = inner.counters();
         // SAFETY: the collector holds the space exclusively.
-        let spans = unsafe { (*memory.heap()).detach() };
-        let (objects_before, counters) = (inner.counters().objects.load(Relaxed), inner.counters());
+        let (objects_before, spans) = unsafe { (inner.count_objects(), (*memory.heap()).detach()) };
         counters.objects.store(self.visitor.marked_count(), Relaxed);
         let external = self.visitor.external_bytes();
         counters.external.store(external, Relaxed);
@@ -263,7 +275,8 @@ impl FinishPhase<'_> {
         // SAFETY: as above.
         unsafe { (*memory.heap()).budget = inner.budget() };
         inner.home().roots.lock().end_mark();
-        let batch = Batch { memory: memory.clone(), spans, filters, dropped, mappings, last: false };
+        let batch =
+            Batch { memory: memory.clone(), spans, filters, dropped, mappings, last: false };
         let report = CollectReport {
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
@@ -351,4 +364,3 @@ impl Space {
         }
     }
 }
-

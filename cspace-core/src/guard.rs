@@ -61,8 +61,13 @@ impl<'s> ExclusiveGuard<'s> {
     pub(crate) fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Self, LockError> {
         debug_assert!(mode != LockMode::Shared);
         space.inner.acquire(mode, wait)?;
-        let mut guard =
-            ExclusiveGuard { space, mode, held: true, panicking: std::thread::panicking(), local: PhantomData };
+        let mut guard = ExclusiveGuard {
+            space,
+            mode,
+            held: true,
+            panicking: std::thread::panicking(),
+            local: PhantomData,
+        };
         if mode == LockMode::Transaction {
             guard.run_callbacks(|callbacks| callbacks.begin.clone());
         }
@@ -72,7 +77,9 @@ impl<'s> ExclusiveGuard<'s> {
     #[cold]
     fn run_callbacks(
         &mut self,
-        choose: impl FnOnce(&crate::space::TransactionCallbacks) -> Vec<std::sync::Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>>,
+        choose: impl FnOnce(
+            &crate::space::TransactionCallbacks,
+        ) -> Vec<std::sync::Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>>,
     ) {
         let callbacks = choose(&self.space.inner.transactions.lock());
         for callback in callbacks {
@@ -214,7 +221,9 @@ impl<'s> ExclusiveGuard<'s> {
                     Ok(()) => self.0.held = true,
                     // `f` panicked: its panic goes on, with a guard that knows that it holds nothing.
                     Err(_) if std::thread::panicking() => {}
-                    Err(error) => panic!("the lock given up for `unlocked` cannot be taken again: {error}"),
+                    Err(error) => {
+                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
+                    }
                 }
             }
         }
@@ -408,7 +417,9 @@ impl<'s> SharedGuard<'s> {
                 match self.0.space.inner.acquire(LockMode::Shared, Wait::Forever) {
                     Ok(()) => self.0.held = true,
                     Err(_) if std::thread::panicking() => {}
-                    Err(error) => panic!("the lock given up for `unlocked` cannot be taken again: {error}"),
+                    Err(error) => {
+                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
+                    }
                 }
             }
         }
@@ -577,4 +588,3 @@ impl Space {
         MultiGuard::acquire(spaces.into_iter().collect())
     }
 }
-

@@ -21,7 +21,9 @@
 //! W1–W2 (weak sets), P1–P4 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
-compile_error!("cspace needs a 64-bit target: values are NaN-boxed, chunks are 4 MiB of address space");
+compile_error!(
+    "cspace needs a 64-bit target: values are NaN-boxed, chunks are 4 MiB of address space"
+);
 
 extern crate self as cspace_core;
 
@@ -61,12 +63,16 @@ mod visitor;
 mod weak;
 mod weak_set;
 
-pub use access::{Access, Alloc, CellAccess, CellAccessMut, Cells, Exclusive, ExclusiveAccess, Shared};
+pub use access::{
+    Access, Alloc, CellAccess, CellAccessMut, Cells, Exclusive, ExclusiveAccess, Shared,
+};
 pub use any::GcAny;
 pub use cell::GcCell;
 pub use config::{Builder, GcMode, PanicPolicy};
 pub use cspace_derive::IObject;
-pub use error::{AllocError, BuildError, CollectError, HeapFull, HeapFullCause, LockError, RootError, WrongSpace};
+pub use error::{
+    AllocError, BuildError, CollectError, HeapFull, HeapFullCause, LockError, RootError, WrongSpace,
+};
 pub use event::{CollectReport, Event, GcStats, MemoryStats};
 pub use gc::Gc;
 pub use generativity::{make_guard, Guard, Id};

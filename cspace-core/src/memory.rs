@@ -43,8 +43,10 @@ impl Memory {
         Arc::new_cyclic(|this: &std::sync::Weak<Memory>| {
             let memory = this.as_ptr();
             // SAFETY: only the fields' addresses are taken; the allocation is there.
-            let (counters, returned) = unsafe { (&raw const (*memory).counters, &raw const (*memory).returned) };
-            let links = HeapLinks { home: home::address(home), counters, returned, want, heap_bytes_max };
+            let (counters, returned) =
+                unsafe { (&raw const (*memory).counters, &raw const (*memory).returned) };
+            let links =
+                HeapLinks { home: home::address(home), counters, returned, want, heap_bytes_max };
             Memory {
                 heap: UnsafeCell::new(Heap::new(links, budget)),
                 counters: Counters::default(),

@@ -174,12 +174,19 @@ unsafe impl<R: Rootable> Sync for GcRoot<R> {}
 
 impl<R: Rootable> GcRoot<R> {
     /// Registers a root; the caller proves by its token that the object is alive now.
-    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(home: &Arc<Home>, object: Gc<'gc, T>) -> GcRoot<R> {
+    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(
+        home: &Arc<Home>,
+        object: Gc<'gc, T>,
+    ) -> GcRoot<R> {
         let entry = home.roots.lock().insert(object.address().cast_mut());
         // The handle's own count of the home, given back in `drop`.
         let home = Arc::into_raw(Arc::clone(home));
         // SAFETY: a pointer from an `Arc` is not null.
-        GcRoot { entry, home: unsafe { NonNull::new_unchecked(home.cast_mut()) }, family: PhantomData }
+        GcRoot {
+            entry,
+            home: unsafe { NonNull::new_unchecked(home.cast_mut()) },
+            family: PhantomData,
+        }
     }
 
     /// The object, in an access to its space.

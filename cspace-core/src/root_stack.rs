@@ -56,7 +56,11 @@ impl<T: Copy> RootStack<T> {
     #[inline]
     #[track_caller]
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.elements.len(), "a stack of {} elements cannot have {len}", self.elements.len());
+        assert!(
+            len <= self.elements.len(),
+            "a stack of {} elements cannot have {len}",
+            self.elements.len()
+        );
         self.len = len;
     }
 
@@ -130,7 +134,10 @@ impl<T> DerefMut for RootStack<T> {
 
 impl<T> fmt::Debug for RootStack<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RootStack").field("len", &self.len).field("capacity", &self.elements.len()).finish()
+        f.debug_struct("RootStack")
+            .field("len", &self.len)
+            .field("capacity", &self.elements.len())
+            .finish()
     }
 }
 

@@ -9,7 +9,10 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::{Relaxed, SeqCst}};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,11 +21,11 @@ use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed a
 use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
+use crate::batch::{self, Batch};
 use crate::config::{Builder, Config, GcMode, PanicPolicy};
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
-use crate::batch::{self, Batch};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
 use crate::home::Home;
@@ -241,7 +244,9 @@ impl SpaceInner {
             });
             let taken = match mode {
                 LockMode::Shared => self.lock.try_lock_shared_for(patience),
-                LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive_for(patience),
+                LockMode::Exclusive | LockMode::Transaction => {
+                    self.lock.try_lock_exclusive_for(patience)
+                }
             };
             if taken {
                 drop(waiting);
@@ -317,7 +322,9 @@ impl SpaceInner {
         let reasons = self.is_stress()
             || self.gc_requested.load(SeqCst)
             || self.waiter_count.load(SeqCst) > 0
-            || (over_budget && self.config.mode == GcMode::Automatic && self.config.collector.is_some());
+            || (over_budget
+                && self.config.mode == GcMode::Automatic
+                && self.config.collector.is_some());
         if reasons {
             self.want.store(true, SeqCst);
         }
@@ -482,7 +489,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_exclusive<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_exclusive<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock()?.scope(f))
     }
 
@@ -491,7 +501,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_shared<R>(&self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_shared<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_shared()?.scope(f))
     }
 
@@ -500,7 +513,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_transaction<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_transaction<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::No)?.scope(f))
     }
 
@@ -509,7 +525,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn exclusive_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn exclusive_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_for(timeout)?.scope(f))
     }
 
@@ -518,7 +538,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn shared_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+    pub fn shared_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_shared_for(timeout)?.scope(f))
     }
 
@@ -527,7 +551,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn transaction_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn transaction_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::For(timeout))?.scope(f))
     }
 
@@ -539,7 +567,8 @@ impl Space {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> ExclusiveGuard<'_> {
-        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Takes the lock in shared mode and holds it.
@@ -560,7 +589,8 @@ impl Space {
     /// If the lock cannot be had: see [`LockError`].
     #[track_caller]
     pub fn lock_transaction(&self) -> ExclusiveGuard<'_> {
-        ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+        ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::Forever)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Takes the lock in the mode given (ceda's `ECSpaceLockMode`).
@@ -623,17 +653,27 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn try_lock_mode_for(&self, mode: LockMode, timeout: Duration) -> Result<ModeGuard<'_>, LockError> {
+    pub fn try_lock_mode_for(
+        &self,
+        mode: LockMode,
+        timeout: Duration,
+    ) -> Result<ModeGuard<'_>, LockError> {
         ModeGuard::acquire(self, mode, Wait::For(timeout))
     }
 
     /// Calls `f` at the beginning of every transaction from now on.
-    pub fn on_transaction_begin(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+    pub fn on_transaction_begin(
+        &self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static,
+    ) {
         self.inner.transactions.lock().begin.push(Arc::new(f));
     }
 
     /// Calls `f` at the end of every transaction from now on, before the lock is released.
-    pub fn on_transaction_end(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+    pub fn on_transaction_end(
+        &self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static,
+    ) {
         self.inner.transactions.lock().end.push(Arc::new(f));
     }
 
@@ -770,7 +810,10 @@ impl Space {
 
 impl fmt::Debug for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Space").field("name", &self.name()).field("memory", &self.memory()).finish_non_exhaustive()
+        f.debug_struct("Space")
+            .field("name", &self.name())
+            .field("memory", &self.memory())
+            .finish_non_exhaustive()
     }
 }
 

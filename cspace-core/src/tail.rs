@@ -48,7 +48,8 @@ pub type Slice<E> = Tail<(), E>;
 impl<H, E> Tail<H, E> {
     /// Bytes of an object with `len` elements; `None` if that overflows.
     pub(crate) fn bytes(len: usize) -> Option<usize> {
-        let bytes = size_of::<E>().checked_mul(len)?.checked_add(core::mem::offset_of!(Self, elems))?;
+        let bytes =
+            size_of::<E>().checked_mul(len)?.checked_add(core::mem::offset_of!(Self, elems))?;
         (bytes <= isize::MAX as usize).then_some(bytes)
     }
 

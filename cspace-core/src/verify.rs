@@ -77,7 +77,11 @@ impl fmt::Display for VerifyReport {
                 Fault::OtherSpace => "to an object of another space",
                 Fault::Unvisited => "is left out by `visit_objects` at times",
             };
-            write!(f, "\n{from} at {:#x}: edge {what} ({:#x})", edge.from_address, edge.to_address)?;
+            write!(
+                f,
+                "\n{from} at {:#x}: edge {what} ({:#x})",
+                edge.from_address, edge.to_address
+            )?;
         }
         for problem in &self.problems {
             write!(f, "\n{problem}")?;
@@ -96,7 +100,12 @@ struct Verifier<'s> {
 
 impl Verifier<'_> {
     /// The edges of one object or owned value, shown twice to catch a visit that varies.
-    fn edges(&mut self, from: Option<&'static TypeInfo>, address: usize, show: impl Fn(&mut Visitor<'_>)) {
+    fn edges(
+        &mut self,
+        from: Option<&'static TypeInfo>,
+        address: usize,
+        show: impl Fn(&mut Visitor<'_>),
+    ) {
         let visitor = &mut self.visitor;
         let shown = catch_unwind(AssertUnwindSafe(|| {
             visitor.take_recorded();
@@ -110,12 +119,16 @@ impl Verifier<'_> {
             Ok(shown) => shown,
             Err(panic) => {
                 let message = panic_message(panic);
-                self.report.problems.push(format!("{}: `visit_objects` panicked: {message}", name.unwrap_or("a root")));
+                self.report.problems.push(format!(
+                    "{}: `visit_objects` panicked: {message}",
+                    name.unwrap_or("a root")
+                ));
                 return;
             }
         };
         if first != second {
-            let (first_set, second_set): (HashSet<_>, HashSet<_>) = (first.iter().collect(), second.iter().collect());
+            let (first_set, second_set): (HashSet<_>, HashSet<_>) =
+                (first.iter().collect(), second.iter().collect());
             for target in first_set.symmetric_difference(&second_set) {
                 self.bad(name, address, target.addr(), Fault::Unvisited);
             }
@@ -128,7 +141,13 @@ impl Verifier<'_> {
         }
     }
 
-    fn bad(&mut self, from: Option<&'static str>, from_address: usize, to_address: usize, fault: Fault) {
+    fn bad(
+        &mut self,
+        from: Option<&'static str>,
+        from_address: usize,
+        to_address: usize,
+        fault: Fault,
+    ) {
         self.report.bad_edges.push(BadEdge { from, from_address, to_address, fault });
     }
 
@@ -242,7 +261,6 @@ pub unsafe fn verify(space: &Space) -> Result<VerifyReport, CollectError> {
     }
     Ok(verifier.report)
 }
-
 
 impl Space {
     /// Walks the whole heap and reports every bad edge, instead of stopping at the first: dangling,

@@ -3,7 +3,9 @@
 use core::fmt;
 use core::ops::Deref;
 
-use cspace_core::{BuildError, Event, GcMode, LockError, LockMode, MultiGuard, PanicPolicy, Space, WeakSpace};
+use cspace_core::{
+    BuildError, Event, GcMode, LockError, LockMode, MultiGuard, PanicPolicy, Space, WeakSpace,
+};
 use cspace_gc::MarkSweep;
 
 /// A space of garbage-collected objects behind one lock, with its collector.

@@ -26,9 +26,31 @@ macro_rules! leaf {
 }
 
 leaf!(
-    (), bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
-    core::num::NonZeroU8, core::num::NonZeroU16, core::num::NonZeroU32, core::num::NonZeroU64,
-    core::num::NonZeroUsize, core::time::Duration, std::time::Instant, core::cmp::Ordering,
+    (),
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64,
+    core::num::NonZeroU8,
+    core::num::NonZeroU16,
+    core::num::NonZeroU32,
+    core::num::NonZeroU64,
+    core::num::NonZeroUsize,
+    core::time::Duration,
+    std::time::Instant,
+    core::cmp::Ordering,
     &'static str,
 );
 
@@ -292,7 +314,9 @@ impl<R: Rootable, const N: usize> Rootable for Of<OfSmallVec<N>, R> {
 }
 #[cfg(feature = "smallvec")]
 // SAFETY: every element is visited; the vector's drop drops them and nothing else.
-unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for smallvec::SmallVec<[T; N]> {
+unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc>
+    for smallvec::SmallVec<[T; N]>
+{
     type R = Of<OfSmallVec<N>, T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if self.spilled() {
