@@ -73,7 +73,7 @@ const LEAK_CHECK: Duration = Duration::from_millis(50);
 /// Dropped without finishing, the cycle is given up (Y4).
 pub struct MarkPhase<'s> {
     space: &'s Space,
-    visitor: Visitor<'s>,
+    visitor: Box<Visitor<'s>>,
     begun: Instant,
     held: bool,
 }
@@ -103,7 +103,12 @@ impl<'s> MarkPhase<'s> {
         }
         drop(waiting);
         inner.serve_requests();
-        Ok(MarkPhase { space, visitor: Visitor::marking(), begun: Instant::now(), held: true })
+        Ok(MarkPhase {
+            space,
+            visitor: Box::new(Visitor::marking()),
+            begun: Instant::now(),
+            held: true,
+        })
     }
 
     /// Marks everything that roots and owned roots reach.
@@ -167,7 +172,7 @@ impl<'s> MarkPhase<'s> {
             return Err(self);
         }
         self.held = false;
-        let visitor = core::mem::replace(&mut self.visitor, Visitor::marking());
+        let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
         Ok(FinishPhase {
             space: self.space,
             visitor,
@@ -231,7 +236,7 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 /// Dropped without condemning, the cycle is given up (Y4).
 pub struct FinishPhase<'s> {
     space: &'s Space,
-    visitor: Visitor<'s>,
+    visitor: Box<Visitor<'s>>,
     begun: Instant,
     finish_begun: Instant,
     held: bool,
