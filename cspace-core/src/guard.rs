@@ -284,9 +284,15 @@ impl Drop for ExclusiveGuard<'_> {
                 inner.release(self.0.mode);
             }
         }
+        let (space, panicking) = (self.space, self.panicking);
         let release = Release(self);
         if release.0.mode == LockMode::Transaction {
             release.0.run_callbacks(|callbacks| callbacks.end.clone());
+        }
+        drop(release);
+        // The end of an access is a safepoint too, else a program of many short ones never collects.
+        if space.inner.want().load(Relaxed) && !panicking {
+            space.inner.after_access();
         }
     }
 }

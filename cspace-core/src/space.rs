@@ -313,6 +313,14 @@ impl SpaceInner {
         }
     }
 
+    /// What the end of an exclusive access does when `want` is up.
+    #[cold]
+    pub(crate) fn after_access(self: &Arc<Self>) {
+        if Batch::can_reclaim() && !std::thread::panicking() {
+            self.at_safepoint();
+        }
+    }
+
     /// Lowers `want` if there is no reason for it any more. By the holder of the exclusive lock.
     pub(crate) fn settle_want(&self) {
         // Lowered first: a reason that comes up after it was looked for raises the flag again.
