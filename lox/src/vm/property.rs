@@ -85,12 +85,7 @@ fn find_property<'gc>(
     if site.shape.get(cx) == Some(shape) {
         return Ok(match site.method.get(cx) {
             Some(method) => Property::Method(method),
-            None => Property::Field(get_field(
-                cx,
-                instance,
-                site.index.get(cx),
-                site.room.get(cx),
-            )),
+            None => Property::Field(get_field(cx, instance, site.index.get(cx), site.room.get(cx))),
         });
     }
     if let Some(index) = shape.index_of(cx, site.name) {
@@ -213,11 +208,7 @@ fn add_field<'gc>(
 
 /// Has new instances of `class` made with as many slots as fields were needed, within reason.
 fn learn_slots<'gc>(cx: &Alloc<'gc>, class: Gc<'gc, Class<'gc>>, count: u32, in_initializer: bool) {
-    let most = if in_initializer {
-        INITIALIZED_SLOTS_MAX
-    } else {
-        LEARNED_SLOTS_MAX
-    };
+    let most = if in_initializer { INITIALIZED_SLOTS_MAX } else { LEARNED_SLOTS_MAX };
     if count <= most && count > class.inline_slots.get(cx) {
         class.inline_slots.set(cx, count);
     }
