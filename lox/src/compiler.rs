@@ -98,14 +98,16 @@ struct Compiler<'s> {
     /// The functions around the current position, the program itself first.
     functions: Vec<FunctionScope<'s>>,
     /// The classes around it.
-    classes: Vec<ClassScope>,
+    classes: Vec<ClassScope<'s>>,
     /// The functions that are done.
     program: Program,
 }
 
 /// A class whose body is being compiled.
-struct ClassScope {
+struct ClassScope<'s> {
     has_superclass: bool,
+    /// The fields that its initializer sets.
+    fields: Vec<&'s str>,
 }
 
 /// What kind of function is being compiled.

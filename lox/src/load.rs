@@ -56,7 +56,6 @@ fn load_function<'gc>(
     let function = Function {
         name,
         arity: proto.arity.into(),
-        is_initializer: proto.is_initializer,
         stack_size: proto.stack_size,
         code: copy_slice(cx, &link(cx, vm, proto)?)?,
         constants: copy_slice(cx, &constants)?,

@@ -319,10 +319,28 @@ impl Builder {
         self.emit(word(op::CLOSE_UPVALUE, 0, 0), line);
     }
 
-    pub(super) fn class(&mut self, name: u16, line: u32) {
+    /// Gives the instruction's index in the code.
+    pub(super) fn class(&mut self, name: u16, line: u32) -> usize {
         self.bytes += 2;
         self.grow();
         self.emit(word(op::CLASS, 0, name), line);
+        self.proto.code.len() - 1
+    }
+
+    /// Tells the `CLASS` at this index how many fields to expect.
+    pub(super) fn set_field_count(&mut self, class: usize, count: usize) {
+        let instruction = &mut self.proto.code[class];
+        let name = operand_b(*instruction) as u16;
+        *instruction = word(op::CLASS, count.min(255) as u8, name);
+    }
+
+    /// Whether the last instruction pushes this local.
+    pub(super) fn ends_with_local(&self, slot: u8) -> bool {
+        match self.last() {
+            Some((op::GET_LOCAL, a, _)) => a == slot,
+            Some((op::GET_TWO_LOCALS, _, b)) => b == u16::from(slot),
+            _ => false,
+        }
     }
 
     pub(super) fn inherit(&mut self, line: u32) {

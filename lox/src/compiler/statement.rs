@@ -91,11 +91,12 @@ impl<'s> Compiler<'s> {
         let constant = self.string_constant(name);
         self.declare_variable();
         let (builder, line) = self.emit();
-        builder.class(constant, line);
+        let class = builder.class(constant, line);
         self.define_variable(name);
 
         self.classes.push(ClassScope {
             has_superclass: false,
+            fields: Vec::new(),
         });
         if self.matches(TokenKind::Less) {
             self.superclass(name);
@@ -109,7 +110,10 @@ impl<'s> Compiler<'s> {
         self.consume(TokenKind::RightBrace, "Expect '}' after class body.");
         let (builder, line) = self.emit();
         builder.pop(line);
-        if self.classes.pop().is_some_and(|class| class.has_superclass) {
+        let scope = self.classes.pop().expect("pushed above");
+        let (builder, _) = self.emit();
+        builder.set_field_count(class, scope.fields.len());
+        if scope.has_superclass {
             self.end_block();
         }
     }

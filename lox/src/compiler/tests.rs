@@ -416,6 +416,14 @@ fn functions_come_before_the_ones_around_them() {
 }
 
 #[test]
+fn a_class_knows_how_many_fields_its_initializer_sets() {
+    let source = "class A { init(a) { this.x = a; this.x = 1; this.y.z = a; this.w = this.v = 2; }
+                  m() { this.u = 1; } }";
+    let code = disassemble(&functions(source)[2].code);
+    assert_eq!(code[0], "class 3 0");
+}
+
+#[test]
 fn upvalues_are_handed_down_and_shared() {
     let functions = functions("fun f(a) { fun g() { fun h() { return a + a; } } }");
     assert_eq!(functions[0].upvalues, [UpvalueSource::Upvalue(0)]);
