@@ -94,12 +94,13 @@ impl Session {
         let Session { space, vm, out } = self;
         let running = interrupt::Running::begin();
         let mut lock = space.lock();
-        if !start(&mut lock, vm, program) {
+        if let Err(failure) = start(&mut lock, vm, program) {
+            let Failure::OutOfMemory = failure else {
+                return Err(failure);
+            };
             // As for an instruction: collect, and try once more.
             collect(&mut lock);
-            if !start(&mut lock, vm, program) {
-                return Err(Failure::OutOfMemory);
-            }
+            start(&mut lock, vm, program)?;
         }
         loop {
             match lock.scope_mut(vm, |cx, vm| vm.run(cx, out)) {
@@ -120,14 +121,15 @@ impl Session {
     }
 }
 
-/// Loads a program and has the machine begin with it; false if the heap is full.
+/// Loads a program and has the machine begin with it.
 fn start(
     lock: &mut ExclusiveGuard<'_>,
     vm: &mut OwnedRoot<Rootable![Vm<'_>]>,
     program: &Program,
-) -> bool {
+) -> Result<(), Failure> {
     lock.scope_mut(vm, |cx, vm| {
-        load(cx, vm, program).map(|script| vm.start(script)).is_ok()
+        let script = load(cx, vm, program)?;
+        vm.start(cx, script).map_err(Failure::Runtime)
     })
 }
 

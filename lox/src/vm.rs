@@ -104,7 +104,11 @@ impl<'gc> Vm<'gc> {
     }
 
     /// Makes the machine ready to run a program, which [`run`](Vm::run) then does.
-    pub(crate) fn start(&mut self, script: Gc<'gc, Closure<'gc>>) {
+    pub(crate) fn start(
+        &mut self,
+        cx: &Alloc<'gc>,
+        script: Gc<'gc, Closure<'gc>>,
+    ) -> Result<(), RuntimeError> {
         debug_assert!(self.frames.is_empty());
         self.stack.set_len(0);
         self.stack.push(Value::from_gc(script));
@@ -113,6 +117,12 @@ impl<'gc> Vm<'gc> {
             ip: 0,
             base: 0,
         });
+        if script.function.stack_size as usize > STACK_SIZE {
+            let error = self.runtime_error("Stack overflow.".into());
+            self.reset(cx);
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Runs the program until there is a reason to leave the access.
