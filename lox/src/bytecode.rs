@@ -203,7 +203,7 @@ operations! {
     RETURN_NIL
     /// Return local `a`.
     RETURN_LOCAL
-    /// Push a class with the name of string constant `b`.
+    /// Push a class with the name of string constant `b`, whose initializer sets `a` fields.
     CLASS
     /// Pop the class on top after it has inherited from the class below, which stays.
     INHERIT
@@ -220,7 +220,9 @@ pub(crate) fn disassemble(code: &[Word]) -> Vec<String> {
         let (a, b, w) = (operand_a(word), operand_b(word), operand_w(word));
         match operation {
             op::JUMP..=op::LOOP | op::GET_GLOBAL..=op::DEFINE_GLOBAL => format!("{name} {w}"),
-            op::GET_LOCAL_PROPERTY | op::INVOKE | op::INVOKE_SUPER => format!("{name} {a} {b}"),
+            op::GET_LOCAL_PROPERTY | op::INVOKE | op::INVOKE_SUPER | op::CLASS => {
+                format!("{name} {a} {b}")
+            }
             op::GET_TWO_LOCALS
             | op::GET_LOCAL_CONSTANT
             | op::ADD_LOCAL_CONSTANT..=op::SUBTRACT_TWO_LOCALS => format!("{name} {a} {b}"),
@@ -239,7 +241,6 @@ pub(crate) fn disassemble(code: &[Word]) -> Vec<String> {
             | op::GET_SUPER
             | op::ADD_CONSTANT..=op::MULTIPLY_CONSTANT
             | op::CLOSURE
-            | op::CLASS
             | op::METHOD => format!("{name} {b}"),
             _ => name,
         }

@@ -23,7 +23,8 @@ pub(crate) fn load<'gc>(
     }
     let script = *functions.last().expect("a program has at least itself");
     let header = ClosureHeader { function: script };
-    cx.try_alloc_tail_copy(header, &[]).map_err(|error| error.cause)
+    cx.try_alloc_tail_copy(header, &[])
+        .map_err(|error| error.cause)
 }
 
 fn load_function<'gc>(
@@ -49,11 +50,12 @@ fn load_function<'gc>(
         sites.push(Site::new(vm.strings.intern(cx, name.as_bytes())?));
     }
     let mut sites = sites.into_iter();
-    let sites = alloc_slice(cx, sites.len(), |_| sites.next().expect("as many as counted"))?;
+    let sites = alloc_slice(cx, sites.len(), |_| {
+        sites.next().expect("as many as counted")
+    })?;
     let function = Function {
         name,
         arity: proto.arity.into(),
-        is_initializer: proto.is_initializer,
         stack_size: proto.stack_size,
         code: copy_slice(cx, &link(cx, vm, proto)?)?,
         constants: copy_slice(cx, &constants)?,
@@ -71,7 +73,10 @@ fn link<'gc>(cx: &Alloc<'gc>, vm: &mut Vm<'gc>, proto: &Proto) -> Result<Vec<Wor
         let name = vm.strings.intern(cx, name.as_bytes())?;
         let index = vm.globals.index_of(name);
         if index > WIDE_MAX {
-            return Err(HeapFull { requested: index, cause: HeapFullCause::TooLarge });
+            return Err(HeapFull {
+                requested: index,
+                cause: HeapFullCause::TooLarge,
+            });
         }
         globals.push(index);
     }
@@ -100,5 +105,6 @@ fn alloc_slice<'gc, E>(
 where
     E: cspace::IObject<'gc> + 'gc,
 {
-    cx.try_alloc_tail((), len, element).map_err(|error| error.cause)
+    cx.try_alloc_tail((), len, element)
+        .map_err(|error| error.cause)
 }

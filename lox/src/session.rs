@@ -71,12 +71,18 @@ impl Session {
             let vm = Vm::new(cx, stress)?;
             Ok::<_, HeapFull>(cx.own_root(vm))
         })?;
-        Ok(Session { space, vm, out: Output::new() })
+        Ok(Session {
+            space,
+            vm,
+            out: Output::new(),
+        })
     }
 
     /// Runs a program. What it printed is written out when this returns.
     pub(crate) fn run(&mut self, source: &Source) -> Result<(), Failure> {
-        let text = source.text().map_err(|error| Failure::Compile(vec![error]))?;
+        let text = source
+            .text()
+            .map_err(|error| Failure::Compile(vec![error]))?;
         let program = compile(text).map_err(Failure::Compile)?;
         let result = self.run_program(&program);
         let flushed = self.out.flush();
@@ -88,12 +94,13 @@ impl Session {
         let Session { space, vm, out } = self;
         let running = interrupt::Running::begin();
         let mut lock = space.lock();
-        if !start(&mut lock, vm, program) {
+        if let Err(failure) = start(&mut lock, vm, program) {
+            let Failure::OutOfMemory = failure else {
+                return Err(failure);
+            };
             // As for an instruction: collect, and try once more.
             collect(&mut lock);
-            if !start(&mut lock, vm, program) {
-                return Err(Failure::OutOfMemory);
-            }
+            start(&mut lock, vm, program)?;
         }
         loop {
             match lock.scope_mut(vm, |cx, vm| vm.run(cx, out)) {
@@ -114,13 +121,16 @@ impl Session {
     }
 }
 
-/// Loads a program and has the machine begin with it; false if the heap is full.
+/// Loads a program and has the machine begin with it.
 fn start(
     lock: &mut ExclusiveGuard<'_>,
     vm: &mut OwnedRoot<Rootable![Vm<'_>]>,
     program: &Program,
-) -> bool {
-    lock.scope_mut(vm, |cx, vm| load(cx, vm, program).map(|script| vm.start(script)).is_ok())
+) -> Result<(), Failure> {
+    lock.scope_mut(vm, |cx, vm| {
+        let script = load(cx, vm, program)?;
+        vm.start(cx, script).map_err(Failure::Runtime)
+    })
 }
 
 /// Makes room. If that fails there is none, which the next allocation finds out.

@@ -130,7 +130,9 @@ impl<'gc> Layout<'gc> {
         cx: &Alloc<'gc>,
         indices: NameMap<'gc, u32>,
     ) -> Result<Gc<'gc, Layout<'gc>>, HeapFull> {
-        let layout = Layout { indices: GcCell::new(indices) };
+        let layout = Layout {
+            indices: GcCell::new(indices),
+        };
         cx.try_alloc(layout).map_err(|error| error.cause)
     }
 }
@@ -154,7 +156,7 @@ mod tests {
         CSpace::new().exclusive(|cx| {
             let mut strings = StringTable::new();
             let class = strings.intern(cx, b"Class").unwrap();
-            let class = Class::create(cx, class).unwrap();
+            let class = Class::create(cx, class, 0).unwrap();
             let [a, b, c] = [b"a", b"b", b"c"].map(|name| strings.intern(cx, name).unwrap());
 
             let empty = class.empty_shape(cx);
@@ -177,7 +179,7 @@ mod tests {
         CSpace::new().exclusive(|cx| {
             let mut strings = StringTable::new();
             let class = strings.intern(cx, b"Class").unwrap();
-            let class = Class::create(cx, class).unwrap();
+            let class = Class::create(cx, class, 0).unwrap();
             let empty = class.empty_shape(cx);
             for i in 0..SHAPES_MAX {
                 let name = strings.intern(cx, i.to_string().as_bytes()).unwrap();

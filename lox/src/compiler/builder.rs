@@ -226,7 +226,10 @@ impl Builder {
     /// An operation on the two topmost values for which there is nothing to combine.
     pub(super) fn binary(&mut self, operation: u8, line: u32) {
         // The classic machine negates the opposite of these three.
-        let negated = matches!(operation, op::NOT_EQUAL | op::GREATER_EQUAL | op::LESS_EQUAL);
+        let negated = matches!(
+            operation,
+            op::NOT_EQUAL | op::GREATER_EQUAL | op::LESS_EQUAL
+        );
         self.bytes += 1 + usize::from(negated);
         self.shrink(1);
         self.emit(word(operation, 0, 0), line);
@@ -235,7 +238,11 @@ impl Builder {
     /// `ADD`, `SUBTRACT` or `MULTIPLY`.
     pub(super) fn arithmetic(&mut self, operation: u8, line: u32) {
         let (with_constant, local_with_constant, two_locals) = match operation {
-            op::ADD => (op::ADD_CONSTANT, Some(op::ADD_LOCAL_CONSTANT), Some(op::ADD_TWO_LOCALS)),
+            op::ADD => (
+                op::ADD_CONSTANT,
+                Some(op::ADD_LOCAL_CONSTANT),
+                Some(op::ADD_TWO_LOCALS),
+            ),
             op::SUBTRACT => (
                 op::SUBTRACT_CONSTANT,
                 Some(op::SUBTRACT_LOCAL_CONSTANT),
@@ -312,10 +319,28 @@ impl Builder {
         self.emit(word(op::CLOSE_UPVALUE, 0, 0), line);
     }
 
-    pub(super) fn class(&mut self, name: u16, line: u32) {
+    /// Gives the instruction's index in the code.
+    pub(super) fn class(&mut self, name: u16, line: u32) -> usize {
         self.bytes += 2;
         self.grow();
         self.emit(word(op::CLASS, 0, name), line);
+        self.proto.code.len() - 1
+    }
+
+    /// Tells the `CLASS` at this index how many fields to expect.
+    pub(super) fn set_field_count(&mut self, class: usize, count: usize) {
+        let instruction = &mut self.proto.code[class];
+        let name = operand_b(*instruction) as u16;
+        *instruction = word(op::CLASS, count.min(255) as u8, name);
+    }
+
+    /// Whether the last instruction pushes this local.
+    pub(super) fn ends_with_local(&self, slot: u8) -> bool {
+        match self.last() {
+            Some((op::GET_LOCAL, a, _)) => a == slot,
+            Some((op::GET_TWO_LOCALS, _, b)) => b == u16::from(slot),
+            _ => false,
+        }
     }
 
     pub(super) fn inherit(&mut self, line: u32) {
@@ -362,11 +387,19 @@ impl Builder {
     /// The last instruction with its operands, if it may be combined with another.
     pub(super) fn last(&self) -> Option<(u8, u8, u16)> {
         let word = *self.proto.code[self.floor..].last()?;
-        Some((operation(word), operand_a(word) as u8, operand_b(word) as u16))
+        Some((
+            operation(word),
+            operand_a(word) as u8,
+            operand_b(word) as u16,
+        ))
     }
 
     pub(super) fn replace(&mut self, word: Word) {
-        *self.proto.code.last_mut().expect("an instruction to replace") = word;
+        *self
+            .proto
+            .code
+            .last_mut()
+            .expect("an instruction to replace") = word;
     }
 
     pub(super) fn replace_operation(&mut self, operation: u8) {

@@ -1,6 +1,6 @@
 //! Expressions, by operator precedence.
 
-use super::Compiler;
+use super::{Compiler, FunctionKind};
 use crate::bytecode::op;
 use crate::proto::Constant;
 use crate::token::TokenKind;
@@ -195,8 +195,10 @@ impl<'s> Compiler<'s> {
 
     fn property(&mut self, can_assign: bool) {
         self.consume(TokenKind::Identifier, "Expect property name after '.'.");
-        let site = self.site(self.previous.lexeme);
+        let name = self.previous.lexeme;
+        let site = self.site(name);
         if can_assign && self.matches(TokenKind::Equal) {
+            self.note_field(name);
             self.expression();
             let (builder, line) = self.emit();
             builder.set_property(site, line);
@@ -207,6 +209,19 @@ impl<'s> Compiler<'s> {
         } else {
             let (builder, line) = self.emit();
             builder.get_property(site, line);
+        }
+    }
+
+    /// Notes the field `name` of the object on top if that is `this` in an initializer: new instances
+    /// will have it.
+    fn note_field(&mut self, name: &'s str) {
+        let function = self.function();
+        let is_of_new =
+            function.kind == FunctionKind::Initializer && function.builder.ends_with_local(0);
+        if let (true, Some(class)) = (is_of_new, self.classes.last_mut()) {
+            if !class.fields.contains(&name) {
+                class.fields.push(name);
+            }
         }
     }
 

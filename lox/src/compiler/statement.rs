@@ -34,7 +34,10 @@ impl<'s> Compiler<'s> {
             let (builder, line) = self.emit();
             builder.literal(op::NIL, line);
         }
-        self.consume(TokenKind::Semicolon, "Expect ';' after variable declaration.");
+        self.consume(
+            TokenKind::Semicolon,
+            "Expect ';' after variable declaration.",
+        );
         self.define_variable(name);
     }
 
@@ -88,10 +91,13 @@ impl<'s> Compiler<'s> {
         let constant = self.string_constant(name);
         self.declare_variable();
         let (builder, line) = self.emit();
-        builder.class(constant, line);
+        let class = builder.class(constant, line);
         self.define_variable(name);
 
-        self.classes.push(ClassScope { has_superclass: false });
+        self.classes.push(ClassScope {
+            has_superclass: false,
+            fields: Vec::new(),
+        });
         if self.matches(TokenKind::Less) {
             self.superclass(name);
         }
@@ -104,7 +110,10 @@ impl<'s> Compiler<'s> {
         self.consume(TokenKind::RightBrace, "Expect '}' after class body.");
         let (builder, line) = self.emit();
         builder.pop(line);
-        if self.classes.pop().is_some_and(|class| class.has_superclass) {
+        let scope = self.classes.pop().expect("pushed above");
+        let (builder, _) = self.emit();
+        builder.set_field_count(class, scope.fields.len());
+        if scope.has_superclass {
             self.end_block();
         }
     }
@@ -132,7 +141,11 @@ impl<'s> Compiler<'s> {
         self.consume(TokenKind::Identifier, "Expect method name.");
         let name = self.previous.lexeme;
         let constant = self.string_constant(name);
-        let kind = if name == "init" { FunctionKind::Initializer } else { FunctionKind::Method };
+        let kind = if name == "init" {
+            FunctionKind::Initializer
+        } else {
+            FunctionKind::Method
+        };
         self.function_body(kind);
         let (builder, line) = self.emit();
         builder.method(constant, line);

@@ -9,6 +9,9 @@ use super::{Closure, LoxString};
 use crate::shape::Shape;
 use crate::value::Value;
 
+/// The most slots for fields that an instance is made with.
+const INLINE_SLOTS_MAX: u32 = 64;
+
 /// A class.
 #[derive(IObject)]
 pub(crate) struct Class<'gc> {
@@ -18,24 +21,26 @@ pub(crate) struct Class<'gc> {
     pub(crate) initializer: Slot<'gc, Option<Gc<'gc, Closure<'gc>>>>,
     /// The shape of an instance without fields.
     empty_shape: Slot<'gc, Option<Gc<'gc, Shape<'gc>>>>,
-    /// How many slots for fields a new instance gets: what instances turned out to need.
+    /// How many slots for fields a new instance gets: as many as its initializer sets, or more if
+    /// instances turn out to need them. At least one.
     pub(crate) inline_slots: Slot<'gc, u32>,
     /// How many shared shapes there are for instances.
     pub(crate) shape_count: Slot<'gc, u32>,
 }
 
 impl<'gc> Class<'gc> {
-    /// A class without methods.
+    /// A class without methods, whose instances are expected to have this many fields.
     pub(crate) fn create(
         cx: &Alloc<'gc>,
         name: Gc<'gc, LoxString>,
+        field_count: u32,
     ) -> Result<Gc<'gc, Class<'gc>>, HeapFull> {
         let class = Class {
             name,
             methods: GcCell::new(NameMap::default()),
             initializer: Slot::new(None),
             empty_shape: Slot::new(None),
-            inline_slots: Slot::new(1),
+            inline_slots: Slot::new(field_count.clamp(1, INLINE_SLOTS_MAX)),
             shape_count: Slot::new(0),
         };
         let class = cx.try_alloc(class).map_err(|error| error.cause)?;
@@ -46,7 +51,9 @@ impl<'gc> Class<'gc> {
     /// The shape of an instance without fields.
     #[inline(always)]
     pub(crate) fn empty_shape(&self, cx: &Alloc<'gc>) -> Gc<'gc, Shape<'gc>> {
-        self.empty_shape.get(cx).expect("set when the class was made")
+        self.empty_shape
+            .get(cx)
+            .expect("set when the class was made")
     }
 
     pub(crate) fn find_method(
@@ -75,7 +82,9 @@ impl<'gc> Class<'gc> {
         let methods = superclass.methods.borrow(cx).clone();
         *self.methods.borrow_mut(cx) = methods;
         self.initializer.set(cx, superclass.initializer.get(cx));
-        self.inline_slots.set(cx, superclass.inline_slots.get(cx));
+        // Its fields come on top of what its own initializer sets.
+        let slots = self.inline_slots.get(cx) + superclass.inline_slots.get(cx);
+        self.inline_slots.set(cx, slots.min(INLINE_SLOTS_MAX));
     }
 }
 

@@ -72,7 +72,12 @@ impl<'gc> Vm<'gc> {
             frames,
             open,
             captured,
-            globals: Globals { names: global_names, values: globals, .. },
+            globals:
+                Globals {
+                    names: global_names,
+                    values: globals,
+                    ..
+                },
             strings,
             initializer_name,
             stress,
@@ -82,8 +87,10 @@ impl<'gc> Vm<'gc> {
         let (initializer_name, stress) = (*initializer_name, *stress);
 
         let mut sp = root_stack.len();
-        let stack: &mut [Value<'gc>; STACK_SIZE] =
-            root_stack.as_mut_full().try_into().expect("the stack was made with this size");
+        let stack: &mut [Value<'gc>; STACK_SIZE] = root_stack
+            .as_mut_full()
+            .try_into()
+            .expect("the stack was made with this size");
         let frame = frames.pop().expect("a program to run");
         let mut closure: Gc<'gc, Closure<'gc>> = frame.closure;
         let mut function: &'gc Function<'gc> = closure.header().function.as_ref();
@@ -148,7 +155,11 @@ impl<'gc> Vm<'gc> {
                     {
                         break 'run failed("Stack overflow.");
                     }
-                    frames.push(Frame { closure, ip: ip as u32, base: base as u32 });
+                    frames.push(Frame {
+                        closure,
+                        ip: ip as u32,
+                        base: base as u32,
+                    });
                     closure = callee;
                     function = called;
                     code = function.code.elems();
@@ -281,15 +292,16 @@ impl<'gc> Vm<'gc> {
                     };
                     let site = &function.sites.elems()[$site];
                     let slots = instance.elems();
-                    if site.shape.get(cx) == Some(instance.shape.get(cx))
-                        && site.room.get(cx) as usize <= slots.len()
-                    {
-                        slots[site.index.get(cx) as usize].get(cx)
-                    } else {
-                        allocation!();
-                        match get_property(cx, site, instance) {
-                            Ok(value) => value,
-                            Err(exit) => break 'run exit,
+                    match site.newest(cx, instance.shape.get(cx)) {
+                        Some(entry) if entry.room(cx) as usize <= slots.len() => {
+                            slots[entry.index(cx) as usize].get(cx)
+                        }
+                        _ => {
+                            allocation!();
+                            match get_property(cx, site, instance) {
+                                Ok(value) => value,
+                                Err(exit) => break 'run exit,
+                            }
                         }
                     }
                 }};
@@ -303,18 +315,18 @@ impl<'gc> Vm<'gc> {
                     };
                     let site = &function.sites.elems()[$site];
                     let slots = instance.elems();
-                    if site.shape.get(cx) == Some(instance.shape.get(cx))
-                        && site.room.get(cx) as usize <= slots.len()
-                    {
-                        slots[site.index.get(cx) as usize].set(cx, value);
-                        if let Some(next) = site.next.get(cx) {
-                            instance.shape.set(cx, next);
+                    match site.newest(cx, instance.shape.get(cx)) {
+                        Some(entry) if entry.room(cx) as usize <= slots.len() => {
+                            slots[entry.index(cx) as usize].set(cx, value);
+                            if let Some(next) = entry.next(cx) {
+                                instance.shape.set(cx, next);
+                            }
                         }
-                    } else {
-                        allocation!();
-                        let initializes = function.is_initializer;
-                        if let Err(exit) = set_property(cx, site, instance, value, initializes) {
-                            break 'run exit;
+                        _ => {
+                            allocation!();
+                            if let Err(exit) = set_property(cx, site, instance, value) {
+                                break 'run exit;
+                            }
                         }
                     }
                     value
@@ -535,19 +547,14 @@ impl<'gc> Vm<'gc> {
                         break 'run failed("Only instances have methods.");
                     };
                     let site = &function.sites.elems()[b];
-                    let cached = if site.shape.get(cx) == Some(instance.shape.get(cx)) {
-                        site.method.get(cx)
-                    } else {
-                        None
-                    };
-                    if let Some(method) = cached {
-                        call_closure!(method, a)
-                    } else {
-                        match find_callee(cx, site, instance) {
+                    let known = site.newest(cx, instance.shape.get(cx));
+                    match known.and_then(|entry| entry.method(cx)) {
+                        Some(method) => call_closure!(method, a),
+                        None => match find_callee(cx, site, instance) {
                             Ok(Callee::Method(method)) => call_closure!(method, a),
                             Ok(Callee::Value(value)) => call_value!(value, a),
                             Err(exit) => break 'run exit,
-                        }
+                        },
                     }
                 }
                 op::INVOKE_SUPER => {
@@ -590,7 +597,7 @@ impl<'gc> Vm<'gc> {
                 op::CLASS => {
                     allocation!();
                     let name = function.constants.elems()[b].downcast::<LoxString>();
-                    match Class::create(cx, name.expect("a string constant")) {
+                    match Class::create(cx, name.expect("a string constant"), a as u32) {
                         Ok(class) => push!(Value::from_gc(class)),
                         Err(_) => break 'run Exit::HeapFull,
                     }
@@ -621,7 +628,11 @@ impl<'gc> Vm<'gc> {
             }
         };
 
-        frames.push(Frame { closure, ip: ip as u32, base: base as u32 });
+        frames.push(Frame {
+            closure,
+            ip: ip as u32,
+            base: base as u32,
+        });
         root_stack.set_len(sp);
         exit
     }

@@ -10,11 +10,9 @@ use crate::object::{
 use crate::shape::Shape;
 use crate::value::Value;
 
-/// How many inline slots a class learns to give, if fields are added outside of initializers: some
-/// instances may have many more fields than others.
+/// How many slots for fields a class may learn to give to each instance, from the first that needs
+/// them: other instances may have fewer fields.
 const LEARNED_SLOTS_MAX: u32 = 8;
-/// The same for fields that its initializer adds.
-const INITIALIZED_SLOTS_MAX: u32 = 64;
 
 impl From<HeapFull> for Exit {
     fn from(_: HeapFull) -> Self {
@@ -82,16 +80,16 @@ fn find_property<'gc>(
     instance: Gc<'gc, Instance<'gc>>,
 ) -> Result<Property<'gc>, Exit> {
     let shape = instance.shape.get(cx);
-    if site.shape.get(cx) == Some(shape) {
-        return Ok(match site.method.get(cx) {
+    if let Some(entry) = site.find(cx, shape) {
+        return Ok(match entry.method(cx) {
             Some(method) => Property::Method(method),
-            None => Property::Field(get_field(cx, instance, site.index.get(cx), site.room.get(cx))),
+            None => Property::Field(get_field(cx, instance, entry.index(cx), entry.room(cx))),
         });
     }
     if let Some(index) = shape.index_of(cx, site.name) {
         let room = shape.room(cx, index);
         if shape.is_shared {
-            cache(cx, site, shape, index, room, None);
+            site.add_field(cx, shape, index, room, None);
         }
         return Ok(Property::Field(get_field(cx, instance, index, room)));
     }
@@ -99,24 +97,9 @@ fn find_property<'gc>(
         return Err(undefined_property(site.name));
     };
     if shape.is_shared {
-        cache(cx, site, shape, 0, u32::MAX, Some(method));
+        site.add_method(cx, shape, method);
     }
     Ok(Property::Method(method))
-}
-
-fn cache<'gc>(
-    cx: &Alloc<'gc>,
-    site: &Site<'gc>,
-    shape: Gc<'gc, Shape<'gc>>,
-    index: u32,
-    room: u32,
-    method: Option<Gc<'gc, Closure<'gc>>>,
-) {
-    site.shape.set(cx, Some(shape));
-    site.index.set(cx, index);
-    site.room.set(cx, room);
-    site.next.set(cx, None);
-    site.method.set(cx, method);
 }
 
 fn get_field<'gc>(
@@ -140,13 +123,12 @@ pub(super) fn set_property<'gc>(
     site: &Site<'gc>,
     instance: Gc<'gc, Instance<'gc>>,
     value: Value<'gc>,
-    in_initializer: bool,
 ) -> Result<(), Exit> {
     let shape = instance.shape.get(cx);
-    if site.shape.get(cx) == Some(shape) {
-        let index = site.index.get(cx);
-        match site.next.get(cx) {
-            None => set_field(cx, instance, index, site.room.get(cx), value),
+    if let Some(entry) = site.find(cx, shape) {
+        let index = entry.index(cx);
+        match entry.next(cx) {
+            None => set_field(cx, instance, index, entry.room(cx), value),
             Some(next) => add_field(cx, instance, index, value, next)?,
         }
         return Ok(());
@@ -154,7 +136,7 @@ pub(super) fn set_property<'gc>(
     if let Some(index) = shape.index_of(cx, site.name) {
         let room = shape.room(cx, index);
         if shape.is_shared {
-            cache(cx, site, shape, index, room, None);
+            site.add_field(cx, shape, index, room, None);
         }
         set_field(cx, instance, index, room, value);
         return Ok(());
@@ -168,10 +150,9 @@ pub(super) fn set_property<'gc>(
         return Ok(());
     }
     let next = Shape::extend(shape, cx, site.name)?;
-    learn_slots(cx, shape.class, index + 1, in_initializer);
+    learn_slots(cx, shape.class, index + 1);
     if next.is_shared {
-        cache(cx, site, shape, index, index + 1, None);
-        site.next.set(cx, Some(next));
+        site.add_field(cx, shape, index, index + 1, Some(next));
     }
     Ok(add_field(cx, instance, index, value, next)?)
 }
@@ -207,9 +188,8 @@ fn add_field<'gc>(
 }
 
 /// Has new instances of `class` made with as many slots as fields were needed, within reason.
-fn learn_slots<'gc>(cx: &Alloc<'gc>, class: Gc<'gc, Class<'gc>>, count: u32, in_initializer: bool) {
-    let most = if in_initializer { INITIALIZED_SLOTS_MAX } else { LEARNED_SLOTS_MAX };
-    if count <= most && count > class.inline_slots.get(cx) {
+fn learn_slots<'gc>(cx: &Alloc<'gc>, class: Gc<'gc, Class<'gc>>, count: u32) {
+    if count <= LEARNED_SLOTS_MAX && count > class.inline_slots.get(cx) {
         class.inline_slots.set(cx, count);
     }
 }
@@ -223,14 +203,12 @@ pub(super) fn super_method<'gc>(
 ) -> Result<Gc<'gc, Closure<'gc>>, Exit> {
     // Which class it is, is known by the shape of its new instances.
     let shape = superclass.empty_shape(cx);
-    if site.shape.get(cx) == Some(shape) {
-        if let Some(method) = site.method.get(cx) {
-            return Ok(method);
-        }
+    if let Some(method) = site.find(cx, shape).and_then(|entry| entry.method(cx)) {
+        return Ok(method);
     }
     let Some(method) = superclass.find_method(cx, site.name) else {
         return Err(undefined_property(site.name));
     };
-    cache(cx, site, shape, 0, u32::MAX, Some(method));
+    site.add_method(cx, shape, method);
     Ok(method)
 }
