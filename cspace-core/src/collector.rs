@@ -73,7 +73,7 @@ const LEAK_CHECK: Duration = Duration::from_millis(50);
 /// Dropped without finishing, the cycle is given up (Y4).
 pub struct MarkPhase<'s> {
     space: &'s Space,
-    visitor: Visitor<'s>,
+    visitor: Box<Visitor<'s>>,
     begun: Instant,
     held: bool,
 }
@@ -103,7 +103,12 @@ impl<'s> MarkPhase<'s> {
         }
         drop(waiting);
         inner.serve_requests();
-        Ok(MarkPhase { space, visitor: Visitor::marking(), begun: Instant::now(), held: true })
+        Ok(MarkPhase {
+            space,
+            visitor: Box::new(Visitor::marking()),
+            begun: Instant::now(),
+            held: true,
+        })
     }
 
     /// Marks everything that roots and owned roots reach.
@@ -167,7 +172,7 @@ impl<'s> MarkPhase<'s> {
             return Err(self);
         }
         self.held = false;
-        let visitor = core::mem::replace(&mut self.visitor, Visitor::marking());
+        let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
         Ok(FinishPhase {
             space: self.space,
             visitor,
@@ -231,7 +236,7 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 /// Dropped without condemning, the cycle is given up (Y4).
 pub struct FinishPhase<'s> {
     space: &'s Space,
-    visitor: Visitor<'s>,
+    visitor: Box<Visitor<'s>>,
     begun: Instant,
     finish_begun: Instant,
     held: bool,
@@ -269,11 +274,12 @@ impl FinishPhase<'_> {
         counters.objects.store(self.visitor.marked_count(), Relaxed);
         let external = self.visitor.external_bytes();
         counters.external.store(external, Relaxed);
-        // What is alive is known by its bytes when the sweep has counted; until then what was in use
-        // stands for it.
-        counters.live.fetch_add(counters.handed_out.swap(0, Relaxed), Relaxed);
-        // SAFETY: as above.
-        unsafe { (*memory.heap()).budget = inner.budget() };
+        // What is alive is known by its bytes when the sweep has counted; until then the share of
+        // objects that are alive stands for it.
+        let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
+        let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
+        counters.live.store((allocated as f64 * share) as usize, Relaxed);
+        counters.budget.store(inner.budget(), Relaxed);
         inner.home().roots.lock().end_mark();
         let batch =
             Batch { memory: memory.clone(), spans, filters, dropped, mappings, last: false };
@@ -333,27 +339,30 @@ impl Space {
         held::holds(self.inner.id())
     }
 
-    /// Notes a cycle that was completed: counts it, adjusts the budget to what is alive, and tells the
-    /// listeners. For collectors.
+    /// Notes a cycle that was completed: counts it, and adjusts the budget to what is alive. For
+    /// collectors; [`announce`](Space::announce) it afterwards, when other cycles may run.
     pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
         let inner = &self.inner;
+        inner.counters().budget.store(inner.budget(), Relaxed);
         report.bytes_live = reclaimed.bytes_live;
         report.drop_panics = reclaimed.drop_panics.len();
         report.cycle = inner.cycles.fetch_add(1, Relaxed) + 1;
-        {
-            let mut stats = inner.stats.lock();
-            stats.cycles += 1;
-            stats.objects_reclaimed += report.objects_reclaimed as u64;
-            stats.drop_panics += reclaimed.drop_panics.len() as u64;
-            stats.pause_max = stats.pause_max.max(report.pause);
-            stats.pause_total += report.pause;
-            stats.finish_max = stats.finish_max.max(report.finish);
-            stats.sweep_total += report.sweep;
-        }
+        let mut stats = inner.stats.lock();
+        stats.cycles += 1;
+        stats.objects_reclaimed += report.objects_reclaimed as u64;
+        stats.drop_panics += reclaimed.drop_panics.len() as u64;
+        stats.pause_max = stats.pause_max.max(report.pause);
+        stats.pause_total += report.pause;
+        stats.finish_max = stats.finish_max.max(report.finish);
+        stats.sweep_total += report.sweep;
+    }
+
+    /// Tells the listeners of a completed cycle, which may ask for another. For collectors.
+    pub fn announce(&self, report: &CollectReport, reclaimed: &Reclaimed) {
         for message in &reclaimed.drop_panics {
-            inner.emit(&Event::DropPanicked { message: message.clone() });
+            self.inner.emit(&Event::DropPanicked { message: message.clone() });
         }
-        inner.emit(&Event::Collected(report.clone()));
+        self.inner.emit(&Event::Collected(report.clone()));
     }
 
     /// Notes a cycle that was given up. For collectors.

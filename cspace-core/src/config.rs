@@ -21,10 +21,11 @@ pub enum PanicPolicy {
 /// Who starts collections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum GcMode {
-    /// Safepoints do, when the budget is used up or a collection was requested.
+    /// Safepoints do, when the budget is used up or a collection was requested. Ends of exclusive
+    /// accesses are safepoints too.
     #[default]
     Automatic,
-    /// Only explicit calls do.
+    /// Only explicit calls do, and safepoints after a request.
     Manual,
     /// Nobody: there is no collector, memory is freed when the space goes.
     Off,

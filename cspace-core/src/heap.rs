@@ -206,6 +206,8 @@ pub(crate) struct Counters {
     pub(crate) handed_out: AtomicUsize,
     /// Bytes outside of the heap that objects reported in the last cycle.
     pub(crate) external: AtomicUsize,
+    /// Bytes that may be handed out until a collection is wanted.
+    pub(crate) budget: AtomicUsize,
     /// Objects that were alive at the last finish, and those allocated since, gaps included.
     pub(crate) objects: AtomicUsize,
 }
@@ -226,8 +228,6 @@ pub(crate) struct Heap {
     starters: Vec<NonNull<u8>>,
     /// Runs and mappings.
     large: Vec<SpanRef>,
-    /// Bytes that may be handed out until a collection is wanted.
-    pub(crate) budget: usize,
     /// Set when the budget was passed, until a finish.
     pub(crate) over_budget: bool,
     links: HeapLinks,
@@ -249,23 +249,24 @@ impl Hasher for FirstWord {
     }
 }
 
-/// A cache index for a type: `TypeId` hashes as one word of good bits, a constant when compiled.
+/// The two places in the cache where a type may be: `TypeId` hashes as one word of good bits, a
+/// constant when compiled.
 #[inline(always)]
-fn cache_index(type_id: TypeId) -> usize {
+fn cache_places(type_id: TypeId) -> (usize, usize) {
     let mut hasher = FirstWord(0);
     type_id.hash(&mut hasher);
-    (hasher.finish() >> 20) as usize % CACHE_ENTRIES
+    let bits = hasher.finish();
+    ((bits >> 20) as usize % CACHE_ENTRIES, (bits >> 40) as usize % CACHE_ENTRIES)
 }
 
 impl Heap {
-    pub(crate) fn new(links: HeapLinks, budget: usize) -> Heap {
+    pub(crate) fn new(links: HeapLinks) -> Heap {
         let none = CacheEntry { type_id: TypeId::of::<NoType>(), cursors: core::ptr::null_mut() };
         Heap {
             cache: [none; CACHE_ENTRIES],
             types: HashMap::new(),
             starters: Vec::new(),
             large: Vec::new(),
-            budget,
             over_budget: false,
             links,
         }
@@ -289,11 +290,13 @@ impl Heap {
     #[inline(always)]
     unsafe fn cursors<'gc, T: IObject<'gc>>(heap: *mut Heap) -> *mut Cursor {
         let type_id = TypeId::of::<T::R>();
-        // SAFETY: the caller's promise; the index is below the array's length.
-        let entry =
-            unsafe { *(&raw const (*heap).cache).cast::<CacheEntry>().add(cache_index(type_id)) };
-        if entry.type_id == type_id {
-            return entry.cursors;
+        let (first, second) = cache_places(type_id);
+        for place in [first, second] {
+            // SAFETY: the caller's promise; the index is below the array's length.
+            let entry = unsafe { *(&raw const (*heap).cache).cast::<CacheEntry>().add(place) };
+            if entry.type_id == type_id {
+                return entry.cursors;
+            }
         }
         // SAFETY: the caller's promise; no other reference into the heap is in use.
         unsafe { (*heap).cursors_slow::<T>() }
@@ -311,7 +314,12 @@ impl Heap {
             },
         });
         let cursors = entry.cursors.as_mut_ptr();
-        self.cache[cache_index(type_id)] = CacheEntry { type_id, cursors };
+        // Into an empty place if there is one; else into the first, out of which the other type moves
+        // when it is next looked for.
+        let (first, second) = cache_places(type_id);
+        let empty = |place: usize| self.cache[place].cursors.is_null();
+        let place = if !empty(first) && empty(second) { second } else { first };
+        self.cache[place] = CacheEntry { type_id, cursors };
         cursors
     }
 
@@ -453,7 +461,7 @@ impl Heap {
         let handed_out = counters.handed_out.load(Relaxed) + bytes;
         counters.handed_out.store(handed_out, Relaxed);
         counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
-        if handed_out > self.budget {
+        if handed_out > counters.budget.load(Relaxed) {
             self.ask_for_collection();
         }
         Ok(())

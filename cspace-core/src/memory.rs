@@ -48,8 +48,8 @@ impl Memory {
             let links =
                 HeapLinks { home: home::address(home), counters, returned, want, heap_bytes_max };
             Memory {
-                heap: UnsafeCell::new(Heap::new(links, budget)),
-                counters: Counters::default(),
+                heap: UnsafeCell::new(Heap::new(links)),
+                counters: Counters { budget: budget.into(), ..Counters::default() },
                 returned: Returned::default(),
                 retired_mappings: Mutex::default(),
                 poison_freed,

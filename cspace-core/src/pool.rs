@@ -25,7 +25,8 @@ pub(crate) enum BlockUse {
 }
 
 const BLOCK_MASK: u64 = !((1 << HEADER_BLOCKS) - 1);
-/// Free memory above this and above a quarter of what is leased goes back to the system.
+/// Free memory above this and above what is leased goes back to the system: a heap that is collected
+/// when it has doubled needs as much again until the next time.
 const KEEP_FREE: usize = 64 << 20;
 
 struct ChunkEntry {
@@ -150,7 +151,7 @@ impl Pool {
     }
 
     fn trim(&mut self) {
-        let keep = KEEP_FREE.max(self.leased_blocks * BLOCK / 4) / BLOCK;
+        let keep = (KEEP_FREE / BLOCK).max(self.leased_blocks);
         let committed_free: usize =
             self.chunks.iter().map(|c| (c.free & !c.decommitted).count_ones() as usize).sum();
         let mut surplus = committed_free.saturating_sub(keep);

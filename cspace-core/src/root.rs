@@ -180,13 +180,10 @@ impl<R: Rootable> GcRoot<R> {
     ) -> GcRoot<R> {
         let entry = home.roots.lock().insert(object.address().cast_mut());
         // The handle's own count of the home, given back in `drop`.
-        let home = Arc::into_raw(Arc::clone(home));
+        let home = Arc::into_raw(Arc::clone(home)).cast_mut();
         // SAFETY: a pointer from an `Arc` is not null.
-        GcRoot {
-            entry,
-            home: unsafe { NonNull::new_unchecked(home.cast_mut()) },
-            family: PhantomData,
-        }
+        let home = unsafe { NonNull::new_unchecked(home) };
+        GcRoot { entry, home, family: PhantomData }
     }
 
     /// The object, in an access to its space.

@@ -207,8 +207,24 @@ impl SpaceInner {
         })
     }
 
+    /// Takes the lock exclusively if it is free, the space sound, and this thread holds nothing.
+    #[inline(always)]
+    pub(crate) fn acquire_fast(&self) -> bool {
+        if !held::note_only(self.id) {
+            return false;
+        }
+        if self.lock.try_lock_exclusive() {
+            if !self.poisoned.load(Relaxed) {
+                return true;
+            }
+            self.release(LockMode::Exclusive);
+            return false;
+        }
+        held::forget(self.id);
+        false
+    }
+
     /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
-    #[inline]
     pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
         self.note(wait != Wait::No)?;
         let taken = match mode {
@@ -281,9 +297,9 @@ impl SpaceInner {
     }
 
     /// Releases the lock, fairly if somebody wants it, and notes it as not held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, mode: LockMode) {
-        held::forget(self.id);
+        let bare = held::forget(self.id);
         let fair = self.want.load(Relaxed);
         // SAFETY: the caller holds the lock in this mode; guards know whether they do.
         unsafe {
@@ -294,7 +310,7 @@ impl SpaceInner {
                 (_, true) => self.lock.unlock_exclusive_fair(),
             }
         }
-        if held::count() == 0 {
+        if bare {
             batch::run_deferred();
         }
     }
@@ -310,6 +326,14 @@ impl SpaceInner {
             if let Some(collector) = &self.config.collector {
                 collector.at_safepoint(&Space { inner: Arc::clone(self) });
             }
+        }
+    }
+
+    /// What the end of an exclusive access does when `want` is up.
+    #[cold]
+    pub(crate) fn after_access(self: &Arc<Self>) {
+        if Batch::can_reclaim() && !std::thread::panicking() {
+            self.at_safepoint();
         }
     }
 
@@ -567,6 +591,16 @@ impl Space {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> ExclusiveGuard<'_> {
+        match ExclusiveGuard::acquire_fast(self) {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn lock_slow(&self) -> ExclusiveGuard<'_> {
         ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever)
             .unwrap_or_else(|error| panic!("{error}"))
     }

@@ -123,20 +123,13 @@ impl MarkSweep {
             }
         };
         if Batch::can_reclaim() {
-            reclaim(space, batch, &mut report);
-            drop(claimed);
+            reclaim(space, batch, &mut report, claimed);
             run_deferred();
         } else {
             report.sweep_deferred = true;
-            let (space, mut report) = (space.downgrade(), report.clone());
-            defer(move || {
-                match space.upgrade() {
-                    Some(space) => reclaim(&space, batch, &mut report),
-                    // The space is gone; its objects go too.
-                    None => drop(batch.reclaim()),
-                }
-                drop(claimed);
-            });
+            // The space lives until its batch is reclaimed: its destruction would not know of it.
+            let (space, mut report) = (space.clone(), report.clone());
+            defer(move || reclaim(&space, batch, &mut report, claimed));
         }
         Ok(report)
     }
@@ -161,11 +154,14 @@ impl MarkSweep {
     }
 }
 
-fn reclaim(space: &Space, batch: Batch, report: &mut CollectReport) {
+fn reclaim(space: &Space, batch: Batch, report: &mut CollectReport, claimed: Claimed) {
     let begun = Instant::now();
     let reclaimed = batch.reclaim();
     report.sweep = begun.elapsed();
     space.note_cycle(report, &reclaimed);
+    // A listener may collect: the cycle is over before it hears of it.
+    drop(claimed);
+    space.announce(report, &reclaimed);
 }
 
 impl Collector for MarkSweep {

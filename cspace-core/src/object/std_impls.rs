@@ -7,6 +7,7 @@ use core::marker::PhantomData;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use super::{IObject, Rootable};
+use crate::brand::Family;
 use crate::visitor::Visitor;
 
 macro_rules! leaf {
@@ -73,10 +74,10 @@ macro_rules! text {
 text!(String, capacity; Box<str>, len);
 
 /// Families of generic types with one object parameter, told apart by a marker.
-pub struct Of<K: 'static, R>(PhantomData<(fn(K) -> K, fn(R) -> R)>);
+pub struct Of<K: 'static, R>(Family<K>, Family<R>);
 
 /// Families of generic types with two object parameters.
-pub struct Of2<K: 'static, R, S>(PhantomData<(fn(K) -> K, fn(R) -> R, fn(S) -> S)>);
+pub struct Of2<K: 'static, R, S>(Family<K>, Family<R>, Family<S>);
 
 macro_rules! sequence {
     ($($marker:ident, $type:ident, $capacity:expr);* $(;)?) => { $(
