@@ -53,8 +53,8 @@ fn a_value_dropped_by_its_handle_during_a_collection_is_dropped_after_it() {
         let (space, drops) = (CSpace::new(), Drops::new());
         let (marking, wait_marking) = channel();
         let (go_on, wait_go_on) = channel();
-        let owned = space
-            .exclusive(|cx| cx.own_root((Gate::new(marking, wait_go_on), drops.probe())));
+        let owned =
+            space.exclusive(|cx| cx.own_root((Gate::new(marking, wait_go_on), drops.probe())));
         thread::scope(|threads| {
             let collector = threads.spawn(|| space.collect().unwrap());
             wait_marking.recv().unwrap();

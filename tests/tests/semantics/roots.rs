@@ -15,7 +15,11 @@ struct Node<'gc> {
     next: Slot<'gc, Option<Gc<'gc, Node<'gc>>>>,
 }
 
-fn node<'gc>(cx: &Exclusive<'gc>, drops: &Drops, next: Option<Gc<'gc, Node<'gc>>>) -> Gc<'gc, Node<'gc>> {
+fn node<'gc>(
+    cx: &Exclusive<'gc>,
+    drops: &Drops,
+    next: Option<Gc<'gc, Node<'gc>>>,
+) -> Gc<'gc, Node<'gc>> {
     cx.alloc(Node { probe: drops.probe(), next: Slot::new(next) })
 }
 
@@ -191,9 +195,8 @@ fn roots_are_dropped_by_other_threads_during_a_collection() {
         let (space, drops) = (CSpace::new(), Drops::new());
         let barrier = Barrier::new(3);
         for _ in 0..20 {
-            let roots: Vec<_> = space.exclusive(|cx| {
-                (0..300).map(|_| cx.root(node(cx, &drops, None))).collect()
-            });
+            let roots: Vec<_> =
+                space.exclusive(|cx| (0..300).map(|_| cx.root(node(cx, &drops, None))).collect());
             let (kept, dropped) = roots.split_at(150);
             let kept: Vec<_> = kept.to_vec();
             let halves = [dropped[..75].to_vec(), dropped[75..].to_vec()];
