@@ -37,8 +37,8 @@ const LEAK_CHECK: Duration = Duration::from_millis(50);
 
 /// After this many collections stress passes over one safepoint more between two of them.
 const STRESS_CYCLES: usize = 256;
-/// For this many objects stress passes over one safepoint more between two collections.
-const STRESS_OBJECTS: usize = 64;
+/// For this many bytes alive stress passes over one safepoint more between two collections.
+const STRESS_BYTES: usize = 4096;
 
 /// A callback at the beginning or end of a transaction.
 type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
@@ -155,6 +155,13 @@ impl SpaceInner {
 
     pub(crate) fn note_harmless_panic(&self) {
         self.harmless_panic.store(true, Relaxed);
+        self.want.store(true, Relaxed);
+    }
+
+    /// An access ended without a panic: one that was noted was caught. (Raising it raises `want`, so
+    /// that the end of the access comes by here.)
+    pub(crate) fn forget_harmless_panic(&self) {
+        self.harmless_panic.store(false, Relaxed);
     }
 
     /// A panic left an exclusive access.
@@ -348,8 +355,8 @@ impl SpaceInner {
             return false;
         }
         let cycles = self.cycles.load(Relaxed) as usize / STRESS_CYCLES;
-        let objects = self.counters().objects.load(Relaxed) / STRESS_OBJECTS;
-        self.stress_skip.store(cycles + objects, Relaxed);
+        let live = self.counters().live.load(Relaxed) / STRESS_BYTES;
+        self.stress_skip.store(cycles + live, Relaxed);
         true
     }
 
