@@ -57,7 +57,19 @@ pub struct ExclusiveGuard<'s> {
 }
 
 impl<'s> ExclusiveGuard<'s> {
-    #[inline]
+    /// The exclusive lock if it can be had without waiting and without any of the rarer cases.
+    #[inline(always)]
+    pub(crate) fn acquire_fast(space: &'s Space) -> Option<Self> {
+        space.inner.acquire_fast().then(|| ExclusiveGuard {
+            space,
+            mode: LockMode::Exclusive,
+            held: true,
+            panicking: std::thread::panicking(),
+            local: PhantomData,
+        })
+    }
+
+    #[cold]
     pub(crate) fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Self, LockError> {
         debug_assert!(mode != LockMode::Shared);
         space.inner.acquire(mode, wait)?;
@@ -268,13 +280,25 @@ fn not_held(space: &str) -> ! {
 impl Drop for ExclusiveGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if !self.held {
-            return;
+        let inner = &self.space.inner;
+        if self.held {
+            let plain = self.mode == LockMode::Exclusive && !inner.want().load(Relaxed);
+            if plain && !std::thread::panicking() {
+                inner.release(LockMode::Exclusive);
+            } else {
+                self.drop_slow();
+            }
         }
+    }
+}
+
+impl ExclusiveGuard<'_> {
+    #[cold]
+    #[inline(never)]
+    fn drop_slow(&mut self) {
         /// Releases the lock even if a callback panics.
         struct Release<'a, 's>(&'a mut ExclusiveGuard<'s>);
         impl Drop for Release<'_, '_> {
-            #[inline]
             fn drop(&mut self) {
                 let inner = &self.0.space.inner;
                 if std::thread::panicking() && !self.0.panicking {

@@ -35,6 +35,11 @@ use crate::pool;
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
 
+/// After this many collections stress passes over one safepoint more between two of them.
+const STRESS_CYCLES: usize = 256;
+/// For this many objects stress passes over one safepoint more between two collections.
+const STRESS_OBJECTS: usize = 64;
+
 /// A callback at the beginning or end of a transaction.
 type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
 
@@ -56,6 +61,8 @@ pub(crate) struct SpaceInner {
     /// A thread ended while it held the lock.
     leaked: AtomicBool,
     stress: AtomicBool,
+    /// Safepoints to pass until stress collects again. Of whoever is at one.
+    stress_skip: AtomicUsize,
     id: u64,
     config: Config,
     home: Arc<Home>,
@@ -207,8 +214,24 @@ impl SpaceInner {
         })
     }
 
+    /// Takes the lock exclusively if it is free, the space sound, and this thread holds nothing.
+    #[inline(always)]
+    pub(crate) fn acquire_fast(&self) -> bool {
+        if !held::note_only(self.id) {
+            return false;
+        }
+        if self.lock.try_lock_exclusive() {
+            if !self.poisoned.load(Relaxed) {
+                return true;
+            }
+            self.release(LockMode::Exclusive);
+            return false;
+        }
+        held::forget(self.id);
+        false
+    }
+
     /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
-    #[inline]
     pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
         self.note(wait != Wait::No)?;
         let taken = match mode {
@@ -281,9 +304,9 @@ impl SpaceInner {
     }
 
     /// Releases the lock, fairly if somebody wants it, and notes it as not held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, mode: LockMode) {
-        held::forget(self.id);
+        let bare = held::forget(self.id);
         let fair = self.want.load(Relaxed);
         // SAFETY: the caller holds the lock in this mode; guards know whether they do.
         unsafe {
@@ -294,7 +317,7 @@ impl SpaceInner {
                 (_, true) => self.lock.unlock_exclusive_fair(),
             }
         }
-        if held::count() == 0 {
+        if bare {
             batch::run_deferred();
         }
     }
@@ -304,6 +327,9 @@ impl SpaceInner {
     /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
     /// the lock: lets others in, or collects.
     pub(crate) fn at_safepoint(self: &Arc<Self>) {
+        if self.is_stress() && self.is_stress_due() {
+            self.gc_requested.store(true, SeqCst);
+        }
         let requested = self.gc_requested.load(SeqCst);
         let automatic = self.config.mode == GcMode::Automatic && self.wants_collection();
         if requested || automatic {
@@ -311,6 +337,20 @@ impl SpaceInner {
                 collector.at_safepoint(&Space { inner: Arc::clone(self) });
             }
         }
+    }
+
+    /// Whether stress collects at this safepoint: at every one to begin with, then ever more rarely, and
+    /// the more rarely the larger the heap, so that long programs end.
+    fn is_stress_due(&self) -> bool {
+        let skip = self.stress_skip.load(Relaxed);
+        if skip > 0 {
+            self.stress_skip.store(skip - 1, Relaxed);
+            return false;
+        }
+        let cycles = self.cycles.load(Relaxed) as usize / STRESS_CYCLES;
+        let objects = self.counters().objects.load(Relaxed) / STRESS_OBJECTS;
+        self.stress_skip.store(cycles + objects, Relaxed);
+        true
     }
 
     /// What the end of an exclusive access does when `want` is up.
@@ -347,7 +387,7 @@ impl SpaceInner {
     pub(crate) fn wants_collection(&self) -> bool {
         // SAFETY: one flag, written by the holder of the lock; a stale answer delays a collection.
         let over_budget = unsafe { (*self.heap()).over_budget };
-        self.gc_requested.load(SeqCst) || over_budget || self.is_stress()
+        self.gc_requested.load(SeqCst) || over_budget
     }
 }
 
@@ -436,6 +476,7 @@ impl Space {
             harmless_panic: AtomicBool::new(false),
             leaked: AtomicBool::new(false),
             stress: AtomicBool::new(stress),
+            stress_skip: AtomicUsize::new(0),
             id,
             memory: {
                 // SAFETY: only the field's address is taken; the allocation is there.
@@ -575,6 +616,16 @@ impl Space {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> ExclusiveGuard<'_> {
+        match ExclusiveGuard::acquire_fast(self) {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn lock_slow(&self) -> ExclusiveGuard<'_> {
         ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever)
             .unwrap_or_else(|error| panic!("{error}"))
     }
