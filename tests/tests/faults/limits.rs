@@ -1,5 +1,8 @@
 //! The nth allocation hits the heap's limit.
 
+// The value comes back in the error: that it is large is the point here.
+#![allow(clippy::result_large_err)]
+
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use cspace::{Alloc, CSpace, GcAny, GcCell, GcMode, HeapFullCause};

@@ -973,13 +973,11 @@ fn machine_op<'gc>(
                 registers.push(Object::from_any(any).ok_or("no kind of object on a stack")?);
             }
         }
-        Action::StackPush => {
-            if model.stack_len < STACK_CAPACITY {
-                let (value, number) = stack_value(registers, b, c);
-                machine.stack.push(value);
-                model.stack[model.stack_len] = number;
-                model.stack_len += 1;
-            }
+        Action::StackPush if model.stack_len < STACK_CAPACITY => {
+            let (value, number) = stack_value(registers, b, c);
+            machine.stack.push(value);
+            model.stack[model.stack_len] = number;
+            model.stack_len += 1;
         }
         Action::StackPop => {
             let popped = machine.stack.pop();

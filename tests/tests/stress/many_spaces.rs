@@ -11,7 +11,7 @@ use crate::exchange::Exchange;
 use crate::one_space::wait_until_gone;
 use crate::rng::Rng;
 use crate::things::*;
-use crate::{seed, duration, watched};
+use crate::{duration, seed, watched};
 
 const THREADS: u64 = 4;
 const PLACES: usize = 4;

@@ -13,7 +13,7 @@ use cspace::{
 use crate::exchange::Exchange;
 use crate::rng::Rng;
 use crate::things::*;
-use crate::{seed, duration, watched};
+use crate::{duration, seed, watched};
 
 const THREADS: u64 = 6;
 const NAMES: u64 = 64;
