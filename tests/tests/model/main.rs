@@ -12,6 +12,7 @@
 //!
 //! - `CSPACE_MODEL_SEED`: the first program's seed.
 //! - `CSPACE_MODEL_PROGRAMS`: how many programs.
+//! - `CSPACE_MODEL_TRACE`: print the seed of each program, to find one that crashes.
 
 mod heap;
 mod objects;
