@@ -1,1 +1,56 @@
-//! See the workspace README.
+//! How fast cspace is, beside the heaps one would use instead.
+//!
+//! ```text
+//! cargo run --release -p cspace-benches --features peers -- binary-trees --sizes 16,18 --runs 5
+//! ```
+//!
+//! Each [workload](workloads) documents the question it asks and the baseline to read it against.
+//! The runner starts one child process for each measurement, one at a time and in turn between the
+//! implementations, so that no heap inherits another's fragmentation and a noisy minute hurts all
+//! of them alike. A child reports the wall and processor time of the measured part, the peak
+//! resident set and a checksum; the runner refuses a figure whose checksum is not the analytic one.
+//!
+//! # When is a figure not about the heap?
+//!
+//! When most of it is system time. Touching memory for the first time costs whatever the kernel,
+//! and under it a hypervisor, takes to find that memory, above all with huge pages: the same run
+//! of a heap that never reuses anything takes 80 ms or two seconds. Subtract the system time or
+//! look at the minimum before concluding anything from such a row.
+//!
+//! # Which allocator does an implementation run on?
+//!
+//! The global allocator is a property of a binary, so there are two children from this one library:
+//! `child_sys` on the system's allocator and `child_mi` on mimalloc. A switch inside one binary
+//! would need unsafe code and would cost the peers a branch per allocation. A label that ends in
+//! `-mi` runs on mimalloc; cspace runs on the system's allocator, which it needs only for its
+//! bookkeeping.
+//!
+//! # What is in a label?
+//!
+//! | label | what it is |
+//! | --- | --- |
+//! | `cspace` | this workspace |
+//! | `gc-arena-mi` | gc-arena with its default, incremental pacing |
+//! | `gc-arena-stw-mi` | gc-arena with the best pacing found for these workloads, see [`PACING`] |
+//! | `box-mi`, `box-sys` | `Box`, freed by hand: no collector at all |
+//! | `bumpalo-mi` | a bump arena that never frees: the floor for allocation, and no memory manager |
+//! | `hand` | what one would write by hand for this one question |
+//! | `mutex`, `rwlock` | a bare parking_lot lock |
+//! | `plain` | the same operation on ordinary Rust memory |
+//!
+//! [`PACING`]: workloads#gc-arenas-pacing
+
+#![forbid(unsafe_code)]
+
+pub mod child;
+pub mod children;
+pub mod measure;
+pub mod options;
+pub mod random;
+pub mod report;
+pub mod runner;
+pub mod size;
+pub mod summary;
+pub mod table;
+pub mod workload;
+pub mod workloads;

@@ -35,19 +35,16 @@ mod sealed {
 /// A token that proves access to the space with brand `'gc`: enough to read.
 pub trait Access<'gc>: sealed::Sealed {
     #[doc(hidden)]
-    fn space(&self) -> SpaceToken<'_>;
-    #[doc(hidden)]
     fn home(&self) -> HomeToken<'_>;
 }
 
-#[doc(hidden)]
-pub struct SpaceToken<'a>(pub(crate) &'a SpaceInner);
+/// The home record of a token's space.
 #[doc(hidden)]
 pub struct HomeToken<'a>(&'a Arc<Home>);
-impl core::ops::Deref for HomeToken<'_> {
-    type Target = Arc<Home>;
+
+impl<'a> HomeToken<'a> {
     #[inline(always)]
-    fn deref(&self) -> &Arc<Home> {
+    pub(crate) fn get(self) -> &'a Arc<Home> {
         self.0
     }
 }
@@ -139,13 +136,8 @@ macro_rules! access {
     ($($token:ident . $($space:ident).+),*) => { $(
         impl<'gc> Access<'gc> for $token<'gc> {
             #[inline(always)]
-            fn space(&self) -> SpaceToken<'_> {
-                // SAFETY: the space stays put while its token exists (A2).
-                SpaceToken(unsafe { &*self.$($space).+ })
-            }
-            #[inline(always)]
             fn home(&self) -> HomeToken<'_> {
-                // SAFETY: as above.
+                // SAFETY: the space stays put while its token exists (A2).
                 HomeToken(unsafe { (*self.$($space).+).home() })
             }
         }
@@ -218,7 +210,12 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline(always)]
     #[track_caller]
-    pub fn alloc_tail<H, E>(&self, header: H, len: usize, element: impl FnMut(usize) -> E) -> Gc<'gc, Tail<H, E>>
+    pub fn alloc_tail<H, E>(
+        &self,
+        header: H,
+        len: usize,
+        element: impl FnMut(usize) -> E,
+    ) -> Gc<'gc, Tail<H, E>>
     where
         H: IObject<'gc> + 'gc,
         E: IObject<'gc> + 'gc,
@@ -292,7 +289,11 @@ impl<'gc> Alloc<'gc> {
 
     /// As [`alloc_tail_copy`](Alloc::alloc_tail_copy), or gives the header back if there is no room.
     #[inline(always)]
-    pub fn try_alloc_tail_copy<H, E>(&self, header: H, elements: &[E]) -> Result<Gc<'gc, Tail<H, E>>, AllocError<H>>
+    pub fn try_alloc_tail_copy<H, E>(
+        &self,
+        header: H,
+        elements: &[E],
+    ) -> Result<Gc<'gc, Tail<H, E>>, AllocError<H>>
     where
         H: IObject<'gc> + 'gc,
         E: IObject<'gc> + Copy + 'gc,
@@ -316,7 +317,11 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline]
     #[track_caller]
-    pub fn alloc_slice<E: IObject<'gc> + 'gc>(&self, len: usize, element: impl FnMut(usize) -> E) -> Gc<'gc, Slice<E>> {
+    pub fn alloc_slice<E: IObject<'gc> + 'gc>(
+        &self,
+        len: usize,
+        element: impl FnMut(usize) -> E,
+    ) -> Gc<'gc, Slice<E>> {
         self.alloc_tail((), len, element)
     }
 
@@ -327,7 +332,10 @@ impl<'gc> Alloc<'gc> {
     /// As [`alloc`](Alloc::alloc).
     #[inline]
     #[track_caller]
-    pub fn alloc_slice_copy<E: IObject<'gc> + Copy + 'gc>(&self, elements: &[E]) -> Gc<'gc, Slice<E>> {
+    pub fn alloc_slice_copy<E: IObject<'gc> + Copy + 'gc>(
+        &self,
+        elements: &[E],
+    ) -> Gc<'gc, Slice<E>> {
         self.alloc_tail_copy((), elements)
     }
 
@@ -472,7 +480,10 @@ impl<'gc> Shared<'gc> {
     /// # Panics
     ///
     /// If a task panics, after all have ended.
-    pub fn fan_out<R: Send, F: FnOnce(&Shared<'gc>) -> R + Send>(&self, tasks: impl IntoIterator<Item = F>) -> Vec<R> {
+    pub fn fan_out<R: Send, F: FnOnce(&Shared<'gc>) -> R + Send>(
+        &self,
+        tasks: impl IntoIterator<Item = F>,
+    ) -> Vec<R> {
         let id = self.inner().id();
         std::thread::scope(|threads| {
             let running: Vec<_> = tasks
@@ -495,7 +506,9 @@ impl<'gc> Shared<'gc> {
                 .collect();
             running
                 .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                })
                 .collect()
         })
     }

@@ -67,7 +67,10 @@ impl Batch {
     ///
     /// If [`can_reclaim`](Batch::can_reclaim) is false.
     pub fn reclaim(mut self) -> Reclaimed {
-        assert!(Batch::can_reclaim(), "drops run only on threads that hold no space and run no other sweep");
+        assert!(
+            Batch::can_reclaim(),
+            "drops run only on threads that hold no space and run no other sweep"
+        );
         let _sweeping = held::Sweeping::begin();
         let mut reclaimed = Reclaimed::default();
         // First of all: what follows clears the mark bits that weak sets go by.

@@ -74,7 +74,8 @@ impl<'gc, T: IObject<'gc>> GcCell<'gc, T> {
         _: &'a mut impl CellAccessMut<'gc>,
     ) -> (&'a mut T, &'a mut U) {
         let (a, b) = (self.value.get(), other.value.get());
-        let disjoint = a.addr() + size_of::<T>() <= b.addr() || b.addr() + size_of::<U>() <= a.addr();
+        let disjoint =
+            a.addr() + size_of::<T>() <= b.addr() || b.addr() + size_of::<U>() <= a.addr();
         assert!(disjoint, "borrow_mut2: both cells are the same, or one is a part of the other");
         // SAFETY: C1, and the two values do not overlap. What either owns elsewhere (a vector's
         // elements) holds no second way to the other but through a cell of its own.

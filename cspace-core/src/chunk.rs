@@ -125,7 +125,8 @@ pub(crate) unsafe fn mark_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
     let granule = granule(object);
     // SAFETY: by H1 the chunk header is mapped and in the pointer's provenance; a granule number
     // of a chunk is below the array's length.
-    let word = unsafe { &*(&raw const (*chunk_of(object)).marks).cast::<AtomicU64>().add(granule / 64) };
+    let word =
+        unsafe { &*(&raw const (*chunk_of(object)).marks).cast::<AtomicU64>().add(granule / 64) };
     (word, 1 << (granule % 64))
 }
 
@@ -228,7 +229,8 @@ impl SpanRef {
     #[inline]
     pub(crate) fn base(self) -> *mut u8 {
         let chunk = self.chunk();
-        let index = (self.0.addr() - chunk.addr() - core::mem::offset_of!(Chunk, spans)) / size_of::<Span>();
+        let index = (self.0.addr() - chunk.addr() - core::mem::offset_of!(Chunk, spans))
+            / size_of::<Span>();
         chunk.cast::<u8>().wrapping_add(index * PAGE)
     }
 
@@ -315,10 +317,17 @@ impl SpanRef {
         // mapping of its own only the first chunk's worth of pages has records.
         unsafe {
             let span = span_at(base);
-            *span.0 = Span { cell_bytes, page_count: page_count as u32, live_count: 0, mapped_bytes, kind };
+            *span.0 = Span {
+                cell_bytes,
+                page_count: page_count as u32,
+                live_count: 0,
+                mapped_bytes,
+                kind,
+            };
             let first = (base.addr() & (CHUNK - 1)) / PAGE;
             for page in 0..page_count.min(PAGE_COUNT - first) {
-                page_info(base.add(page * PAGE)).store(core::ptr::from_ref(info).cast_mut(), Relaxed);
+                page_info(base.add(page * PAGE))
+                    .store(core::ptr::from_ref(info).cast_mut(), Relaxed);
             }
             span
         }

@@ -21,10 +21,11 @@ pub enum PanicPolicy {
 /// Who starts collections.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum GcMode {
-    /// Safepoints do, when the budget is used up or a collection was requested.
+    /// Safepoints do, when the budget is used up or a collection was requested. Ends of exclusive
+    /// accesses are safepoints too.
     #[default]
     Automatic,
-    /// Only explicit calls do.
+    /// Only explicit calls do, and safepoints after a request.
     Manual,
     /// Nobody: there is no collector, memory is freed when the space goes.
     Off,
@@ -103,8 +104,9 @@ impl Builder {
         self
     }
 
-    /// Collect at every safepoint, and check the order in which spaces are locked: to find objects that
-    /// nobody keeps alive. Slow. Default: off.
+    /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
+    /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,
+    /// safepoints are passed over in between, so that long programs end. Default: off.
     pub fn stress(mut self, on: bool) -> Builder {
         self.0.stress = on;
         self

@@ -168,6 +168,13 @@ pub enum CollectError {
         /// The space's name.
         space: String,
     },
+    /// Another thread's cycle is being swept, and this thread holds another space or runs a sweep: a drop
+    /// of that cycle may be waiting for it.
+    #[error("space `{space}` is being collected by another thread, for which this one cannot wait while it holds another space; the collection is noted and happens at the next safepoint")]
+    Busy {
+        /// The space's name.
+        space: String,
+    },
     /// The lock could not be had.
     #[error(transparent)]
     Lock(#[from] LockError),

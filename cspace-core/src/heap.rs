@@ -20,7 +20,10 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-use crate::chunk::{block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE, HEADER_BLOCKS, PAGE};
+use crate::chunk::{
+    block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE,
+    HEADER_BLOCKS, PAGE,
+};
 use crate::error::{HeapFull, HeapFullCause};
 use crate::home::Home;
 use crate::object::IObject;
@@ -132,7 +135,11 @@ impl Cursor {
                 word += 1;
                 bits = allocs[word].load(Relaxed);
             }
-            let end = if bits == 0 { count } else { (word * 64 + bits.trailing_zeros() as usize) / stride };
+            let end = if bits == 0 {
+                count
+            } else {
+                (word * 64 + bits.trailing_zeros() as usize) / stride
+            };
             let end = end.min(count);
             if end == cell {
                 cell += 1;
@@ -199,6 +206,8 @@ pub(crate) struct Counters {
     pub(crate) handed_out: AtomicUsize,
     /// Bytes outside of the heap that objects reported in the last cycle.
     pub(crate) external: AtomicUsize,
+    /// Bytes that may be handed out until a collection is wanted.
+    pub(crate) budget: AtomicUsize,
     /// Objects that were alive at the last finish, and those allocated since, gaps included.
     pub(crate) objects: AtomicUsize,
 }
@@ -219,8 +228,6 @@ pub(crate) struct Heap {
     starters: Vec<NonNull<u8>>,
     /// Runs and mappings.
     large: Vec<SpanRef>,
-    /// Bytes that may be handed out until a collection is wanted.
-    pub(crate) budget: usize,
     /// Set when the budget was passed, until a finish.
     pub(crate) over_budget: bool,
     links: HeapLinks,
@@ -242,23 +249,24 @@ impl Hasher for FirstWord {
     }
 }
 
-/// A cache index for a type: `TypeId` hashes as one word of good bits, a constant when compiled.
+/// The two places in the cache where a type may be: `TypeId` hashes as one word of good bits, a
+/// constant when compiled.
 #[inline(always)]
-fn cache_index(type_id: TypeId) -> usize {
+fn cache_places(type_id: TypeId) -> (usize, usize) {
     let mut hasher = FirstWord(0);
     type_id.hash(&mut hasher);
-    (hasher.finish() >> 20) as usize % CACHE_ENTRIES
+    let bits = hasher.finish();
+    ((bits >> 20) as usize % CACHE_ENTRIES, (bits >> 40) as usize % CACHE_ENTRIES)
 }
 
 impl Heap {
-    pub(crate) fn new(links: HeapLinks, budget: usize) -> Heap {
+    pub(crate) fn new(links: HeapLinks) -> Heap {
         let none = CacheEntry { type_id: TypeId::of::<NoType>(), cursors: core::ptr::null_mut() };
         Heap {
             cache: [none; CACHE_ENTRIES],
             types: HashMap::new(),
             starters: Vec::new(),
             large: Vec::new(),
-            budget,
             over_budget: false,
             links,
         }
@@ -282,10 +290,13 @@ impl Heap {
     #[inline(always)]
     unsafe fn cursors<'gc, T: IObject<'gc>>(heap: *mut Heap) -> *mut Cursor {
         let type_id = TypeId::of::<T::R>();
-        // SAFETY: the caller's promise; the index is below the array's length.
-        let entry = unsafe { *(&raw const (*heap).cache).cast::<CacheEntry>().add(cache_index(type_id)) };
-        if entry.type_id == type_id {
-            return entry.cursors;
+        let (first, second) = cache_places(type_id);
+        for place in [first, second] {
+            // SAFETY: the caller's promise; the index is below the array's length.
+            let entry = unsafe { *(&raw const (*heap).cache).cast::<CacheEntry>().add(place) };
+            if entry.type_id == type_id {
+                return entry.cursors;
+            }
         }
         // SAFETY: the caller's promise; no other reference into the heap is in use.
         unsafe { (*heap).cursors_slow::<T>() }
@@ -303,7 +314,12 @@ impl Heap {
             },
         });
         let cursors = entry.cursors.as_mut_ptr();
-        self.cache[cache_index(type_id)] = CacheEntry { type_id, cursors };
+        // Into an empty place if there is one; else into the first, out of which the other type moves
+        // when it is next looked for.
+        let (first, second) = cache_places(type_id);
+        let empty = |place: usize| self.cache[place].cursors.is_null();
+        let place = if !empty(first) && empty(second) { second } else { first };
+        self.cache[place] = CacheEntry { type_id, cursors };
         cursors
     }
 
@@ -314,7 +330,9 @@ impl Heap {
     /// `heap` is a space's heap, whose exclusive lock the caller holds. The caller initialises the
     /// cell before it does anything that may panic, collect or leave the access (H2).
     #[inline(always)]
-    pub(crate) unsafe fn allocate<'gc, T: IObject<'gc>>(heap: *mut Heap) -> Result<*mut u8, HeapFull> {
+    pub(crate) unsafe fn allocate<'gc, T: IObject<'gc>>(
+        heap: *mut Heap,
+    ) -> Result<*mut u8, HeapFull> {
         const { assert!(align_of::<T>() <= PAGE, "objects can be aligned to at most 4096 bytes") };
         let bytes = const { cell_bytes(size_of::<T>(), align_of::<T>()) };
         // SAFETY: the caller's promise, for all of them.
@@ -333,8 +351,16 @@ impl Heap {
     ///
     /// As for [`allocate`](Heap::allocate).
     #[inline(always)]
-    pub(crate) unsafe fn allocate_tail<'gc, T: IObject<'gc>>(heap: *mut Heap, bytes: usize) -> Result<*mut u8, HeapFull> {
-        const { assert!(align_of::<T>() <= GRANULE, "objects with a tail can be aligned to at most 16 bytes") };
+    pub(crate) unsafe fn allocate_tail<'gc, T: IObject<'gc>>(
+        heap: *mut Heap,
+        bytes: usize,
+    ) -> Result<*mut u8, HeapFull> {
+        const {
+            assert!(
+                align_of::<T>() <= GRANULE,
+                "objects with a tail can be aligned to at most 16 bytes"
+            )
+        };
         // SAFETY: the caller's promise, for all of them; a class is below CLASS_COUNT as `bytes` is at
         // most CELL_MAX.
         unsafe {
@@ -351,7 +377,12 @@ impl Heap {
     /// As for [`allocate`](Heap::allocate); `cursor` is one of the heap's for that type, with cells of
     /// `bytes`.
     #[inline(always)]
-    unsafe fn bump(heap: *mut Heap, cursor: *mut Cursor, bytes: usize, type_id: TypeId) -> Result<*mut u8, HeapFull> {
+    unsafe fn bump(
+        heap: *mut Heap,
+        cursor: *mut Cursor,
+        bytes: usize,
+        type_id: TypeId,
+    ) -> Result<*mut u8, HeapFull> {
         // SAFETY: the caller's promise.
         unsafe {
             let at = (*cursor).at;
@@ -371,7 +402,11 @@ impl Heap {
     /// As for [`bump`](Heap::bump).
     #[cold]
     #[inline(never)]
-    unsafe fn refill(heap: *mut Heap, cursor: *mut Cursor, type_id: TypeId) -> Result<*mut u8, HeapFull> {
+    unsafe fn refill(
+        heap: *mut Heap,
+        cursor: *mut Cursor,
+        type_id: TypeId,
+    ) -> Result<*mut u8, HeapFull> {
         // SAFETY: the caller holds the lock; `heap` and `cursor` are apart in memory (cursors are
         // boxed), and this function is the only user of both references.
         let (heap, cursor) = unsafe { (&mut *heap, &mut *cursor) };
@@ -426,7 +461,7 @@ impl Heap {
         let handed_out = counters.handed_out.load(Relaxed) + bytes;
         counters.handed_out.store(handed_out, Relaxed);
         counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
-        if handed_out > self.budget {
+        if handed_out > counters.budget.load(Relaxed) {
             self.ask_for_collection();
         }
         Ok(())
@@ -442,7 +477,12 @@ impl Heap {
         HeapFull { requested, cause: HeapFullCause::System }
     }
 
-    fn new_span(&mut self, cell_bytes: usize, pages_taken: &mut usize, info: &'static TypeInfo) -> Result<SpanRef, HeapFull> {
+    fn new_span(
+        &mut self,
+        cell_bytes: usize,
+        pages_taken: &mut usize,
+        info: &'static TypeInfo,
+    ) -> Result<SpanRef, HeapFull> {
         if cell_bytes <= STARTER_CELL_MAX && *pages_taken < STARTER_PAGES {
             let page = self.take_page()?;
             *pages_taken += 1;
@@ -450,7 +490,8 @@ impl Heap {
             // SAFETY: the page was free in a block of this space, its bits zero.
             return Ok(unsafe { SpanRef::make(page, SpanKind::Page, 1, cell_bytes, 0, info) });
         }
-        let block = pool::lease_blocks(BlockUse::Whole, 1, self.links.home).ok_or_else(|| self.out_of_memory(BLOCK))?;
+        let block = pool::lease_blocks(BlockUse::Whole, 1, self.links.home)
+            .ok_or_else(|| self.out_of_memory(BLOCK))?;
         self.counters().committed.fetch_add(BLOCK, Relaxed);
         // SAFETY: the block was just leased.
         Ok(unsafe { SpanRef::make(block, SpanKind::Block, BLOCK_PAGES, cell_bytes, 0, info) })
@@ -467,7 +508,8 @@ impl Heap {
                 return Ok(unsafe { starter.add(page * PAGE) });
             }
         }
-        let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home).ok_or_else(|| self.out_of_memory(BLOCK))?;
+        let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home)
+            .ok_or_else(|| self.out_of_memory(BLOCK))?;
         // SAFETY: just leased to this space.
         unsafe { (*block_of(starter.as_ptr())).free_pages = !1 };
         self.starters.push(starter);
@@ -476,12 +518,17 @@ impl Heap {
 
     #[cold]
     #[inline(never)]
-    fn allocate_large(&mut self, bytes: usize, info: &'static TypeInfo) -> Result<*mut u8, HeapFull> {
+    fn allocate_large(
+        &mut self,
+        bytes: usize,
+        info: &'static TypeInfo,
+    ) -> Result<*mut u8, HeapFull> {
         let rounded = bytes.next_multiple_of(BLOCK);
         self.hand_out(rounded, 1)?;
         let home = self.links.home;
         let made = if rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK) {
-            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home).map(|base| (base, SpanKind::Run, 0))
+            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home)
+                .map(|base| (base, SpanKind::Run, 0))
         } else {
             pool::map_object(rounded, home).map(|(base, mapped)| (base, SpanKind::Mapping, mapped))
         };
@@ -518,7 +565,13 @@ impl Heap {
         // SAFETY: the caller's promise.
         let (kind, live, cell, count, info) = unsafe {
             let record = span.record();
-            (record.kind, record.live_count as usize, record.cell_bytes, span.cell_count(), span.info())
+            (
+                record.kind,
+                record.live_count as usize,
+                record.cell_bytes,
+                span.cell_count(),
+                span.info(),
+            )
         };
         match kind {
             SpanKind::Run | SpanKind::Mapping => return self.large.push(span),

@@ -110,19 +110,43 @@ pub(crate) fn note(id: u64, ordered: bool) -> Result<(), NotNoted> {
     })
 }
 
-/// Notes that this thread lets go of the space.
-#[inline]
-pub(crate) fn forget(id: u64) {
+/// Notes that this thread, which holds no other space, takes this one; false if it holds another, or
+/// was never seen before.
+#[inline(always)]
+pub(crate) fn note_only(id: u64) -> bool {
     HELD.with(|held| {
-        let count = held.count.get();
-        for at in (0..count).rev() {
-            if held.ids[at].get() == id {
-                held.ids[at].set(held.ids[count - 1].get());
-                held.count.set(count - 1);
-                return;
-            }
+        let first = held.count.get() == 0 && held.watched.get();
+        if first {
+            held.ids[0].set(id);
+            held.count.set(1);
         }
-    });
+        first
+    })
+}
+
+/// Notes that this thread lets go of the space; true if it holds none now.
+#[inline(always)]
+pub(crate) fn forget(id: u64) -> bool {
+    HELD.with(|held| {
+        if held.count.get() == 1 && held.ids[0].get() == id {
+            held.count.set(0);
+            return true;
+        }
+        forget_slow(held, id)
+    })
+}
+
+#[cold]
+fn forget_slow(held: &Held, id: u64) -> bool {
+    let count = held.count.get();
+    for at in (0..count).rev() {
+        if held.ids[at].get() == id {
+            held.ids[at].set(held.ids[count - 1].get());
+            held.count.set(count - 1);
+            return count == 1;
+        }
+    }
+    count == 0
 }
 
 /// Whether this thread runs drops of a sweep.

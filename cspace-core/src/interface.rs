@@ -71,17 +71,21 @@ unsafe impl<I: Interface> Sync for GcDyn<'_, I> {}
 impl<'gc, I: Interface> GcDyn<'gc, I> {
     /// The object behind `object` as `upcast` shows it. Use [`unsize!`](crate::unsize).
     ///
+    /// `upcast` is a plain function, not a closure: one that captures a token could show what it borrows
+    /// from a cell, and the handle would show it for ever after, without a token.
+    ///
     /// # Panics
     ///
     /// If `upcast` returns a reference to something else than the object.
-    pub fn new<T: IObject<'gc>>(object: Gc<'gc, T>, upcast: impl FnOnce(&'gc T) -> &'gc I::At<'gc>) -> Self {
+    pub fn new<T: IObject<'gc>>(object: Gc<'gc, T>, upcast: fn(&'gc T) -> &'gc I::At<'gc>) -> Self {
         let seen: *const I::At<'gc> = upcast(object.as_ref());
         assert_eq!(
             seen.cast::<u8>().addr(),
             object.addr(),
             "the function given to GcDyn::new must return its argument, seen through the trait"
         );
-        // SAFETY: a reference is not null.
+        // SAFETY: a reference is not null. What it shows is reached from the object without a token, so
+        // nobody changes it while the object lives.
         GcDyn { object: unsafe { NonNull::new_unchecked(seen.cast_mut()) }, brand: PhantomData }
     }
 

@@ -1,1 +1,118 @@
-//! See the workspace README.
+//! The object space of cspace: access, handles, slots, heap, and the seam for the collector.
+//!
+//! Interpreters depend on the facade crate `cspace`, which re-exports all of this with a collector
+//! wired in. This crate alone never collects.
+//!
+//! # The one idea: the lock is the safepoint
+//!
+//! A space is protected by one lock, and the collector needs that lock. So while a thread has access,
+//! no collection can finish and no object can be condemned: a plain pointer read during an access is
+//! valid for the whole access, without stack scanning, reference counts, or a root for each local
+//! variable. And when the collector holds the lock nobody has access, so there are no stack roots,
+//! ever. Three lifetimes make that a fact that the compiler checks: handles ([`Gc`]) and tokens
+//! ([`Exclusive`], [`Shared`]) carry an invariant brand `'gc`, fresh for each access, which nothing
+//! outlives.
+//!
+//! # Invariants
+//!
+//! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
+//! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
+//! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
+//! W1–W2 (weak sets), P1–P4 (protocols off the lock, [`protocol`]).
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "cspace needs a 64-bit target: values are NaN-boxed, chunks are 4 MiB of address space"
+);
+
+extern crate self as cspace_core;
+
+mod access;
+mod any;
+mod batch;
+mod brand;
+mod cell;
+mod chunk;
+pub mod collector;
+mod config;
+mod error;
+mod event;
+mod gc;
+mod guard;
+mod heap;
+mod held;
+mod home;
+mod interface;
+mod memory;
+mod nan_box;
+mod object;
+mod os;
+mod owned_root;
+mod pool;
+pub mod protocol;
+mod root;
+mod root_stack;
+mod slot;
+mod space;
+mod static_data;
+pub mod sync;
+mod tail;
+mod type_info;
+mod verify;
+mod visitor;
+mod weak;
+mod weak_set;
+
+pub use access::{
+    Access, Alloc, CellAccess, CellAccessMut, Cells, Exclusive, ExclusiveAccess, Shared,
+};
+pub use any::GcAny;
+pub use cell::GcCell;
+pub use config::{Builder, GcMode, PanicPolicy};
+pub use cspace_derive::IObject;
+pub use error::{
+    AllocError, BuildError, CollectError, HeapFull, HeapFullCause, LockError, RootError, WrongSpace,
+};
+pub use event::{CollectReport, Event, GcStats, MemoryStats};
+pub use gc::Gc;
+pub use generativity::{make_guard, Guard, Id};
+pub use guard::{Entered, ExclusiveGuard, LockInfo, LockMode, ModeGuard, MultiGuard, SharedGuard};
+pub use interface::{GcDyn, Interface};
+pub use nan_box::NanBox;
+pub use object::{IObject, Rootable};
+pub use owned_root::OwnedRoot;
+pub use root::GcRoot;
+pub use root_stack::RootStack;
+pub use slot::Slot;
+pub use space::{Space, WeakSpace};
+pub use static_data::Static;
+pub use tail::{Slice, Str, Tail, Utf8};
+pub use type_info::{TypeIndex, TypeInfo};
+pub use verify::{BadEdge, Fault, VerifyReport};
+pub use visitor::Visitor;
+pub use weak::GcWeak;
+pub use weak_set::WeakSet;
+
+/// Names the family of an object type: `Rootable![Node<'_>]`, for [`GcRoot`] and [`OwnedRoot`].
+///
+/// Every elided lifetime stands for the brand.
+#[macro_export]
+macro_rules! Rootable {
+    ($($type:tt)*) => {
+        $crate::__private::__rootable!($crate; $($type)*)
+    };
+}
+
+/// What macros expand to; not for use by hand.
+#[doc(hidden)]
+pub mod __private {
+    pub use cspace_derive::__rootable;
+
+    /// Implemented for every type with a `Drop`; the derive implements it too, so that both conflict.
+    pub trait MustNotImplDrop {}
+    #[allow(drop_bounds)]
+    impl<T: Drop + ?Sized> MustNotImplDrop for T {}
+
+    /// Names the type of a field marked `#[cspace(skip)]`.
+    pub struct SkippedFieldMustBeStatic<T: 'static>(core::marker::PhantomData<T>);
+}

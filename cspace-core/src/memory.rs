@@ -43,11 +43,13 @@ impl Memory {
         Arc::new_cyclic(|this: &std::sync::Weak<Memory>| {
             let memory = this.as_ptr();
             // SAFETY: only the fields' addresses are taken; the allocation is there.
-            let (counters, returned) = unsafe { (&raw const (*memory).counters, &raw const (*memory).returned) };
-            let links = HeapLinks { home: home::address(home), counters, returned, want, heap_bytes_max };
+            let (counters, returned) =
+                unsafe { (&raw const (*memory).counters, &raw const (*memory).returned) };
+            let links =
+                HeapLinks { home: home::address(home), counters, returned, want, heap_bytes_max };
             Memory {
-                heap: UnsafeCell::new(Heap::new(links, budget)),
-                counters: Counters::default(),
+                heap: UnsafeCell::new(Heap::new(links)),
+                counters: Counters { budget: budget.into(), ..Counters::default() },
                 returned: Returned::default(),
                 retired_mappings: Mutex::default(),
                 poison_freed,

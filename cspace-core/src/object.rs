@@ -90,7 +90,7 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
 /// The family of an object type: the type constructor that a brand is given to.
 ///
 /// Handles that outlive an access ([`GcRoot`](crate::GcRoot), [`OwnedRoot`](crate::OwnedRoot)) name
-/// their type through it. `#[derive(IObject)]` makes the family; [`Rootable!`](crate::Rootable)
+/// their type through it. `#[derive(IObject)]` makes the family; [`Rootable!`](macro@crate::Rootable)
 /// names it: `GcRoot<Rootable![Node<'_>]>`.
 pub trait Rootable: 'static {
     /// The type for one brand.

@@ -49,7 +49,11 @@ impl OwnedList {
     /// The cells whose handles exist.
     pub(crate) fn live(&self) -> Vec<OwnedRef> {
         // SAFETY: listed cells are not freed.
-        self.0.iter().copied().filter(|cell| unsafe { !cell.0.as_ref().state.is_handle_dropped() }).collect()
+        self.0
+            .iter()
+            .copied()
+            .filter(|cell| unsafe { !cell.0.as_ref().state.is_handle_dropped() })
+            .collect()
     }
 
     /// Takes out the cells whose handles are gone.
@@ -70,7 +74,11 @@ impl OwnedList {
     pub(crate) fn release_all(&mut self) -> Vec<DroppedCell> {
         let cells = core::mem::take(&mut self.0);
         // SAFETY: listed cells are not freed before both sides let go (P3).
-        cells.into_iter().filter(|cell| unsafe { cell.0.as_ref() }.state.space_gone()).map(|cell| DroppedCell(cell.0)).collect()
+        cells
+            .into_iter()
+            .filter(|cell| unsafe { cell.0.as_ref() }.state.space_gone())
+            .map(|cell| DroppedCell(cell.0))
+            .collect()
     }
 }
 
@@ -157,7 +165,11 @@ unsafe impl<R: Rootable> Sync for OwnedRoot<R> {}
 impl<R: Rootable> OwnedRoot<R> {
     pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(home: &Arc<Home>, value: T) -> OwnedRoot<R> {
         let cell = Box::new(OwnedCell {
-            header: OwnedHeader { state: OwnedState::new(), visit: visit_cell::<T>, free: free_cell::<T> },
+            header: OwnedHeader {
+                state: OwnedState::new(),
+                visit: visit_cell::<T>,
+                free: free_cell::<T>,
+            },
             value: UnsafeCell::new(value),
         });
         let cell: NonNull<OwnedHeader> = NonNull::from(Box::leak(cell)).cast();
@@ -169,7 +181,7 @@ impl<R: Rootable> OwnedRoot<R> {
     #[track_caller]
     fn check<'gc>(&self, cx: &impl Access<'gc>) {
         assert!(
-            Arc::ptr_eq(&self.home, cx.home()),
+            Arc::ptr_eq(&self.home, cx.home().get()),
             "this OwnedRoot belongs to another space; use it in an access to the space that made it"
         );
     }
@@ -195,7 +207,10 @@ impl<R: Rootable> OwnedRoot<R> {
     /// If the value belongs to another space.
     #[inline]
     #[track_caller]
-    pub fn get_mut<'a, 'gc: 'a>(&'a mut self, cx: &impl ExclusiveAccess<'gc>) -> &'a mut R::At<'gc> {
+    pub fn get_mut<'a, 'gc: 'a>(
+        &'a mut self,
+        cx: &impl ExclusiveAccess<'gc>,
+    ) -> &'a mut R::At<'gc> {
         self.check(cx);
         // SAFETY: as in `get`; the handle is borrowed uniquely for as long as the reference, and
         // `'gc`, which bounds it, ends with the access.

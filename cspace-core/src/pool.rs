@@ -25,7 +25,8 @@ pub(crate) enum BlockUse {
 }
 
 const BLOCK_MASK: u64 = !((1 << HEADER_BLOCKS) - 1);
-/// Free memory above this and above a quarter of what is leased goes back to the system.
+/// Free memory above this and above what is leased goes back to the system: a heap that is collected
+/// when it has doubled needs as much again until the next time.
 const KEEP_FREE: usize = 64 << 20;
 
 struct ChunkEntry {
@@ -82,7 +83,13 @@ impl Pool {
         Some(index)
     }
 
-    fn take(&mut self, chunk: usize, first: usize, count: usize, home: NonNull<Home>) -> NonNull<u8> {
+    fn take(
+        &mut self,
+        chunk: usize,
+        first: usize,
+        count: usize,
+        home: NonNull<Home>,
+    ) -> NonNull<u8> {
         let entry = &mut self.chunks[chunk];
         let mask = run_mask(first, count);
         debug_assert_eq!(entry.free & mask, mask);
@@ -112,10 +119,9 @@ impl Pool {
             self.chunks[chunk].listed = false;
             self.open[use_ as usize].pop();
         }
-        let found = self.open[use_ as usize]
-            .iter()
-            .rev()
-            .find_map(|&chunk| find_run(self.chunks[chunk].free, count).map(|first| (chunk, first)));
+        let found = self.open[use_ as usize].iter().rev().find_map(|&chunk| {
+            find_run(self.chunks[chunk].free, count).map(|first| (chunk, first))
+        });
         let (chunk, first) = match found {
             Some(found) => found,
             None => (self.add_chunk(use_)?, HEADER_BLOCKS),
@@ -128,7 +134,11 @@ impl Pool {
         let first = (base.addr().get() & (CHUNK - 1)) / BLOCK;
         for block in 0..count {
             // SAFETY: the block was leased to the caller, who gives it up.
-            unsafe { (*block_of(base.as_ptr().add(block * BLOCK))).home.store(core::ptr::null_mut(), Relaxed) };
+            unsafe {
+                (*block_of(base.as_ptr().add(block * BLOCK)))
+                    .home
+                    .store(core::ptr::null_mut(), Relaxed)
+            };
         }
         let entry = &mut self.chunks[chunk];
         entry.free |= run_mask(first, count);
@@ -141,7 +151,7 @@ impl Pool {
     }
 
     fn trim(&mut self) {
-        let keep = KEEP_FREE.max(self.leased_blocks * BLOCK / 4) / BLOCK;
+        let keep = (KEEP_FREE / BLOCK).max(self.leased_blocks);
         let committed_free: usize =
             self.chunks.iter().map(|c| (c.free & !c.decommitted).count_ones() as usize).sum();
         let mut surplus = committed_free.saturating_sub(keep);
@@ -149,7 +159,8 @@ impl Pool {
             let mut candidates = entry.free & !entry.decommitted;
             while surplus > 0 && candidates != 0 {
                 let first = candidates.trailing_zeros() as usize;
-                let count = (!(candidates >> first)).trailing_zeros().min(64 - first as u32) as usize;
+                let count =
+                    (!(candidates >> first)).trailing_zeros().min(64 - first as u32) as usize;
                 // SAFETY: the blocks are free, so nothing in them is needed.
                 unsafe { os::decommit(entry.base.add(first * BLOCK), count * BLOCK) };
                 let mask = run_mask(first, count);
@@ -181,7 +192,11 @@ fn find_run(free: u64, count: usize) -> Option<usize> {
 /// Leases `count` blocks in a row to the space of `home`; `None` when the system has no memory.
 ///
 /// Their mark and allocation bits are zero, no span is made in them, their contents are arbitrary.
-pub(crate) fn lease_blocks(use_: BlockUse, count: usize, home: NonNull<Home>) -> Option<NonNull<u8>> {
+pub(crate) fn lease_blocks(
+    use_: BlockUse,
+    count: usize,
+    home: NonNull<Home>,
+) -> Option<NonNull<u8>> {
     debug_assert!((1..=BLOCK_COUNT - HEADER_BLOCKS).contains(&count));
     POOL.lock().lease(use_, count, home)
 }

@@ -78,6 +78,11 @@ impl RootTable {
     pub(crate) fn begin_mark(&mut self) -> RootSnapshot {
         self.marking = true;
         self.late.clear();
+        self.snapshot()
+    }
+
+    /// Copies the segment list.
+    pub(crate) fn snapshot(&self) -> RootSnapshot {
         RootSnapshot(self.segments.clone())
     }
 
@@ -146,7 +151,7 @@ impl RootSnapshot {
 /// use cspace_core::{Space, GcRoot};
 ///
 /// let space = Space::builder().build()?;
-/// let root: GcRoot<u64> = space.exclusive(|cx| cx.root(cx.alloc(7)));
+/// let root: GcRoot<u64> = space.exclusive(|cx| cx.root(cx.alloc(7u64)));
 /// let copy = root.clone();
 /// drop(root);
 /// assert_eq!(space.shared(|cx| *copy.get(cx)), 7);
@@ -169,12 +174,16 @@ unsafe impl<R: Rootable> Sync for GcRoot<R> {}
 
 impl<R: Rootable> GcRoot<R> {
     /// Registers a root; the caller proves by its token that the object is alive now.
-    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(home: &Arc<Home>, object: Gc<'gc, T>) -> GcRoot<R> {
+    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(
+        home: &Arc<Home>,
+        object: Gc<'gc, T>,
+    ) -> GcRoot<R> {
         let entry = home.roots.lock().insert(object.address().cast_mut());
         // The handle's own count of the home, given back in `drop`.
-        let home = Arc::into_raw(Arc::clone(home));
+        let home = Arc::into_raw(Arc::clone(home)).cast_mut();
         // SAFETY: a pointer from an `Arc` is not null.
-        GcRoot { entry, home: unsafe { NonNull::new_unchecked(home.cast_mut()) }, family: PhantomData }
+        let home = unsafe { NonNull::new_unchecked(home) };
+        GcRoot { entry, home, family: PhantomData }
     }
 
     /// The object, in an access to its space.
@@ -194,7 +203,7 @@ impl<R: Rootable> GcRoot<R> {
     /// The object, or an error if the root belongs to another space.
     #[inline]
     pub fn try_get<'gc>(&self, cx: &impl Access<'gc>) -> Result<Gc<'gc, R::At<'gc>>, WrongSpace> {
-        if self.home != home::address(cx.home()) {
+        if self.home != home::address(cx.home().get()) {
             return Err(WrongSpace);
         }
         // SAFETY: the handle keeps its home, and so the entry, alive.

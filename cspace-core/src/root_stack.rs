@@ -56,7 +56,11 @@ impl<T: Copy> RootStack<T> {
     #[inline]
     #[track_caller]
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.elements.len(), "a stack of {} elements cannot have {len}", self.elements.len());
+        assert!(
+            len <= self.elements.len(),
+            "a stack of {} elements cannot have {len}",
+            self.elements.len()
+        );
         self.len = len;
     }
 
@@ -93,17 +97,20 @@ impl<T: Copy> RootStack<T> {
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
+}
 
-    /// # Safety
-    ///
-    /// `stack` is a `RootStack<T>` visited in this cycle; this is its finish.
-    unsafe fn clear_above(stack: *const ()) {
-        // SAFETY: nobody has access in the finish, and the stack was reachable, so it is there.
-        let stack = unsafe { &*stack.cast::<RootStack<T>>() };
-        for element in &stack.elements[stack.len..] {
-            // SAFETY: as above: nobody reads meanwhile.
-            unsafe { *element.get() = stack.filler };
-        }
+/// Overwrites what lies above a stack's length.
+///
+/// # Safety
+///
+/// `stack` is a `RootStack<T>` visited in this cycle; this is its finish.
+unsafe fn clear_above<T>(stack: *const ()) {
+    // SAFETY: nobody has access in the finish, and the stack was reachable, so it is there.
+    let stack = unsafe { &*stack.cast::<RootStack<T>>() };
+    for element in &stack.elements[stack.len..] {
+        // SAFETY: as above: nobody reads meanwhile. Only a `Copy` type has a constructor for its
+        // stack, so the filler may be copied and what it overwrites needs no drop.
+        unsafe { core::ptr::copy_nonoverlapping(&raw const stack.filler, element.get(), 1) };
     }
 }
 
@@ -127,24 +134,21 @@ impl<T> DerefMut for RootStack<T> {
 
 impl<T> fmt::Debug for RootStack<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RootStack").field("len", &self.len).field("capacity", &self.elements.len()).finish()
+        f.debug_struct("RootStack")
+            .field("len", &self.len)
+            .field("capacity", &self.elements.len())
+            .finish()
     }
 }
 
 #[doc(hidden)]
 pub struct RootStackFamily<R>(PhantomData<fn(R) -> R>);
-impl<R: Rootable> Rootable for RootStackFamily<R>
-where
-    for<'a> R::At<'a>: Copy,
-{
+impl<R: Rootable> Rootable for RootStackFamily<R> {
     type At<'gc> = RootStack<R::At<'gc>>;
 }
 // SAFETY: what is below the length is visited; what is above is overwritten with the filler, which is
 // visited too, before anything is condemned.
-unsafe impl<'gc, T: IObject<'gc> + Copy + 'gc> IObject<'gc> for RootStack<T>
-where
-    for<'a> <T::R as Rootable>::At<'a>: Copy,
-{
+unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for RootStack<T> {
     type R = RootStackFamily<T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(self.elements.len() * size_of::<T>());
@@ -152,6 +156,6 @@ where
         for element in self.iter() {
             element.visit_objects(visitor);
         }
-        visitor.at_finish.push((core::ptr::from_ref(self).cast(), RootStack::<T>::clear_above));
+        visitor.at_finish.push((core::ptr::from_ref(self).cast(), clear_above::<T>));
     }
 }

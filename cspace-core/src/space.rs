@@ -9,7 +9,10 @@
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::{Relaxed, SeqCst}};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -18,12 +21,11 @@ use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed a
 use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
-use crate::collector::Collector;
+use crate::batch::{self, Batch};
 use crate::config::{Builder, Config, GcMode, PanicPolicy};
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
-use crate::batch::{self, Batch};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
 use crate::home::Home;
@@ -32,6 +34,11 @@ use crate::pool;
 
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
+
+/// After this many collections stress passes over one safepoint more between two of them.
+const STRESS_CYCLES: usize = 256;
+/// For this many objects stress passes over one safepoint more between two collections.
+const STRESS_OBJECTS: usize = 64;
 
 /// A callback at the beginning or end of a transaction.
 type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
@@ -54,6 +61,8 @@ pub(crate) struct SpaceInner {
     /// A thread ended while it held the lock.
     leaked: AtomicBool,
     stress: AtomicBool,
+    /// Safepoints to pass until stress collects again. Of whoever is at one.
+    stress_skip: AtomicUsize,
     id: u64,
     config: Config,
     home: Arc<Home>,
@@ -205,8 +214,24 @@ impl SpaceInner {
         })
     }
 
+    /// Takes the lock exclusively if it is free, the space sound, and this thread holds nothing.
+    #[inline(always)]
+    pub(crate) fn acquire_fast(&self) -> bool {
+        if !held::note_only(self.id) {
+            return false;
+        }
+        if self.lock.try_lock_exclusive() {
+            if !self.poisoned.load(Relaxed) {
+                return true;
+            }
+            self.release(LockMode::Exclusive);
+            return false;
+        }
+        held::forget(self.id);
+        false
+    }
+
     /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
-    #[inline]
     pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
         self.note(wait != Wait::No)?;
         let taken = match mode {
@@ -242,7 +267,9 @@ impl SpaceInner {
             });
             let taken = match mode {
                 LockMode::Shared => self.lock.try_lock_shared_for(patience),
-                LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive_for(patience),
+                LockMode::Exclusive | LockMode::Transaction => {
+                    self.lock.try_lock_exclusive_for(patience)
+                }
             };
             if taken {
                 drop(waiting);
@@ -277,9 +304,9 @@ impl SpaceInner {
     }
 
     /// Releases the lock, fairly if somebody wants it, and notes it as not held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&self, mode: LockMode) {
-        held::forget(self.id);
+        let bare = held::forget(self.id);
         let fair = self.want.load(Relaxed);
         // SAFETY: the caller holds the lock in this mode; guards know whether they do.
         unsafe {
@@ -290,7 +317,7 @@ impl SpaceInner {
                 (_, true) => self.lock.unlock_exclusive_fair(),
             }
         }
-        if held::count() == 0 {
+        if bare {
             batch::run_deferred();
         }
     }
@@ -300,12 +327,37 @@ impl SpaceInner {
     /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
     /// the lock: lets others in, or collects.
     pub(crate) fn at_safepoint(self: &Arc<Self>) {
+        if self.is_stress() && self.is_stress_due() {
+            self.gc_requested.store(true, SeqCst);
+        }
         let requested = self.gc_requested.load(SeqCst);
         let automatic = self.config.mode == GcMode::Automatic && self.wants_collection();
         if requested || automatic {
             if let Some(collector) = &self.config.collector {
                 collector.at_safepoint(&Space { inner: Arc::clone(self) });
             }
+        }
+    }
+
+    /// Whether stress collects at this safepoint: at every one to begin with, then ever more rarely, and
+    /// the more rarely the larger the heap, so that long programs end.
+    fn is_stress_due(&self) -> bool {
+        let skip = self.stress_skip.load(Relaxed);
+        if skip > 0 {
+            self.stress_skip.store(skip - 1, Relaxed);
+            return false;
+        }
+        let cycles = self.cycles.load(Relaxed) as usize / STRESS_CYCLES;
+        let objects = self.counters().objects.load(Relaxed) / STRESS_OBJECTS;
+        self.stress_skip.store(cycles + objects, Relaxed);
+        true
+    }
+
+    /// What the end of an exclusive access does when `want` is up.
+    #[cold]
+    pub(crate) fn after_access(self: &Arc<Self>) {
+        if Batch::can_reclaim() && !std::thread::panicking() {
+            self.at_safepoint();
         }
     }
 
@@ -318,7 +370,9 @@ impl SpaceInner {
         let reasons = self.is_stress()
             || self.gc_requested.load(SeqCst)
             || self.waiter_count.load(SeqCst) > 0
-            || (over_budget && self.config.mode == GcMode::Automatic && self.config.collector.is_some());
+            || (over_budget
+                && self.config.mode == GcMode::Automatic
+                && self.config.collector.is_some());
         if reasons {
             self.want.store(true, SeqCst);
         }
@@ -333,7 +387,7 @@ impl SpaceInner {
     pub(crate) fn wants_collection(&self) -> bool {
         // SAFETY: one flag, written by the holder of the lock; a stale answer delays a collection.
         let over_budget = unsafe { (*self.heap()).over_budget };
-        self.gc_requested.load(SeqCst) || over_budget || self.is_stress()
+        self.gc_requested.load(SeqCst) || over_budget
     }
 }
 
@@ -422,6 +476,7 @@ impl Space {
             harmless_panic: AtomicBool::new(false),
             leaked: AtomicBool::new(false),
             stress: AtomicBool::new(stress),
+            stress_skip: AtomicUsize::new(0),
             id,
             memory: {
                 // SAFETY: only the field's address is taken; the allocation is there.
@@ -483,7 +538,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_exclusive<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_exclusive<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock()?.scope(f))
     }
 
@@ -492,7 +550,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_shared<R>(&self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_shared<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_shared()?.scope(f))
     }
 
@@ -501,7 +562,10 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had at once.
-    pub fn try_transaction<R>(&self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn try_transaction<R>(
+        &self,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::No)?.scope(f))
     }
 
@@ -510,7 +574,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn exclusive_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn exclusive_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_for(timeout)?.scope(f))
     }
 
@@ -519,7 +587,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn shared_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, LockError> {
+    pub fn shared_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(self.try_lock_shared_for(timeout)?.scope(f))
     }
 
@@ -528,7 +600,11 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn transaction_for<R>(&self, timeout: Duration, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, LockError> {
+    pub fn transaction_for<R>(
+        &self,
+        timeout: Duration,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
         Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::For(timeout))?.scope(f))
     }
 
@@ -540,7 +616,18 @@ impl Space {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> ExclusiveGuard<'_> {
-        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+        match ExclusiveGuard::acquire_fast(self) {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    #[track_caller]
+    fn lock_slow(&self) -> ExclusiveGuard<'_> {
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::Forever)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Takes the lock in shared mode and holds it.
@@ -561,7 +648,8 @@ impl Space {
     /// If the lock cannot be had: see [`LockError`].
     #[track_caller]
     pub fn lock_transaction(&self) -> ExclusiveGuard<'_> {
-        ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::Forever).unwrap_or_else(|error| panic!("{error}"))
+        ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::Forever)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Takes the lock in the mode given (ceda's `ECSpaceLockMode`).
@@ -624,17 +712,27 @@ impl Space {
     /// # Errors
     ///
     /// If the lock cannot be had in that time.
-    pub fn try_lock_mode_for(&self, mode: LockMode, timeout: Duration) -> Result<ModeGuard<'_>, LockError> {
+    pub fn try_lock_mode_for(
+        &self,
+        mode: LockMode,
+        timeout: Duration,
+    ) -> Result<ModeGuard<'_>, LockError> {
         ModeGuard::acquire(self, mode, Wait::For(timeout))
     }
 
     /// Calls `f` at the beginning of every transaction from now on.
-    pub fn on_transaction_begin(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+    pub fn on_transaction_begin(
+        &self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static,
+    ) {
         self.inner.transactions.lock().begin.push(Arc::new(f));
     }
 
     /// Calls `f` at the end of every transaction from now on, before the lock is released.
-    pub fn on_transaction_end(&self, f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static) {
+    pub fn on_transaction_end(
+        &self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>) + Send + Sync + 'static,
+    ) {
         self.inner.transactions.lock().end.push(Arc::new(f));
     }
 
@@ -771,7 +869,10 @@ impl Space {
 
 impl fmt::Debug for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Space").field("name", &self.name()).field("memory", &self.memory()).finish_non_exhaustive()
+        f.debug_struct("Space")
+            .field("name", &self.name())
+            .field("memory", &self.memory())
+            .finish_non_exhaustive()
     }
 }
 

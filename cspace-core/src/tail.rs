@@ -10,9 +10,9 @@
 //! - **T1 (prefix).** The first `len` elements are initialised at every moment; `len` changes only
 //!   while the object is made.
 
-use core::marker::PhantomData;
 use core::ops::Deref;
 
+use crate::brand::Family;
 use crate::gc::Gc;
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
@@ -48,7 +48,8 @@ pub type Slice<E> = Tail<(), E>;
 impl<H, E> Tail<H, E> {
     /// Bytes of an object with `len` elements; `None` if that overflows.
     pub(crate) fn bytes(len: usize) -> Option<usize> {
-        let bytes = size_of::<E>().checked_mul(len)?.checked_add(core::mem::offset_of!(Self, elems))?;
+        let bytes =
+            size_of::<E>().checked_mul(len)?.checked_add(core::mem::offset_of!(Self, elems))?;
         (bytes <= isize::MAX as usize).then_some(bytes)
     }
 
@@ -112,7 +113,7 @@ impl<'gc, H, E> Gc<'gc, Tail<H, E>> {
 }
 
 #[doc(hidden)]
-pub struct TailFamily<R, S>(PhantomData<(fn(R) -> R, fn(S) -> S)>);
+pub struct TailFamily<R, S>(Family<R>, Family<S>);
 impl<R: Rootable, S: Rootable> Rootable for TailFamily<R, S> {
     type At<'gc> = Tail<R::At<'gc>, S::At<'gc>>;
 }

@@ -85,7 +85,8 @@ impl TypeInfo {
     }
 }
 
-static REGISTRY: LazyLock<RwLock<HashMap<TypeId, &'static TypeInfo>>> = LazyLock::new(RwLock::default);
+static REGISTRY: LazyLock<RwLock<HashMap<TypeId, &'static TypeInfo>>> =
+    LazyLock::new(RwLock::default);
 
 /// The one description of a type.
 #[cold]

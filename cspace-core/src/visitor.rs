@@ -29,6 +29,9 @@ const OBJECT_RING: usize = 16;
 /// Set in an edge's address (objects are 16-byte aligned): the target is a leaf.
 const LEAF: usize = 1;
 
+/// Work for the finish: a place that was visited, and what to do there.
+pub(crate) type FinishWork = (*const (), unsafe fn(*const ()));
+
 /// What [`IObject::visit_objects`] shows its handles to.
 ///
 /// Only the collector makes one. A hand-written implementation of `IObject` calls
@@ -45,7 +48,7 @@ pub struct Visitor<'v> {
     pub(crate) weak_cells: Vec<*const WeakCell>,
     pub(crate) weak_sets: Vec<FlipWeakSet>,
     /// Work for the finish: a place, and what to do there.
-    pub(crate) at_finish: Vec<(*const (), unsafe fn(*const ()))>,
+    pub(crate) at_finish: Vec<FinishWork>,
     scope: PhantomData<&'v mut ()>,
 }
 

@@ -187,7 +187,8 @@ impl FlipWeakSet {
             // SAFETY: after the epoch's end the result is the set's.
             sources.push(core::mem::take(unsafe { &mut *filter.result.get() }));
         }
-        let filter = Arc::new(Filter { sources, epoch: Epoch::new(), result: UnsafeCell::default() });
+        let filter =
+            Arc::new(Filter { sources, epoch: Epoch::new(), result: UnsafeCell::default() });
         state.filter = Some(Arc::clone(&filter));
         filter
     }

@@ -59,9 +59,7 @@ impl FieldAttributes {
                 Err(meta.error("unknown `cspace` attribute of a field; there is `skip`"))
             }
         })?;
-        Ok(Self {
-            skip: skip.is_some(),
-        })
+        Ok(Self { skip: skip.is_some() })
     }
 }
 
@@ -150,10 +148,7 @@ mod tests {
         };
         let read = TypeAttributes::read(&input).unwrap();
         assert_eq!(read.name, "list node");
-        assert_eq!(
-            read.crate_path.to_token_stream().to_string(),
-            "crate :: inner"
-        );
+        assert_eq!(read.crate_path.to_token_stream().to_string(), "crate :: inner");
     }
 
     #[test]

@@ -54,19 +54,14 @@ impl FamilyBounds {
             quantify.visit_predicate_type_mut(&mut predicate);
             let any = &parameters.any;
             if mentions(predicate.to_token_stream(), &any.ident.to_string()) {
-                let quantifier = predicate
-                    .lifetimes
-                    .get_or_insert_with(|| parse_quote!(for<>));
+                let quantifier = predicate.lifetimes.get_or_insert_with(|| parse_quote!(for<>));
                 quantifier.lifetimes.insert(0, parse_quote!(#any));
             }
             predicates.push(WherePredicate::Type(predicate));
         }
         match quantify.error {
             Some(error) => Err(error),
-            None => Ok(Self {
-                predicates,
-                bounds_objects: quantify.met_object,
-            }),
+            None => Ok(Self { predicates, bounds_objects: quantify.met_object }),
         }
     }
 }
@@ -98,9 +93,7 @@ fn all_predicates(parameters: &Parameters) -> impl Iterator<Item = PredicateType
 /// promises, which also says what `R` is.
 fn remove_implied(predicate: &mut PredicateType, parameters: &Parameters) {
     let bounds_object = predicate.lifetimes.is_none()
-        && parameters
-            .objects()
-            .any(|name| is_parameter(&predicate.bounded_ty, name));
+        && parameters.objects().any(|name| is_parameter(&predicate.bounded_ty, name));
     predicate.bounds = std::mem::take(&mut predicate.bounds)
         .into_iter()
         .filter(|bound| match bound {
@@ -120,11 +113,7 @@ pub(crate) fn is_maybe(bound: &TraitBound) -> bool {
 /// Whether a bound is plainly `IObject<'_>`, by whatever path.
 fn is_object_trait(bound: &TraitBound) -> bool {
     bound.lifetimes.is_none()
-        && bound
-            .path
-            .segments
-            .last()
-            .is_some_and(|segment| segment.ident == "IObject")
+        && bound.path.segments.last().is_some_and(|segment| segment.ident == "IObject")
         && !mentions(bound.path.to_token_stream(), "R")
 }
 
@@ -151,16 +140,11 @@ fn refuse_brand_in_outputs(predicate: &PredicateType, parameters: &Parameters) -
         let (outputs, inputs): (Vec<_>, Vec<_>) = arguments
             .flatten()
             .partition(|argument| matches!(argument, GenericArgument::AssocType(_)));
-        if subject_has_brand
-            || inputs
-                .iter()
-                .any(|input| has_brand(input.to_token_stream()))
-        {
+        if subject_has_brand || inputs.iter().any(|input| has_brand(input.to_token_stream())) {
             continue;
         }
-        if let Some(output) = outputs
-            .into_iter()
-            .find(|output| depends_on_brand(output.to_token_stream()))
+        if let Some(output) =
+            outputs.into_iter().find(|output| depends_on_brand(output.to_token_stream()))
         {
             return Err(Error::new_spanned(
                 output,
@@ -313,10 +297,7 @@ mod tests {
                 T::Item: Debug;
         ));
         let message = short.err().unwrap().to_string();
-        assert!(
-            message.starts_with("write `<T as Trait>::Item`"),
-            "{message}"
-        );
+        assert!(message.starts_with("write `<T as Trait>::Item`"), "{message}");
         let full = parse_quote!(
             struct S<T: Iterator>(T)
             where

@@ -173,11 +173,7 @@ impl Fields {
             });
             quote!(#path { #(#bindings),* } => { #(#checks)* })
         });
-        let value = if self.variants.is_empty() {
-            quote!(*self)
-        } else {
-            quote!(self)
-        };
+        let value = if self.variants.is_empty() { quote!(*self) } else { quote!(self) };
         let (parameters, arguments, clause) = parameters.generics.split_for_impl();
         quote! {
             #[doc(hidden)]
@@ -294,10 +290,7 @@ mod tests {
             }
         );
         let names = Fields::read(&choice).unwrap().names();
-        assert_eq!(
-            names.to_string(),
-            quote!(&["A.0", "A.1", "B.x"]).to_string()
-        );
+        assert_eq!(names.to_string(), quote!(&["A.0", "A.1", "B.x"]).to_string());
     }
 
     #[test]

@@ -138,9 +138,7 @@ use proc_macro::TokenStream;
 #[proc_macro_derive(IObject, attributes(cspace))]
 pub fn derive_object(input: TokenStream) -> TokenStream {
     let input = syn::parse_macro_input!(input as syn::DeriveInput);
-    object::expand(input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    object::expand(input).unwrap_or_else(syn::Error::into_compile_error).into()
 }
 
 /// The expansion of `Rootable![Type<'_>]`: the family of an object type.
@@ -153,7 +151,5 @@ pub fn derive_object(input: TokenStream) -> TokenStream {
 #[doc(hidden)]
 #[proc_macro]
 pub fn __rootable(input: TokenStream) -> TokenStream {
-    rootable::expand(input.into())
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    rootable::expand(input.into()).unwrap_or_else(syn::Error::into_compile_error).into()
 }

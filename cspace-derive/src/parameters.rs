@@ -66,10 +66,7 @@ impl Parameters {
 
     /// The type parameters that are objects.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Ident> {
-        self.types
-            .iter()
-            .filter(|(_, kind)| *kind == ParameterKind::Object)
-            .map(|(name, _)| name)
+        self.types.iter().filter(|(_, kind)| *kind == ParameterKind::Object).map(|(name, _)| name)
     }
 
     /// Whether `name` is a type parameter that is an object.

@@ -8,10 +8,8 @@ use syn::{BoundLifetimes, Error, Lifetime, Result, Type};
 /// Expands `crate path ; type` to the family of the type.
 pub(crate) fn expand(input: TokenStream) -> Result<TokenStream> {
     let mut tokens = input.into_iter();
-    let crate_path: TokenStream = tokens
-        .by_ref()
-        .take_while(|token| !is_punct(token, ';'))
-        .collect();
+    let crate_path: TokenStream =
+        tokens.by_ref().take_while(|token| !is_punct(token, ';')).collect();
     let ty = erase_elided(tokens.collect());
     if ty.is_empty() {
         return Err(Error::new(
@@ -112,17 +110,10 @@ mod tests {
 
     #[test]
     fn every_elided_lifetime_is_replaced() {
-        assert_eq!(
-            expansion(quote!(::cspace; Node<'_>)),
-            family(quote!(Node<'static>))
-        );
+        assert_eq!(expansion(quote!(::cspace; Node<'_>)), family(quote!(Node<'static>)));
         assert_eq!(
             expansion(quote!(::cspace; (Vec<Gc<'_, Node<'_>>>, [A<'_>; 3], u64))),
-            family(quote!((
-                Vec<Gc<'static, Node<'static>>>,
-                [A<'static>; 3],
-                u64
-            )))
+            family(quote!((Vec<Gc<'static, Node<'static>>>, [A<'static>; 3], u64)))
         );
         assert_eq!(
             expansion(quote!(::cspace; macro_type!['_ in Vec<'_>])),

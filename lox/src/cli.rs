@@ -29,12 +29,7 @@ struct Arguments {
     file: Option<PathBuf>,
 
     /// Run this code instead of a file
-    #[arg(
-        short,
-        value_name = "CODE",
-        conflicts_with = "file",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, value_name = "CODE", conflicts_with = "file", allow_hyphen_values = true)]
     execute: Option<String>,
 
     /// Write a line for each collection to standard error
@@ -97,10 +92,8 @@ pub(crate) fn main() -> i32 {
 }
 
 fn new_space(arguments: &Arguments) -> CSpace {
-    let mut builder = CSpace::builder()
-        .name("lox")
-        .stress(arguments.gc_stress)
-        .poison_freed(arguments.gc_stress);
+    let mut builder =
+        CSpace::builder().name("lox").stress(arguments.gc_stress).poison_freed(arguments.gc_stress);
     if let Some(bytes) = arguments.heap_limit {
         builder = builder.max_heap_bytes(bytes);
     }
@@ -153,16 +146,7 @@ mod tests {
         assert_eq!(parse_size("64M"), Ok(64 << 20));
         assert_eq!(parse_size("1g"), Ok(1 << 30));
         assert_eq!(parse_size("2MB"), Ok(2 << 20));
-        for wrong in [
-            "",
-            "M",
-            "0",
-            "-1",
-            "1.5M",
-            "1T",
-            "18446744073709551615K",
-            "lots",
-        ] {
+        for wrong in ["", "M", "0", "-1", "1.5M", "1T", "18446744073709551615K", "lots"] {
             assert!(parse_size(wrong).is_err(), "{wrong}");
         }
     }

@@ -49,11 +49,7 @@ enum Place {
 impl CompileError {
     /// An error in what should be source text.
     pub(crate) fn in_source(line: u32, message: &'static str) -> Self {
-        CompileError {
-            line,
-            place: Place::Source,
-            message,
-        }
+        CompileError { line, place: Place::Source, message }
     }
 }
 
@@ -71,9 +67,7 @@ impl fmt::Display for CompileError {
 /// Compiles a program, or says all that is wrong with it.
 pub(crate) fn compile(source: &str) -> Result<Program, Vec<CompileError>> {
     thread::scope(|scope| {
-        let worker = thread::Builder::new()
-            .name("compiler".into())
-            .stack_size(STACK_BYTES);
+        let worker = thread::Builder::new().name("compiler".into()).stack_size(STACK_BYTES);
         let compiling = worker
             .spawn_scoped(scope, || Compiler::new(source).compile())
             .expect("the system refused a thread to compile on");
@@ -121,11 +115,7 @@ enum FunctionKind {
 
 impl<'s> Compiler<'s> {
     fn new(source: &'s str) -> Self {
-        let nothing = Token {
-            kind: TokenKind::EndOfFile,
-            lexeme: "",
-            line: 1,
-        };
+        let nothing = Token { kind: TokenKind::EndOfFile, lexeme: "", line: 1 };
         Compiler {
             scanner: Scanner::new(source),
             previous: nothing,
@@ -136,9 +126,7 @@ impl<'s> Compiler<'s> {
             nesting: 0,
             functions: vec![FunctionScope::new(FunctionKind::Script, None)],
             classes: Vec::new(),
-            program: Program {
-                functions: Vec::new(),
-            },
+            program: Program { functions: Vec::new() },
         }
     }
 
@@ -217,11 +205,7 @@ impl<'s> Compiler<'s> {
             TokenKind::Error(_) => Place::Source,
             _ => Place::Lexeme(token.lexeme.into()),
         };
-        self.errors.push(CompileError {
-            line: token.line,
-            place,
-            message,
-        });
+        self.errors.push(CompileError { line: token.line, place, message });
     }
 
     /// Passes over tokens until a statement seems to begin.
@@ -263,9 +247,7 @@ impl<'s> Compiler<'s> {
     // Emitting.
 
     fn function(&mut self) -> &mut FunctionScope<'s> {
-        self.functions
-            .last_mut()
-            .expect("the program is a function")
+        self.functions.last_mut().expect("the program is a function")
     }
 
     /// The instructions of the innermost function, and the line for the next one.

@@ -16,11 +16,7 @@ pub(crate) struct Globals<'gc> {
 
 impl<'gc> Globals<'gc> {
     pub(crate) fn new() -> Self {
-        Globals {
-            indices: NameMap::default(),
-            names: Vec::new(),
-            values: Vec::new(),
-        }
+        Globals { indices: NameMap::default(), names: Vec::new(), values: Vec::new() }
     }
 
     /// The number of the global with this name, which need not be declared.

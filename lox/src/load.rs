@@ -23,8 +23,7 @@ pub(crate) fn load<'gc>(
     }
     let script = *functions.last().expect("a program has at least itself");
     let header = ClosureHeader { function: script };
-    cx.try_alloc_tail_copy(header, &[])
-        .map_err(|error| error.cause)
+    cx.try_alloc_tail_copy(header, &[]).map_err(|error| error.cause)
 }
 
 fn load_function<'gc>(
@@ -50,9 +49,7 @@ fn load_function<'gc>(
         sites.push(Site::new(vm.strings.intern(cx, name.as_bytes())?));
     }
     let mut sites = sites.into_iter();
-    let sites = alloc_slice(cx, sites.len(), |_| {
-        sites.next().expect("as many as counted")
-    })?;
+    let sites = alloc_slice(cx, sites.len(), |_| sites.next().expect("as many as counted"))?;
     let function = Function {
         name,
         arity: proto.arity.into(),
@@ -73,10 +70,7 @@ fn link<'gc>(cx: &Alloc<'gc>, vm: &mut Vm<'gc>, proto: &Proto) -> Result<Vec<Wor
         let name = vm.strings.intern(cx, name.as_bytes())?;
         let index = vm.globals.index_of(name);
         if index > WIDE_MAX {
-            return Err(HeapFull {
-                requested: index,
-                cause: HeapFullCause::TooLarge,
-            });
+            return Err(HeapFull { requested: index, cause: HeapFullCause::TooLarge });
         }
         globals.push(index);
     }
@@ -105,6 +99,5 @@ fn alloc_slice<'gc, E>(
 where
     E: cspace::IObject<'gc> + 'gc,
 {
-    cx.try_alloc_tail((), len, element)
-        .map_err(|error| error.cause)
+    cx.try_alloc_tail((), len, element).map_err(|error| error.cause)
 }

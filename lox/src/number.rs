@@ -27,9 +27,8 @@ pub(crate) fn write_number(out: &mut impl Write, number: f64) -> io::Result<()> 
     // Rounding to six digits may carry into the next power of ten, so the exponent that decides is
     // the one after rounding.
     let scientific = format!("{:.*e}", (PRECISION - 1) as usize, number);
-    let (mantissa, exponent) = scientific
-        .split_once('e')
-        .expect("the exponent format has an exponent");
+    let (mantissa, exponent) =
+        scientific.split_once('e').expect("the exponent format has an exponent");
     let exponent: i32 = exponent.parse().expect("an exponent is a whole number");
     if (-4..PRECISION).contains(&exponent) {
         let decimals = (PRECISION - 1 - exponent) as usize;

@@ -30,11 +30,7 @@ pub(crate) fn run(session: &mut Session) -> i32 {
 fn run_edited(session: &mut Session, mut editor: DefaultEditor) -> i32 {
     let mut entry = String::new();
     loop {
-        let prompt = if entry.is_empty() {
-            PROMPT
-        } else {
-            PROMPT_MORE
-        };
+        let prompt = if entry.is_empty() { PROMPT } else { PROMPT_MORE };
         let line = match editor.readline(prompt) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => {

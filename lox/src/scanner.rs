@@ -14,12 +14,7 @@ pub(crate) struct Scanner<'s> {
 
 impl<'s> Scanner<'s> {
     pub(crate) fn new(source: &'s str) -> Self {
-        Scanner {
-            source,
-            start: 0,
-            position: 0,
-            line: 1,
-        }
+        Scanner { source, start: 0, position: 0, line: 1 }
     }
 
     /// Passes over the rest of the source: the next token is the end of the file.
@@ -119,21 +114,14 @@ impl<'s> Scanner<'s> {
     }
 
     fn word(&mut self) -> Token<'s> {
-        while self
-            .peek()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        while self.peek().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             self.position += 1;
         }
         self.token(TokenKind::of_word(&self.source[self.start..self.position]))
     }
 
     fn token(&self, kind: TokenKind) -> Token<'s> {
-        Token {
-            kind,
-            lexeme: &self.source[self.start..self.position],
-            line: self.line,
-        }
+        Token { kind, lexeme: &self.source[self.start..self.position], line: self.line }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -215,10 +203,7 @@ mod tests {
         assert_eq!(scan("12.5"), [(Number, "12.5", 1)]);
         assert_eq!(scan("12."), [(Number, "12", 1), (Dot, ".", 1)]);
         assert_eq!(scan(".5"), [(Dot, ".", 1), (Number, "5", 1)]);
-        assert_eq!(
-            scan("1.2.3"),
-            [(Number, "1.2", 1), (Dot, ".", 1), (Number, "3", 1)]
-        );
+        assert_eq!(scan("1.2.3"), [(Number, "1.2", 1), (Dot, ".", 1), (Number, "3", 1)]);
         assert_eq!(scan("1e5"), [(Number, "1", 1), (Identifier, "e5", 1)]);
     }
 
@@ -226,15 +211,9 @@ mod tests {
     fn a_string_may_run_over_lines_and_ends_on_its_last() {
         assert_eq!(
             scan("\"a\nb\" x"),
-            [
-                (TokenKind::String, "\"a\nb\"", 2),
-                (TokenKind::Identifier, "x", 2)
-            ]
+            [(TokenKind::String, "\"a\nb\"", 2), (TokenKind::Identifier, "x", 2)]
         );
-        assert_eq!(
-            scan("\"tail\n"),
-            [(TokenKind::Error("Unterminated string."), "\"tail\n", 2)]
-        );
+        assert_eq!(scan("\"tail\n"), [(TokenKind::Error("Unterminated string."), "\"tail\n", 2)]);
         assert_eq!(scan("\"日本\""), [(TokenKind::String, "\"日本\"", 1)]);
     }
 

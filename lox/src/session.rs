@@ -71,18 +71,12 @@ impl Session {
             let vm = Vm::new(cx, stress)?;
             Ok::<_, HeapFull>(cx.own_root(vm))
         })?;
-        Ok(Session {
-            space,
-            vm,
-            out: Output::new(),
-        })
+        Ok(Session { space, vm, out: Output::new() })
     }
 
     /// Runs a program. What it printed is written out when this returns.
     pub(crate) fn run(&mut self, source: &Source) -> Result<(), Failure> {
-        let text = source
-            .text()
-            .map_err(|error| Failure::Compile(vec![error]))?;
+        let text = source.text().map_err(|error| Failure::Compile(vec![error]))?;
         let program = compile(text).map_err(Failure::Compile)?;
         let result = self.run_program(&program);
         let flushed = self.out.flush();

@@ -130,9 +130,7 @@ impl<'gc> Layout<'gc> {
         cx: &Alloc<'gc>,
         indices: NameMap<'gc, u32>,
     ) -> Result<Gc<'gc, Layout<'gc>>, HeapFull> {
-        let layout = Layout {
-            indices: GcCell::new(indices),
-        };
+        let layout = Layout { indices: GcCell::new(indices) };
         cx.try_alloc(layout).map_err(|error| error.cause)
     }
 }

@@ -41,9 +41,6 @@ mod tests {
     fn bytes_that_are_not_text_are_an_error_on_their_line() {
         assert_eq!(Source::from_text("nil; // ü").text().unwrap(), "nil; // ü");
         let source = Source::from_bytes(b"nil;\n\"\xff\";\n".to_vec());
-        assert_eq!(
-            source.text().unwrap_err().to_string(),
-            "[line 2] Error: Source is not UTF-8."
-        );
+        assert_eq!(source.text().unwrap_err().to_string(), "[line 2] Error: Source is not UTF-8.");
     }
 }

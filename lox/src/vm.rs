@@ -82,9 +82,7 @@ impl<'gc> Vm<'gc> {
         let mut globals = Globals::new();
         for (name, code) in NATIVES {
             let name = strings.intern(cx, name.as_bytes())?;
-            let native = Native {
-                code: cspace::Static(*code),
-            };
+            let native = Native { code: cspace::Static(*code) };
             let native = cx.try_alloc(native).map_err(|error| error.cause)?;
             let index = globals.index_of(name);
             globals.values[index] = Value::from_gc(native);
@@ -112,11 +110,7 @@ impl<'gc> Vm<'gc> {
         debug_assert!(self.frames.is_empty());
         self.stack.set_len(0);
         self.stack.push(Value::from_gc(script));
-        self.frames.push(Frame {
-            closure: script,
-            ip: 0,
-            base: 0,
-        });
+        self.frames.push(Frame { closure: script, ip: 0, base: 0 });
         if script.function.stack_size as usize > STACK_SIZE {
             let error = self.runtime_error("Stack overflow.".into());
             self.reset(cx);

@@ -13,11 +13,7 @@ fn file(name: &str, content: impl AsRef<[u8]>) -> String {
 }
 
 fn ran(code: i32, out: &str, err: &str) -> Ran {
-    Ran {
-        code,
-        out: out.into(),
-        err: err.into(),
-    }
+    Ran { code, out: out.into(), err: err.into() }
 }
 
 #[test]
@@ -46,9 +42,7 @@ fn a_runtime_error_is_70_and_comes_after_the_output() {
 fn a_file_that_cannot_be_read_is_74() {
     let missing = run(["no/such/file.lox"]);
     assert_eq!((missing.code, missing.out.as_str()), (74, ""));
-    assert!(missing
-        .err
-        .starts_with("Cannot read \"no/such/file.lox\": "));
+    assert!(missing.err.starts_with("Cannot read \"no/such/file.lox\": "));
     assert_eq!(missing.err.lines().count(), 1);
     let folder = run([env!("CARGO_MANIFEST_DIR")]);
     assert_eq!(folder.code, 74);
@@ -76,14 +70,7 @@ fn a_wrong_command_line_is_64() {
 fn help_and_version_are_no_errors() {
     let help = run(["--help"]);
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for word in [
-        "FILE",
-        "--heap-limit",
-        "--gc-stress",
-        "--gc-log",
-        "--gc-stats",
-        "74",
-    ] {
+    for word in ["FILE", "--heap-limit", "--gc-stress", "--gc-log", "--gc-stats", "74"] {
         assert!(help.out.contains(word), "{word}");
     }
     let version = format!("lox {}\n", env!("CARGO_PKG_VERSION"));
@@ -117,11 +104,7 @@ fn source_that_nests_too_deep_is_a_compile_error() {
         let path = file("nested.lox", part.repeat(100_000));
         let ran = run([&path]);
         assert_eq!((ran.code, ran.out.as_str()), (65, ""), "{part}");
-        assert!(
-            ran.err.ends_with(": Too much nesting.\n"),
-            "{part}: {}",
-            ran.err
-        );
+        assert!(ran.err.ends_with(": Too much nesting.\n"), "{part}: {}", ran.err);
         assert_eq!(ran.err.lines().count(), 1, "{part}");
     }
 }
@@ -161,10 +144,7 @@ fn the_collector_reports_to_standard_error_if_asked() {
 
     let failed = run(["--gc-stats", "-e", "nil();"]);
     assert_eq!(failed.code, 70);
-    assert!(
-        failed.err.contains("\ngc: "),
-        "at the end of a program that failed too"
-    );
+    assert!(failed.err.contains("\ngc: "), "at the end of a program that failed too");
 }
 
 #[test]

@@ -10,10 +10,7 @@ use std::process::{Child, Command, Stdio};
 use support::lox;
 
 fn start(mut command: Command) -> Child {
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("the interpreter starts")
 }
 

@@ -39,10 +39,7 @@ fn garbage_does_not_count() {
         for (var i = 0; i < 5000; i = i + 1) s = s + \"longer\";
         print \"done\";";
     let ran = in_heap("4M", source);
-    assert_eq!(
-        (ran.code, ran.out.as_str(), ran.err.as_str()),
-        (0, "done\n", "")
-    );
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "done\n", ""));
 }
 
 #[test]
@@ -56,10 +53,7 @@ fn classes_are_garbage_too() {
         for (var i = 0; i < 60000; i = i + 1) sum = sum + make(1);
         print sum;";
     let ran = in_heap("4M", source);
-    assert_eq!(
-        (ran.code, ran.out.as_str(), ran.err.as_str()),
-        (0, "120000\n", "")
-    );
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "120000\n", ""));
 }
 
 #[test]

@@ -28,11 +28,7 @@ fn programs(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 fn expected(program: &str) -> Ran {
-    let mut expected = Ran {
-        code: 0,
-        out: String::new(),
-        err: String::new(),
-    };
+    let mut expected = Ran { code: 0, out: String::new(), err: String::new() };
     for line in program.lines() {
         if let Some((_, text)) = line.split_once("// expect: ") {
             expected.out += &format!("{text}\n");
@@ -60,10 +56,7 @@ fn check(arguments: &[&str]) {
         let (ran, expected) = (run(arguments), expected(&program));
         if ran != expected {
             failed += 1;
-            eprintln!(
-                "{}\n  expected {expected:#?}\n  got {ran:#?}",
-                path.display()
-            );
+            eprintln!("{}\n  expected {expected:#?}\n  got {ran:#?}", path.display());
         }
     }
     assert_eq!(failed, 0, "programs that did something else");

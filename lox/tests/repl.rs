@@ -14,10 +14,7 @@ fn repl(input: &str) -> Ran {
 #[test]
 fn lines_share_their_globals() {
     let ran = repl("var a = 1;\nfun f(n) { return n + a; }\na = 10;\nprint f(5);\n");
-    assert_eq!(
-        (ran.code, ran.out.as_str(), ran.err.as_str()),
-        (0, "15\n", "")
-    );
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "15\n", ""));
 }
 
 #[test]
@@ -94,9 +91,5 @@ fn running_out_of_stack_and_of_memory_leaves_it_usable() {
     let ran = run_with_input(["--heap-limit", "4M"], input);
     assert_eq!((ran.code, ran.out.as_str()), (0, "again!\n"));
     assert!(ran.err.contains("Stack overflow.\n"));
-    assert!(
-        ran.err.ends_with("Out of memory.\n[line 1] in script\n"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.ends_with("Out of memory.\n[line 1] in script\n"), "{}", ran.err);
 }

@@ -7,6 +7,7 @@ use core::marker::PhantomData;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use super::{IObject, Rootable};
+use crate::brand::Family;
 use crate::visitor::Visitor;
 
 macro_rules! leaf {
@@ -26,9 +27,31 @@ macro_rules! leaf {
 }
 
 leaf!(
-    (), bool, char, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize, f32, f64,
-    core::num::NonZeroU8, core::num::NonZeroU16, core::num::NonZeroU32, core::num::NonZeroU64,
-    core::num::NonZeroUsize, core::time::Duration, std::time::Instant, core::cmp::Ordering,
+    (),
+    bool,
+    char,
+    u8,
+    u16,
+    u32,
+    u64,
+    u128,
+    usize,
+    i8,
+    i16,
+    i32,
+    i64,
+    i128,
+    isize,
+    f32,
+    f64,
+    core::num::NonZeroU8,
+    core::num::NonZeroU16,
+    core::num::NonZeroU32,
+    core::num::NonZeroU64,
+    core::num::NonZeroUsize,
+    core::time::Duration,
+    std::time::Instant,
+    core::cmp::Ordering,
     &'static str,
 );
 
@@ -51,25 +74,21 @@ macro_rules! text {
 text!(String, capacity; Box<str>, len);
 
 /// Families of generic types with one object parameter, told apart by a marker.
-pub struct Of<K: 'static, R>(PhantomData<(fn(K) -> K, fn(R) -> R)>);
+pub struct Of<K: 'static, R>(Family<K>, Family<R>);
 
 /// Families of generic types with two object parameters.
-pub struct Of2<K: 'static, R, S>(PhantomData<(fn(K) -> K, fn(R) -> R, fn(S) -> S)>);
+pub struct Of2<K: 'static, R, S>(Family<K>, Family<R>, Family<S>);
 
 macro_rules! sequence {
-    ($($marker:ident, $type:ident, $capacity:expr, [$($bound:path)?]);* $(;)?) => { $(
+    ($($marker:ident, $type:ident, $capacity:expr);* $(;)?) => { $(
         #[doc(hidden)]
         pub struct $marker;
-        impl<R: Rootable> Rootable for Of<$marker, R>
-        where $(for<'a> R::At<'a>: $bound)?
-        {
+        impl<R: Rootable> Rootable for Of<$marker, R> {
             type At<'gc> = $type<R::At<'gc>>;
         }
         // SAFETY: every element is visited; the collection's drop drops the elements and nothing
         // else; the family carries the element's family.
-        unsafe impl<'gc, T: IObject<'gc> + 'gc $(+ $bound)?> IObject<'gc> for $type<T>
-        where $(for<'a> <T::R as Rootable>::At<'a>: $bound)?
-        {
+        unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for $type<T> {
             type R = Of<$marker, T::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes($capacity(self) * size_of::<T>());
@@ -84,10 +103,10 @@ macro_rules! sequence {
 }
 
 sequence!(
-    OfVec, Vec, Vec::capacity, [];
-    OfVecDeque, VecDeque, VecDeque::capacity, [];
-    OfBinaryHeap, BinaryHeap, BinaryHeap::capacity, [Ord];
-    OfBTreeSet, BTreeSet, BTreeSet::len, [Ord];
+    OfVec, Vec, Vec::capacity;
+    OfVecDeque, VecDeque, VecDeque::capacity;
+    OfBinaryHeap, BinaryHeap, BinaryHeap::capacity;
+    OfBTreeSet, BTreeSet, BTreeSet::len;
 );
 
 #[doc(hidden)]
@@ -216,22 +235,20 @@ tuple!((A); (A, B); (A, B, C); (A, B, C, D); (A, B, C, D, E); (A, B, C, D, E, F)
     (A, B, C, D, E, F, G); (A, B, C, D, E, F, G, H));
 
 macro_rules! map {
-    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, [$($hasher:ident)?], $capacity:expr, [$($bound:path)?]);* $(;)?) => { $(
+    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, [$($hasher:ident)?], $capacity:expr);* $(;)?) => { $(
         $(#[$attr])*
         #[doc(hidden)]
         pub struct $marker$(<$hasher>(PhantomData<fn($hasher) -> $hasher>))?;
         $(#[$attr])*
         impl<R: Rootable, S: Rootable $(, $hasher: Send + Sync + 'static)?> Rootable for Of2<$marker$(<$hasher>)?, R, S>
-        where $(for<'a> R::At<'a>: $bound)?
         {
             type At<'gc> = $($path)::+<R::At<'gc>, S::At<'gc> $(, $hasher)?>;
         }
         $(#[$attr])*
         // SAFETY: every key and value is visited; the map's drop drops them and its hasher, which
         // is `'static`; the family carries both families and the hasher's type.
-        unsafe impl<'gc, K: IObject<'gc> + 'gc $(+ $bound)?, V: IObject<'gc> + 'gc $(, $hasher: Send + Sync + 'static)?>
+        unsafe impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc $(, $hasher: Send + Sync + 'static)?>
             IObject<'gc> for $($path)::+<K, V $(, $hasher)?>
-        where $(for<'a> <K::R as Rootable>::At<'a>: $bound)?
         {
             type R = Of2<$marker$(<$hasher>)?, K::R, V::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
@@ -248,12 +265,12 @@ macro_rules! map {
 }
 
 map!(
-    OfHashMap, HashMap, [H], HashMap::capacity, [];
-    OfBTreeMap, BTreeMap, [], BTreeMap::len, [Ord];
+    OfHashMap, HashMap, [H], HashMap::capacity;
+    OfBTreeMap, BTreeMap, [], BTreeMap::len;
     #[cfg(feature = "hashbrown")]
-    OfHashbrownMap, hashbrown::HashMap, [H], hashbrown::HashMap::capacity, [];
+    OfHashbrownMap, hashbrown::HashMap, [H], hashbrown::HashMap::capacity;
     #[cfg(feature = "indexmap")]
-    OfIndexMap, indexmap::IndexMap, [H], indexmap::IndexMap::capacity, [];
+    OfIndexMap, indexmap::IndexMap, [H], indexmap::IndexMap::capacity;
 );
 
 macro_rules! set {
@@ -293,18 +310,13 @@ set!(
 #[doc(hidden)]
 pub struct OfSmallVec<const N: usize>;
 #[cfg(feature = "smallvec")]
-impl<R: Rootable, const N: usize> Rootable for Of<OfSmallVec<N>, R>
-where
-    for<'a> [R::At<'a>; N]: smallvec::Array<Item = R::At<'a>>,
-{
+impl<R: Rootable, const N: usize> Rootable for Of<OfSmallVec<N>, R> {
     type At<'gc> = smallvec::SmallVec<[R::At<'gc>; N]>;
 }
 #[cfg(feature = "smallvec")]
 // SAFETY: every element is visited; the vector's drop drops them and nothing else.
-unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for smallvec::SmallVec<[T; N]>
-where
-    [T; N]: smallvec::Array<Item = T>,
-    for<'a> [<T::R as Rootable>::At<'a>; N]: smallvec::Array<Item = <T::R as Rootable>::At<'a>>,
+unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc>
+    for smallvec::SmallVec<[T; N]>
 {
     type R = Of<OfSmallVec<N>, T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {

@@ -226,10 +226,7 @@ impl Builder {
     /// An operation on the two topmost values for which there is nothing to combine.
     pub(super) fn binary(&mut self, operation: u8, line: u32) {
         // The classic machine negates the opposite of these three.
-        let negated = matches!(
-            operation,
-            op::NOT_EQUAL | op::GREATER_EQUAL | op::LESS_EQUAL
-        );
+        let negated = matches!(operation, op::NOT_EQUAL | op::GREATER_EQUAL | op::LESS_EQUAL);
         self.bytes += 1 + usize::from(negated);
         self.shrink(1);
         self.emit(word(operation, 0, 0), line);
@@ -238,11 +235,7 @@ impl Builder {
     /// `ADD`, `SUBTRACT` or `MULTIPLY`.
     pub(super) fn arithmetic(&mut self, operation: u8, line: u32) {
         let (with_constant, local_with_constant, two_locals) = match operation {
-            op::ADD => (
-                op::ADD_CONSTANT,
-                Some(op::ADD_LOCAL_CONSTANT),
-                Some(op::ADD_TWO_LOCALS),
-            ),
+            op::ADD => (op::ADD_CONSTANT, Some(op::ADD_LOCAL_CONSTANT), Some(op::ADD_TWO_LOCALS)),
             op::SUBTRACT => (
                 op::SUBTRACT_CONSTANT,
                 Some(op::SUBTRACT_LOCAL_CONSTANT),
@@ -387,19 +380,11 @@ impl Builder {
     /// The last instruction with its operands, if it may be combined with another.
     pub(super) fn last(&self) -> Option<(u8, u8, u16)> {
         let word = *self.proto.code[self.floor..].last()?;
-        Some((
-            operation(word),
-            operand_a(word) as u8,
-            operand_b(word) as u16,
-        ))
+        Some((operation(word), operand_a(word) as u8, operand_b(word) as u16))
     }
 
     pub(super) fn replace(&mut self, word: Word) {
-        *self
-            .proto
-            .code
-            .last_mut()
-            .expect("an instruction to replace") = word;
+        *self.proto.code.last_mut().expect("an instruction to replace") = word;
     }
 
     pub(super) fn replace_operation(&mut self, operation: u8) {

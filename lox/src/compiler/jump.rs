@@ -111,10 +111,7 @@ impl Builder {
     /// A place to jump back to, here.
     pub(super) fn label(&mut self) -> Label {
         self.raise_floor();
-        Label {
-            at: self.proto.code.len(),
-            bytes: self.bytes,
-        }
+        Label { at: self.proto.code.len(), bytes: self.bytes }
     }
 
     /// Whether a jump back to `label` is near enough here. Counts its bytes.
@@ -162,10 +159,6 @@ impl Builder {
 
     fn emit_jump(&mut self, operation: u8, line: u32, pops_at_target: bool) -> Jump {
         self.emit(wide_word(operation, 0), line);
-        Jump {
-            at: self.proto.code.len() - 1,
-            bytes_after: self.bytes,
-            pops_at_target,
-        }
+        Jump { at: self.proto.code.len() - 1, bytes_after: self.bytes, pops_at_target }
     }
 }

@@ -34,10 +34,7 @@ impl<'s> Compiler<'s> {
             let (builder, line) = self.emit();
             builder.literal(op::NIL, line);
         }
-        self.consume(
-            TokenKind::Semicolon,
-            "Expect ';' after variable declaration.",
-        );
+        self.consume(TokenKind::Semicolon, "Expect ';' after variable declaration.");
         self.define_variable(name);
     }
 
@@ -94,10 +91,7 @@ impl<'s> Compiler<'s> {
         let class = builder.class(constant, line);
         self.define_variable(name);
 
-        self.classes.push(ClassScope {
-            has_superclass: false,
-            fields: Vec::new(),
-        });
+        self.classes.push(ClassScope { has_superclass: false, fields: Vec::new() });
         if self.matches(TokenKind::Less) {
             self.superclass(name);
         }
@@ -141,11 +135,7 @@ impl<'s> Compiler<'s> {
         self.consume(TokenKind::Identifier, "Expect method name.");
         let name = self.previous.lexeme;
         let constant = self.string_constant(name);
-        let kind = if name == "init" {
-            FunctionKind::Initializer
-        } else {
-            FunctionKind::Method
-        };
+        let kind = if name == "init" { FunctionKind::Initializer } else { FunctionKind::Method };
         self.function_body(kind);
         let (builder, line) = self.emit();
         builder.method(constant, line);

@@ -45,96 +45,36 @@ fn each_message_is_said_at_its_token() {
         ("\"a\nb", "[line 2] Error: Unterminated string."),
         ("print ;", "[line 1] Error at ';': Expect expression."),
         ("print", "[line 1] Error at end: Expect expression."),
-        (
-            "1 = 2;",
-            "[line 1] Error at '=': Invalid assignment target.",
-        ),
-        (
-            "var a; var b; a + b = 1;",
-            "[line 1] Error at '=': Invalid assignment target.",
-        ),
+        ("1 = 2;", "[line 1] Error at '=': Invalid assignment target."),
+        ("var a; var b; a + b = 1;", "[line 1] Error at '=': Invalid assignment target."),
         ("1", "[line 1] Error at end: Expect ';' after expression."),
         ("print 1", "[line 1] Error at end: Expect ';' after value."),
-        (
-            "var a = 1 2;",
-            "[line 1] Error at '2': Expect ';' after variable declaration.",
-        ),
-        (
-            "fun f() { return 1 2; }",
-            "[line 1] Error at '2': Expect ';' after return value.",
-        ),
-        (
-            "for (;1) 2;",
-            "[line 1] Error at ')': Expect ';' after loop condition.",
-        ),
+        ("var a = 1 2;", "[line 1] Error at '2': Expect ';' after variable declaration."),
+        ("fun f() { return 1 2; }", "[line 1] Error at '2': Expect ';' after return value."),
+        ("for (;1) 2;", "[line 1] Error at ')': Expect ';' after loop condition."),
         ("(1;", "[line 1] Error at ';': Expect ')' after expression."),
         ("f(1;", "[line 1] Error at ';': Expect ')' after arguments."),
-        (
-            "fun f(a {}",
-            "[line 1] Error at '{': Expect ')' after parameters.",
-        ),
-        (
-            "if (1 2;",
-            "[line 1] Error at '2': Expect ')' after condition.",
-        ),
-        (
-            "while (1 2;",
-            "[line 1] Error at '2': Expect ')' after condition.",
-        ),
-        (
-            "for (;;1 2;",
-            "[line 1] Error at '2': Expect ')' after for clauses.",
-        ),
+        ("fun f(a {}", "[line 1] Error at '{': Expect ')' after parameters."),
+        ("if (1 2;", "[line 1] Error at '2': Expect ')' after condition."),
+        ("while (1 2;", "[line 1] Error at '2': Expect ')' after condition."),
+        ("for (;;1 2;", "[line 1] Error at '2': Expect ')' after for clauses."),
         ("if 1;", "[line 1] Error at '1': Expect '(' after 'if'."),
-        (
-            "while 1;",
-            "[line 1] Error at '1': Expect '(' after 'while'.",
-        ),
+        ("while 1;", "[line 1] Error at '1': Expect '(' after 'while'."),
         ("for 1;", "[line 1] Error at '1': Expect '(' after 'for'."),
-        (
-            "fun f {",
-            "[line 1] Error at '{': Expect '(' after function name.",
-        ),
-        (
-            "class A { m {",
-            "[line 1] Error at '{': Expect '(' after function name.",
-        ),
-        (
-            "fun f() 1;",
-            "[line 1] Error at '1': Expect '{' before function body.",
-        ),
-        (
-            "class A 1;",
-            "[line 1] Error at '1': Expect '{' before class body.",
-        ),
+        ("fun f {", "[line 1] Error at '{': Expect '(' after function name."),
+        ("class A { m {", "[line 1] Error at '{': Expect '(' after function name."),
+        ("fun f() 1;", "[line 1] Error at '1': Expect '{' before function body."),
+        ("class A 1;", "[line 1] Error at '1': Expect '{' before class body."),
         ("{ 1;", "[line 1] Error at end: Expect '}' after block."),
-        (
-            "fun f() { 1;",
-            "[line 1] Error at end: Expect '}' after block.",
-        ),
-        (
-            "class A { m() {}",
-            "[line 1] Error at end: Expect '}' after class body.",
-        ),
+        ("fun f() { 1;", "[line 1] Error at end: Expect '}' after block."),
+        ("class A { m() {}", "[line 1] Error at end: Expect '}' after class body."),
         ("var 1;", "[line 1] Error at '1': Expect variable name."),
         ("fun 1() {}", "[line 1] Error at '1': Expect function name."),
-        (
-            "fun f(1) {}",
-            "[line 1] Error at '1': Expect parameter name.",
-        ),
+        ("fun f(1) {}", "[line 1] Error at '1': Expect parameter name."),
         ("class 1 {}", "[line 1] Error at '1': Expect class name."),
-        (
-            "class A < 1 {}",
-            "[line 1] Error at '1': Expect superclass name.",
-        ),
-        (
-            "class A { 1() {} }",
-            "[line 1] Error at '1': Expect method name.",
-        ),
-        (
-            "a.1;",
-            "[line 1] Error at '1': Expect property name after '.'.",
-        ),
+        ("class A < 1 {}", "[line 1] Error at '1': Expect superclass name."),
+        ("class A { 1() {} }", "[line 1] Error at '1': Expect method name."),
+        ("a.1;", "[line 1] Error at '1': Expect property name after '.'."),
         (
             "class A {} class B < A { m() { super; } }",
             "[line 1] Error at ';': Expect '.' after 'super'.",
@@ -159,30 +99,18 @@ fn each_message_is_said_at_its_token() {
             "{ var a = a; }",
             "[line 1] Error at 'a': Can't read local variable in its own initializer.",
         ),
-        (
-            "return;",
-            "[line 1] Error at 'return': Can't return from top-level code.",
-        ),
+        ("return;", "[line 1] Error at 'return': Can't return from top-level code."),
         (
             "class A { init() { return 1; } }",
             "[line 1] Error at 'return': Can't return a value from an initializer.",
         ),
-        (
-            "this;",
-            "[line 1] Error at 'this': Can't use 'this' outside of a class.",
-        ),
-        (
-            "super.a;",
-            "[line 1] Error at 'super': Can't use 'super' outside of a class.",
-        ),
+        ("this;", "[line 1] Error at 'this': Can't use 'this' outside of a class."),
+        ("super.a;", "[line 1] Error at 'super': Can't use 'super' outside of a class."),
         (
             "class A { m() { super.m(); } }",
             "[line 1] Error at 'super': Can't use 'super' in a class with no superclass.",
         ),
-        (
-            "class A < A {}",
-            "[line 1] Error at 'A': A class can't inherit from itself.",
-        ),
+        ("class A < A {}", "[line 1] Error at 'A': A class can't inherit from itself."),
     ] {
         assert_eq!(errors(source)[0], error, "in: {source}");
     }
@@ -248,30 +176,15 @@ fn at_most_255_parameters_and_arguments() {
     );
     let arguments = |count| format!("f({});", list(count, |_| "nil".into(), ", "));
     assert_compiles(&arguments(255));
-    assert_error(
-        &arguments(256),
-        "[line 1] Error at 'nil': Can't have more than 255 arguments.",
-    );
+    assert_error(&arguments(256), "[line 1] Error at 'nil': Can't have more than 255 arguments.");
 }
 
 #[test]
 fn at_most_256_locals_of_which_one_is_taken() {
-    let locals = |count| {
-        format!(
-            "fun f() {{ {} }}",
-            list(count, |i| format!("var v{i};"), " ")
-        )
-    };
+    let locals = |count| format!("fun f() {{ {} }}", list(count, |i| format!("var v{i};"), " "));
     assert_compiles(&locals(255));
-    assert_error(
-        &locals(256),
-        "[line 1] Error at 'v255': Too many local variables in function.",
-    );
-    let blocks = list(
-        3,
-        |_| format!("{{ {} }}", list(250, |i| format!("var v{i};"), "")),
-        "",
-    );
+    assert_error(&locals(256), "[line 1] Error at 'v255': Too many local variables in function.");
+    let blocks = list(3, |_| format!("{{ {} }}", list(250, |i| format!("var v{i};"), "")), "");
     assert_compiles(&format!("fun f() {{ {blocks} }}"));
 }
 
@@ -288,10 +201,7 @@ fn at_most_256_upvalues() {
         )
     };
     assert_compiles(&source(256));
-    assert_error(
-        &source(257),
-        "[line 1] Error at 'b128': Too many closure variables in function.",
-    );
+    assert_error(&source(257), "[line 1] Error at 'b128': Too many closure variables in function.");
 }
 
 #[test]
@@ -309,20 +219,14 @@ fn at_most_256_constants_and_equal_ones_are_not_shared() {
         format!("fun f() {{ {properties} {more} }}")
     };
     assert_compiles(&properties(""));
-    assert_error(
-        &properties("nil.q;"),
-        &format!("[line 1] Error at 'q': {message}"),
-    );
+    assert_error(&properties("nil.q;"), &format!("[line 1] Error at 'q': {message}"));
     // A global function takes its name and itself, and so does a method; a class its name each
     // time that it is mentioned.
     let rest = |count| list(count, |_| "1;".into(), " ");
     assert_compiles(&format!("fun f() {{}} {}", rest(254)));
     assert_eq!(errors(&format!("fun f() {{}} {}", rest(255))).len(), 1);
     assert_compiles(&format!("class A {{ m() {{}} }} {}", rest(252)));
-    assert_eq!(
-        errors(&format!("class A {{ m() {{}} }} {}", rest(253))).len(),
-        1
-    );
+    assert_eq!(errors(&format!("class A {{ m() {{}} }} {}", rest(253))).len(), 1);
     assert_eq!(errors(&literals(259)).len(), 3, "each one more is an error");
 }
 
@@ -370,10 +274,7 @@ fn nesting_is_limited_but_generously() {
     for count in [200, enough] {
         assert_compiles(&statement(nested("(", "1", ")", count)));
         assert_compiles(&statement(nested("-", "1", "", count)));
-        assert_compiles(&format!(
-            "{{ var f; {}; }}",
-            nested("f(", "nil", ")", count)
-        ));
+        assert_compiles(&format!("{{ var f; {}; }}", nested("f(", "nil", ")", count)));
         assert_compiles(&statement(nested("nil and ", "nil", "", count)));
         assert_compiles(&nested("{", "", "}", count));
         assert_compiles(&nested("if (true) ", "nil;", "", count));
@@ -435,34 +336,17 @@ fn upvalues_are_handed_down_and_shared() {
 fn common_sequences_are_combined() {
     assert_eq!(body("a = a + 1;"), ["increment_local 1 0"]);
     assert_eq!(body("a = a - 1;"), ["decrement_local 1 0"]);
-    assert_eq!(
-        body("a = b - 1;"),
-        ["subtract_local_constant 2 0", "store_local 1"]
-    );
+    assert_eq!(body("a = b - 1;"), ["subtract_local_constant 2 0", "store_local 1"]);
     assert_eq!(body("print a + b;"), ["add_two_locals 1 2", "print"]);
     assert_eq!(body("print a.x;"), ["get_local_property 1 0", "print"]);
-    assert_eq!(
-        body("print a + b.x;"),
-        ["get_local 1", "get_local_property 2 0", "add", "print"]
-    );
+    assert_eq!(body("print a + b.x;"), ["get_local 1", "get_local_property 2 0", "add", "print"]);
     assert_eq!(body("a.x = b;"), ["get_two_locals 1 2", "store_property 0"]);
     assert_eq!(body("print -1;"), ["constant 0", "print"]);
     assert_eq!(body("print a + -1;"), ["add_local_constant 1 0", "print"]);
-    assert_eq!(
-        body("{ var x; var y; var z; }"),
-        ["nil", "nil", "nil", "pop_many 3"]
-    );
+    assert_eq!(body("{ var x; var y; var z; }"), ["nil", "nil", "nil", "pop_many 3"]);
     assert_eq!(
         body("if (a == nil) b; else c;"),
-        [
-            "get_local 1",
-            "jump_unless_nil 3",
-            "get_local 2",
-            "pop",
-            "jump 2",
-            "get_local 3",
-            "pop"
-        ]
+        ["get_local 1", "jump_unless_nil 3", "get_local 2", "pop", "jump 2", "get_local 3", "pop"]
     );
     assert_eq!(body("if (!a) b;")[1], "jump_if_true 2");
     assert_eq!(body("if (a >= b) c;")[1], "jump_unless_greater_equal 2");
@@ -474,13 +358,7 @@ fn common_sequences_are_combined() {
 fn nothing_is_combined_over_a_jump_target() {
     assert_eq!(
         body("print (a or b) + 1;"),
-        [
-            "get_local 1",
-            "or 1",
-            "get_local 2",
-            "add_constant 0",
-            "print"
-        ]
+        ["get_local 1", "or 1", "get_local 2", "add_constant 0", "print"]
     );
     assert_eq!(
         body("if (a and b < c) print 1;"),
@@ -496,14 +374,7 @@ fn nothing_is_combined_over_a_jump_target() {
     );
     assert_eq!(
         body("print (a and nil) == b;"),
-        [
-            "get_local 1",
-            "and 1",
-            "nil",
-            "get_local 2",
-            "equal",
-            "print"
-        ]
+        ["get_local 1", "and 1", "nil", "get_local 2", "equal", "print"]
     );
 }
 
@@ -528,10 +399,7 @@ fn the_increment_of_a_loop_runs_behind_its_body() {
 fn a_combined_instruction_has_the_line_of_the_part_that_may_fail() {
     let lines = |source: &str| functions(source)[0].lines.clone();
     assert_eq!(lines("fun f(a) { return a\n.b\n.c; }"), [2, 3, 3, 3]);
-    assert_eq!(
-        lines("fun f(a, b) { if (a\n<\nb\n)\nreturn; }"),
-        [1, 3, 5, 5]
-    );
+    assert_eq!(lines("fun f(a, b) { if (a\n<\nb\n)\nreturn; }"), [1, 3, 5, 5]);
     assert_eq!(lines("fun f(a) { a\n=\na +\n1\n;\n}"), [4, 6]);
     assert_eq!(lines("fun f(a) { a.b\n=\n1\n;}"), [1, 3, 4]);
 }

@@ -100,11 +100,8 @@ impl<'s> Compiler<'s> {
         if depth == 0 {
             return;
         }
-        let mut of_this_block = function
-            .locals
-            .iter()
-            .rev()
-            .take_while(|local| local.depth.is_none_or(|d| d >= depth));
+        let mut of_this_block =
+            function.locals.iter().rev().take_while(|local| local.depth.is_none_or(|d| d >= depth));
         if of_this_block.any(|local| local.name == name) {
             self.error("Already a variable with this name in this scope.");
         }
@@ -116,11 +113,7 @@ impl<'s> Compiler<'s> {
             self.error("Too many local variables in function.");
             return;
         }
-        self.function().locals.push(Local {
-            name,
-            depth: None,
-            is_captured: false,
-        });
+        self.function().locals.push(Local { name, depth: None, is_captured: false });
     }
 
     /// Gives a variable that was declared its value, which is on top of the stack.

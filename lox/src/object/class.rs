@@ -51,9 +51,7 @@ impl<'gc> Class<'gc> {
     /// The shape of an instance without fields.
     #[inline(always)]
     pub(crate) fn empty_shape(&self, cx: &Alloc<'gc>) -> Gc<'gc, Shape<'gc>> {
-        self.empty_shape
-            .get(cx)
-            .expect("set when the class was made")
+        self.empty_shape.get(cx).expect("set when the class was made")
     }
 
     pub(crate) fn find_method(

@@ -28,10 +28,7 @@ const CLOSED: u32 = u32::MAX;
 impl<'gc> Upvalue<'gc> {
     /// A variable on the stack.
     pub(crate) fn open(location: usize) -> Self {
-        Upvalue {
-            location: Slot::new(location as u32),
-            value: Slot::new(Value::NIL),
-        }
+        Upvalue { location: Slot::new(location as u32), value: Slot::new(Value::NIL) }
     }
 
     /// Where on the stack the variable is; past its end if it has left.

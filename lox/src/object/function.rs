@@ -60,10 +60,7 @@ impl<'gc> Site<'gc> {
             next: Slot::new(None),
             method: Slot::new(None),
         };
-        Site {
-            name,
-            entries: std::array::from_fn(entry),
-        }
+        Site { name, entries: std::array::from_fn(entry) }
     }
 
     /// The newest entry, if it is for this shape.
@@ -121,12 +118,7 @@ impl<'gc> Site<'gc> {
 }
 
 /// The parts of an entry beside its shape, in order.
-type Found<'gc> = (
-    u32,
-    u32,
-    Option<Gc<'gc, Shape<'gc>>>,
-    Option<Gc<'gc, Closure<'gc>>>,
-);
+type Found<'gc> = (u32, u32, Option<Gc<'gc, Shape<'gc>>>, Option<Gc<'gc, Closure<'gc>>>);
 
 impl<'gc> SiteEntry<'gc> {
     #[inline(always)]

@@ -38,12 +38,9 @@ pub(crate) fn new_instance<'gc>(
     cx: &Alloc<'gc>,
     class: &Class<'gc>,
 ) -> Result<Gc<'gc, Instance<'gc>>, HeapFull> {
-    let header = InstanceHeader {
-        shape: Slot::new(class.empty_shape(cx)),
-    };
+    let header = InstanceHeader { shape: Slot::new(class.empty_shape(cx)) };
     let slots = class.inline_slots.get(cx) as usize;
-    cx.try_alloc_tail(header, slots, |_| Slot::new(Value::NIL))
-        .map_err(|error| error.cause)
+    cx.try_alloc_tail(header, slots, |_| Slot::new(Value::NIL)).map_err(|error| error.cause)
 }
 
 /// The array in the last slot, and the index of its first field.
@@ -54,10 +51,7 @@ fn overflow<'gc>(
     let slots = instance.elems();
     let last = slots.len() - 1;
     let array = slots[last].get(cx).downcast::<Overflow<'gc>>();
-    (
-        array.expect("the last slot has the other fields (I2)"),
-        last,
-    )
+    (array.expect("the last slot has the other fields (I2)"), last)
 }
 
 /// Gets a field for which there is not enough room inline.
@@ -110,9 +104,8 @@ pub(crate) fn add_overflow<'gc>(
             None => Value::NIL,
         })
     };
-    let array: Gc<'gc, Overflow<'gc>> = cx
-        .try_alloc_tail((), capacity, element)
-        .map_err(|error| error.cause)?;
+    let array: Gc<'gc, Overflow<'gc>> =
+        cx.try_alloc_tail((), capacity, element).map_err(|error| error.cause)?;
     array.elems()[at].set(cx, value);
     last.set(cx, Value::from_gc(array));
     Ok(())

@@ -24,10 +24,7 @@ const JOINED_KEPT: usize = 1 << 20;
 
 impl<'gc> StringTable<'gc> {
     pub(crate) fn new() -> Self {
-        StringTable {
-            strings: WeakSet::new(),
-            joined: Vec::new(),
-        }
+        StringTable { strings: WeakSet::new(), joined: Vec::new() }
     }
 
     /// The string with these bytes, made if there is none.
@@ -37,15 +34,13 @@ impl<'gc> StringTable<'gc> {
         bytes: &[u8],
     ) -> Result<Gc<'gc, LoxString>, HeapFull> {
         let hash = hash(bytes);
-        let found = self.strings.find(hash.into(), |string| {
-            string.hash == hash && string.elems() == bytes
-        });
+        let found =
+            self.strings.find(hash.into(), |string| string.hash == hash && string.elems() == bytes);
         if let Some(string) = found {
             return Ok(string);
         }
-        let string = cx
-            .try_alloc_tail_copy(StringHeader { hash }, bytes)
-            .map_err(|error| error.cause)?;
+        let string =
+            cx.try_alloc_tail_copy(StringHeader { hash }, bytes).map_err(|error| error.cause)?;
         self.strings.insert(cx, hash.into(), string);
         Ok(string)
     }
@@ -107,10 +102,7 @@ mod tests {
             let joined = table.concatenate(cx, b, c).unwrap();
             assert!(Gc::ptr_eq(joined, a));
             assert!(!Gc::ptr_eq(b, c));
-            assert!(Gc::ptr_eq(
-                table.intern(cx, b"").unwrap(),
-                table.intern(cx, b"").unwrap()
-            ));
+            assert!(Gc::ptr_eq(table.intern(cx, b"").unwrap(), table.intern(cx, b"").unwrap()));
         });
     }
 

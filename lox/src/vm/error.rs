@@ -33,10 +33,7 @@ impl RuntimeError {
                     .map(|name| String::from_utf8_lossy(name.elems()).into_owned()),
             }
         };
-        RuntimeError {
-            message,
-            trace: frames.iter().rev().map(describe).collect(),
-        }
+        RuntimeError { message, trace: frames.iter().rev().map(describe).collect() }
     }
 }
 

@@ -72,12 +72,7 @@ impl<'gc> Vm<'gc> {
             frames,
             open,
             captured,
-            globals:
-                Globals {
-                    names: global_names,
-                    values: globals,
-                    ..
-                },
+            globals: Globals { names: global_names, values: globals, .. },
             strings,
             initializer_name,
             stress,
@@ -87,10 +82,8 @@ impl<'gc> Vm<'gc> {
         let (initializer_name, stress) = (*initializer_name, *stress);
 
         let mut sp = root_stack.len();
-        let stack: &mut [Value<'gc>; STACK_SIZE] = root_stack
-            .as_mut_full()
-            .try_into()
-            .expect("the stack was made with this size");
+        let stack: &mut [Value<'gc>; STACK_SIZE] =
+            root_stack.as_mut_full().try_into().expect("the stack was made with this size");
         let frame = frames.pop().expect("a program to run");
         let mut closure: Gc<'gc, Closure<'gc>> = frame.closure;
         let mut function: &'gc Function<'gc> = closure.header().function.as_ref();
@@ -155,11 +148,7 @@ impl<'gc> Vm<'gc> {
                     {
                         break 'run failed("Stack overflow.");
                     }
-                    frames.push(Frame {
-                        closure,
-                        ip: ip as u32,
-                        base: base as u32,
-                    });
+                    frames.push(Frame { closure, ip: ip as u32, base: base as u32 });
                     closure = callee;
                     function = called;
                     code = function.code.elems();
@@ -628,11 +617,7 @@ impl<'gc> Vm<'gc> {
             }
         };
 
-        frames.push(Frame {
-            closure,
-            ip: ip as u32,
-            base: base as u32,
-        });
+        frames.push(Frame { closure, ip: ip as u32, base: base as u32 });
         root_stack.set_len(sp);
         exit
     }

@@ -46,9 +46,7 @@ fn capture<'gc>(
         }
         at -= 1;
     }
-    let upvalue = cx
-        .try_alloc(Upvalue::open(location))
-        .map_err(|error| error.cause)?;
+    let upvalue = cx.try_alloc(Upvalue::open(location)).map_err(|error| error.cause)?;
     open.insert(at, upvalue);
     Ok(upvalue)
 }

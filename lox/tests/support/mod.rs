@@ -33,10 +33,7 @@ pub fn run_with_input<S: AsRef<OsStr>>(
     input: impl AsRef<[u8]>,
 ) -> Ran {
     let mut command = lox(arguments);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the interpreter starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(input.as_ref()).expect("it reads its input");

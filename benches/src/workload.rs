@@ -1,0 +1,98 @@
+//! A workload: one question, asked of several implementations.
+
+use crate::measure::Measured;
+
+/// A program that every implementation runs alike.
+#[derive(Debug)]
+pub struct Workload {
+    /// What it is called on the command line; a family shares a prefix up to a hyphen.
+    pub name: &'static str,
+    /// What the size counts.
+    pub size_unit: &'static str,
+    /// The sizes that are run when none are asked for.
+    pub sizes: &'static [u64],
+    /// A size small enough for a test, large enough to be a real run.
+    pub size_tiny: u64,
+    /// What one operation is, for the column of nanoseconds per operation.
+    pub operation: &'static str,
+    /// The label that ratios refer to, unless another is asked for.
+    pub base: &'static str,
+    /// The checksum of a correct run, computed without any of the heaps.
+    pub expected: fn(size: u64) -> u64,
+    /// Who runs it.
+    pub implementations: &'static [Implementation],
+}
+
+/// One heap's version of a workload.
+#[derive(Debug)]
+pub struct Implementation {
+    /// The name in the tables; unique within a workload.
+    pub label: &'static str,
+    /// The child that it runs in.
+    pub allocator: Allocator,
+    /// Runs the workload once.
+    pub run: fn(size: u64) -> Measured,
+}
+
+/// The global allocator of a child process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocator {
+    /// What Rust uses by default.
+    System,
+    /// mimalloc, needs the feature `peers`.
+    Mimalloc,
+}
+
+impl Workload {
+    /// Whether `pattern` names this workload or the family it belongs to.
+    pub fn is_named(&self, pattern: &str) -> bool {
+        self.name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
+    /// Returns the implementation with this label.
+    pub fn implementation(&self, label: &str) -> Option<&'static Implementation> {
+        self.implementations.iter().find(|implementation| implementation.label == label)
+    }
+}
+
+impl Implementation {
+    /// An implementation on the system's allocator.
+    pub const fn on_system(label: &'static str, run: fn(u64) -> Measured) -> Self {
+        Self { label, allocator: Allocator::System, run }
+    }
+
+    /// An implementation on mimalloc.
+    #[cfg(feature = "peers")]
+    pub const fn on_mimalloc(label: &'static str, run: fn(u64) -> Measured) -> Self {
+        Self { label, allocator: Allocator::Mimalloc, run }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::workloads;
+
+    #[test]
+    fn pattern_names_a_workload_or_its_family() {
+        let named = |pattern: &str| {
+            workloads::ALL
+                .iter()
+                .filter(|workload| workload.is_named(pattern))
+                .map(|workload| workload.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(named("alloc"), ["alloc-16", "alloc-32"]);
+        assert_eq!(named("alloc-16"), ["alloc-16"]);
+        assert_eq!(named("all"), [""; 0]);
+    }
+
+    #[test]
+    fn labels_are_unique_within_a_workload() {
+        for workload in workloads::ALL {
+            for implementation in workload.implementations {
+                let first = workload.implementation(implementation.label).unwrap();
+                assert!(std::ptr::eq(first, implementation), "{}", implementation.label);
+            }
+        }
+    }
+}

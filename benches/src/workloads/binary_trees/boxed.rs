@@ -1,0 +1,39 @@
+//! Binary trees of `Box`: each tree is freed, node by node, when it goes out of scope.
+
+use super::{Program, NODE_BYTES};
+use crate::measure::{measure, Measured};
+
+struct Tree {
+    children: Option<[Box<Tree>; 2]>,
+}
+
+const _: () = assert!(size_of::<Tree>() == NODE_BYTES);
+
+pub(super) fn run(size: u64) -> Measured {
+    let program = Program::new(size);
+    let (checksum, timing) = measure(program.node_count(), || {
+        let mut sum = build(program.stretch_depth()).node_count();
+        let long_lived = build(program.depth_max);
+        for (depth, tree_count) in program.batches() {
+            for _ in 0..tree_count {
+                sum += build(depth).node_count();
+            }
+        }
+        sum + long_lived.node_count()
+    });
+    timing.with_checksum(checksum)
+}
+
+fn build(depth: u64) -> Box<Tree> {
+    let children = (depth > 0).then(|| [build(depth - 1), build(depth - 1)]);
+    Box::new(Tree { children })
+}
+
+impl Tree {
+    fn node_count(&self) -> u64 {
+        match &self.children {
+            None => 1,
+            Some([left, right]) => 1 + left.node_count() + right.node_count(),
+        }
+    }
+}

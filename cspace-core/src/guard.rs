@@ -1,0 +1,620 @@
+//! Guards: the lock, held for longer than one closure.
+//!
+//! - **G1 (knows).** A guard knows whether it holds the lock. When taking it again fails, the guard
+//!   does not hold it: its drop does not release, and every use is a panic that says so.
+//! - **G2 (brand).** A token's brand is fresh, and nothing that carries it is alive across a use of the
+//!   guard: `scope` and `enter` borrow the guard mutably for as long as the brand lives.
+
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::access::{Exclusive, Shared};
+use crate::error::{CollectError, LockError};
+use crate::event::CollectReport;
+use crate::object::Rootable;
+use crate::owned_root::OwnedRoot;
+use crate::space::{Space, Wait};
+
+/// The modes of a space's lock (ceda's `ECSpaceLockMode`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LockMode {
+    /// Read, beside other readers.
+    Shared,
+    /// Read, allocate, change; alone.
+    Exclusive,
+    /// As exclusive, between the callbacks for begin and end.
+    Transaction,
+}
+
+/// The exclusive lock of a space, held until dropped.
+///
+/// It carries no brand: [`scope`](ExclusiveGuard::scope) makes a fresh one at almost no cost, so a
+/// program that runs for hours holds one guard, works in short scopes, and lets the collector and
+/// other threads in between ([`safepoint`](ExclusiveGuard::safepoint)). The guard stays on its thread.
+///
+/// ```
+/// use cspace_core::Space;
+///
+/// let space = Space::builder().build()?;
+/// let mut lock = space.lock();
+/// let root = lock.scope(|cx| cx.root(cx.alloc(1u64)));
+/// lock.safepoint();
+/// let value = lock.scope(|cx| *root.get(cx));
+/// assert_eq!(value, 1);
+/// # Ok::<(), cspace_core::BuildError>(())
+/// ```
+///
+/// A guard that is forgotten (`mem::forget`) leaks the lock: its thread gets errors when it locks the
+/// space again, others wait, and get errors once the thread has ended.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct ExclusiveGuard<'s> {
+    space: &'s Space,
+    mode: LockMode,
+    held: bool,
+    /// Whether the thread was panicking when it took the lock: such a panic poisons nothing.
+    panicking: bool,
+    local: PhantomData<*mut ()>,
+}
+
+impl<'s> ExclusiveGuard<'s> {
+    /// The exclusive lock if it can be had without waiting and without any of the rarer cases.
+    #[inline(always)]
+    pub(crate) fn acquire_fast(space: &'s Space) -> Option<Self> {
+        space.inner.acquire_fast().then(|| ExclusiveGuard {
+            space,
+            mode: LockMode::Exclusive,
+            held: true,
+            panicking: std::thread::panicking(),
+            local: PhantomData,
+        })
+    }
+
+    #[cold]
+    pub(crate) fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Self, LockError> {
+        debug_assert!(mode != LockMode::Shared);
+        space.inner.acquire(mode, wait)?;
+        let mut guard = ExclusiveGuard {
+            space,
+            mode,
+            held: true,
+            panicking: std::thread::panicking(),
+            local: PhantomData,
+        };
+        if mode == LockMode::Transaction {
+            guard.run_callbacks(|callbacks| callbacks.begin.clone());
+        }
+        Ok(guard)
+    }
+
+    #[cold]
+    fn run_callbacks(
+        &mut self,
+        choose: impl FnOnce(
+            &crate::space::TransactionCallbacks,
+        ) -> Vec<std::sync::Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>>,
+    ) {
+        let callbacks = choose(&self.space.inner.transactions.lock());
+        for callback in callbacks {
+            self.scope(|cx| callback(cx));
+        }
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn assert_held(&self) {
+        if !self.held {
+            not_held(self.space.name());
+        }
+    }
+
+    /// Calls `f` with a token of a fresh brand. No lock operation: about a nanosecond.
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock (see [`unlocked`](ExclusiveGuard::unlocked)).
+    #[inline(always)]
+    #[track_caller]
+    pub fn scope<R>(&mut self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> R {
+        self.assert_held();
+        // SAFETY: the guard holds the lock (G1) and is borrowed mutably while the token exists, so
+        // there is no second one (G2); the brand is the closure's own.
+        let mut token = unsafe { Exclusive::new(&self.space.inner) };
+        f(&mut token)
+    }
+
+    /// Calls `f` with a token of a fresh brand and the value of an owned root, for an interpreter's
+    /// loop.
+    ///
+    /// # Panics
+    ///
+    /// If the owned root belongs to another space, or the guard lost the lock.
+    #[inline(always)]
+    #[track_caller]
+    pub fn scope_mut<R: Rootable, X>(
+        &mut self,
+        owned: &mut OwnedRoot<R>,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>, &mut R::At<'gc>) -> X,
+    ) -> X {
+        self.scope(|cx| {
+            let value = owned.get_mut(cx);
+            f(cx, value)
+        })
+    }
+
+    /// Makes a token without a closure, so that `?`, `break` and `return` work as usual. The brand comes
+    /// from [`make_guard!`](crate::make_guard).
+    ///
+    /// ```
+    /// use cspace_core::{make_guard, Space};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let mut lock = space.lock();
+    /// for i in 0..3u64 {
+    ///     make_guard!(brand);
+    ///     let cx = lock.enter(brand);
+    ///     assert_eq!(*cx.alloc(i), i);
+    /// }
+    /// # Ok::<(), cspace_core::BuildError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock.
+    #[inline(always)]
+    #[track_caller]
+    pub fn enter<'gc>(&'gc mut self, brand: generativity::Guard<'gc>) -> Entered<'gc> {
+        let _ = brand;
+        self.assert_held();
+        // SAFETY: as in `scope`; `make_guard!` gives each brand once, and the guard is borrowed for it.
+        Entered { token: unsafe { Exclusive::new(&self.space.inner) } }
+    }
+
+    /// Lets the collector and other threads in if they want to. One load if they do not.
+    ///
+    /// This is where collections happen: when the budget is used up or one was requested, this thread
+    /// runs it here.
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock, or the lock cannot be had again.
+    #[inline(always)]
+    #[track_caller]
+    pub fn safepoint(&mut self) {
+        if self.space.inner.want().load(Relaxed) {
+            self.safepoint_slow();
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn safepoint_slow(&mut self) {
+        let space = self.space;
+        self.unlocked(|| space.inner.at_safepoint());
+        space.inner.settle_want();
+    }
+
+    /// Whether somebody wants this thread to come to a safepoint. One load.
+    #[inline(always)]
+    pub fn should_yield(&self) -> bool {
+        self.space.inner.want().load(Relaxed)
+    }
+
+    /// Collects now: releases the lock, collects, and takes it again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Space::synchronous_gc`].
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock, or the lock cannot be had again.
+    #[track_caller]
+    pub fn collect(&mut self) -> Result<CollectReport, CollectError> {
+        let space = self.space;
+        let result = self.unlocked(|| space.synchronous_gc());
+        space.inner.settle_want();
+        result
+    }
+
+    /// Releases the lock while `f` runs, and takes it again (ceda's `BeginUnlock` and `EndUnlock` in one).
+    /// A transaction stays one transaction.
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had again: `f` leaked another guard of the space, or the space was poisoned
+    /// meanwhile. The guard has lost the lock then: its drop releases nothing, and using it panics.
+    #[track_caller]
+    pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        /// Takes the lock again however `f` ends.
+        struct Retake<'a, 's>(&'a mut ExclusiveGuard<'s>);
+        impl Drop for Retake<'_, '_> {
+            fn drop(&mut self) {
+                match self.0.space.inner.acquire(self.0.mode, Wait::Forever) {
+                    Ok(()) => self.0.held = true,
+                    // `f` panicked: its panic goes on, with a guard that knows that it holds nothing.
+                    Err(_) if std::thread::panicking() => {}
+                    Err(error) => {
+                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
+                    }
+                }
+            }
+        }
+        self.assert_held();
+        self.held = false;
+        self.space.inner.release(self.mode);
+        let _retake = Retake(self);
+        f()
+    }
+
+    /// Releases the lock until [`LockInfo::end_unlock`] (ceda's `BeginUnlock`).
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock.
+    #[track_caller]
+    pub fn begin_unlock(mut self) -> LockInfo<'s> {
+        self.assert_held();
+        self.held = false;
+        self.space.inner.release(self.mode);
+        LockInfo { space: self.space, mode: self.mode, local: PhantomData }
+    }
+
+    /// The mode in which the lock is held.
+    pub fn mode(&self) -> LockMode {
+        self.mode
+    }
+
+    /// The space.
+    pub fn space(&self) -> &'s Space {
+        self.space
+    }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn not_held(space: &str) -> ! {
+    panic!("this guard lost the lock of space `{space}`: taking it again after `unlocked` failed; make a new guard")
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let inner = &self.space.inner;
+        if self.held {
+            let plain = self.mode == LockMode::Exclusive && !inner.want().load(Relaxed);
+            if plain && !std::thread::panicking() {
+                inner.release(LockMode::Exclusive);
+            } else {
+                self.drop_slow();
+            }
+        }
+    }
+}
+
+impl ExclusiveGuard<'_> {
+    #[cold]
+    #[inline(never)]
+    fn drop_slow(&mut self) {
+        /// Releases the lock even if a callback panics.
+        struct Release<'a, 's>(&'a mut ExclusiveGuard<'s>);
+        impl Drop for Release<'_, '_> {
+            fn drop(&mut self) {
+                let inner = &self.0.space.inner;
+                if std::thread::panicking() && !self.0.panicking {
+                    inner.panicked();
+                }
+                self.0.held = false;
+                inner.release(self.0.mode);
+            }
+        }
+        let (space, panicking) = (self.space, self.panicking);
+        let release = Release(self);
+        if release.0.mode == LockMode::Transaction {
+            release.0.run_callbacks(|callbacks| callbacks.end.clone());
+        }
+        drop(release);
+        // The end of an access is a safepoint too, else a program of many short ones never collects.
+        if space.inner.want().load(Relaxed) && !panicking {
+            space.inner.after_access();
+        }
+    }
+}
+
+/// A lock that was given up with `begin_unlock`, and what it takes to take it again.
+///
+/// Dropped without [`end_unlock`](LockInfo::end_unlock), it leaves the lock released; of a transaction
+/// the callbacks for the end are not called then.
+#[must_use = "call `end_unlock` to take the lock again"]
+pub struct LockInfo<'s> {
+    space: &'s Space,
+    mode: LockMode,
+    local: PhantomData<*mut ()>,
+}
+
+impl<'s> LockInfo<'s> {
+    /// Takes the lock again, in the same mode (ceda's `EndUnlock`).
+    ///
+    /// # Panics
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    #[track_caller]
+    pub fn end_unlock(self) -> ExclusiveGuard<'s> {
+        self.try_end_unlock().unwrap_or_else(|(_, error)| panic!("{error}"))
+    }
+
+    /// As [`end_unlock`](LockInfo::end_unlock), or gives the information back.
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had.
+    pub fn try_end_unlock(self) -> Result<ExclusiveGuard<'s>, (LockInfo<'s>, LockError)> {
+        match self.space.inner.acquire(self.mode, Wait::Forever) {
+            Ok(()) => Ok(ExclusiveGuard {
+                space: self.space,
+                mode: self.mode,
+                held: true,
+                panicking: std::thread::panicking(),
+                local: PhantomData,
+            }),
+            Err(error) => Err((self, error)),
+        }
+    }
+}
+
+/// Exclusive access without a closure. From [`ExclusiveGuard::enter`]; dereferences to [`Exclusive`].
+pub struct Entered<'gc> {
+    token: Exclusive<'gc>,
+}
+
+impl<'gc> core::ops::Deref for Entered<'gc> {
+    type Target = Exclusive<'gc>;
+    #[inline(always)]
+    fn deref(&self) -> &Exclusive<'gc> {
+        &self.token
+    }
+}
+
+impl core::ops::DerefMut for Entered<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.token
+    }
+}
+
+/// The shared lock of a space, held until dropped. Stays on its thread.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct SharedGuard<'s> {
+    space: &'s Space,
+    held: bool,
+    local: PhantomData<*mut ()>,
+}
+
+impl<'s> SharedGuard<'s> {
+    #[inline]
+    pub(crate) fn acquire(space: &'s Space, wait: Wait) -> Result<Self, LockError> {
+        space.inner.acquire(LockMode::Shared, wait)?;
+        Ok(SharedGuard { space, held: true, local: PhantomData })
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn assert_held(&self) {
+        if !self.held {
+            not_held(self.space.name());
+        }
+    }
+
+    /// Calls `f` with a token of a fresh brand.
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock (see [`unlocked`](SharedGuard::unlocked)).
+    #[inline(always)]
+    #[track_caller]
+    pub fn scope<R>(&mut self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> R {
+        self.assert_held();
+        // SAFETY: the guard holds the lock (G1), mutably borrowed while the token exists (G2).
+        let token = unsafe { Shared::new(&self.space.inner) };
+        f(&token)
+    }
+
+    /// Makes a token without a closure; see [`ExclusiveGuard::enter`].
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock.
+    #[inline(always)]
+    #[track_caller]
+    pub fn enter<'gc>(&'gc mut self, brand: generativity::Guard<'gc>) -> Shared<'gc> {
+        let _ = brand;
+        self.assert_held();
+        // SAFETY: as in `scope`; the guard is borrowed for the brand.
+        unsafe { Shared::new(&self.space.inner) }
+    }
+
+    /// Releases the lock while `f` runs, and takes it again.
+    ///
+    /// # Panics
+    ///
+    /// As [`ExclusiveGuard::unlocked`].
+    #[track_caller]
+    pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        /// Takes the lock again however `f` ends.
+        struct Retake<'a, 's>(&'a mut SharedGuard<'s>);
+        impl Drop for Retake<'_, '_> {
+            fn drop(&mut self) {
+                match self.0.space.inner.acquire(LockMode::Shared, Wait::Forever) {
+                    Ok(()) => self.0.held = true,
+                    Err(_) if std::thread::panicking() => {}
+                    Err(error) => {
+                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
+                    }
+                }
+            }
+        }
+        self.assert_held();
+        self.held = false;
+        self.space.inner.release(LockMode::Shared);
+        let _retake = Retake(self);
+        f()
+    }
+
+    /// Lets others in if they want to: a writer, or the collector.
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock, or the lock cannot be had again.
+    #[inline]
+    #[track_caller]
+    pub fn safepoint(&mut self) {
+        if self.space.inner.want().load(Relaxed) {
+            self.unlocked(|| ());
+        }
+    }
+
+    /// The space.
+    pub fn space(&self) -> &'s Space {
+        self.space
+    }
+}
+
+impl Drop for SharedGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.held {
+            self.space.inner.release(LockMode::Shared);
+        }
+    }
+}
+
+/// The lock of a space in a mode chosen at run time.
+#[must_use = "the lock is released when the guard is dropped"]
+pub enum ModeGuard<'s> {
+    /// The shared lock.
+    Shared(SharedGuard<'s>),
+    /// The exclusive lock, or a transaction's.
+    Exclusive(ExclusiveGuard<'s>),
+}
+
+impl<'s> ModeGuard<'s> {
+    pub(crate) fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Self, LockError> {
+        Ok(match mode {
+            LockMode::Shared => ModeGuard::Shared(SharedGuard::acquire(space, wait)?),
+            mode => ModeGuard::Exclusive(ExclusiveGuard::acquire(space, mode, wait)?),
+        })
+    }
+
+    /// The mode in which the lock is held.
+    pub fn mode(&self) -> LockMode {
+        match self {
+            ModeGuard::Shared(_) => LockMode::Shared,
+            ModeGuard::Exclusive(guard) => guard.mode(),
+        }
+    }
+
+    /// The exclusive guard, if it is one.
+    pub fn exclusive(&mut self) -> Option<&mut ExclusiveGuard<'s>> {
+        match self {
+            ModeGuard::Shared(_) => None,
+            ModeGuard::Exclusive(guard) => Some(guard),
+        }
+    }
+
+    /// The shared guard, if it is one.
+    pub fn shared(&mut self) -> Option<&mut SharedGuard<'s>> {
+        match self {
+            ModeGuard::Shared(guard) => Some(guard),
+            ModeGuard::Exclusive(_) => None,
+        }
+    }
+}
+
+/// The locks of several spaces, taken together (ceda's `MultipleCSpaceLock`). From
+/// [`Space::lock_multiple`].
+#[must_use = "the locks are released when the guard is dropped"]
+pub struct MultiGuard<'s> {
+    /// In the order in which the spaces were given; `None` once released.
+    guards: Vec<Option<ModeGuard<'s>>>,
+    wanted: Vec<(&'s Space, LockMode)>,
+}
+
+impl<'s> MultiGuard<'s> {
+    fn acquire(wanted: Vec<(&'s Space, LockMode)>) -> Result<Self, LockError> {
+        if crate::held::count() > 0 {
+            return Err(LockError::HoldsOthers);
+        }
+        let mut order: Vec<usize> = (0..wanted.len()).collect();
+        order.sort_by_key(|&i| wanted[i].0.inner.id());
+        for pair in order.windows(2) {
+            if Space::ptr_eq(wanted[pair[0]].0, wanted[pair[1]].0) {
+                return Err(LockError::Duplicate { space: wanted[pair[0]].0.name().to_string() });
+            }
+        }
+        let mut guards: Vec<Option<ModeGuard<'s>>> = wanted.iter().map(|_| None).collect();
+        for i in order {
+            let (space, mode) = wanted[i];
+            guards[i] = Some(ModeGuard::acquire(space, mode, Wait::Forever)?);
+        }
+        Ok(MultiGuard { guards, wanted })
+    }
+
+    /// How many spaces were given.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.guards.len()
+    }
+
+    /// The guard of the space given at this place, unless it was released.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut ModeGuard<'s>> {
+        self.guards.get_mut(index)?.as_mut()
+    }
+
+    /// All guards that were not released, to be used side by side.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut ModeGuard<'s>> {
+        self.guards.iter_mut().filter_map(Option::as_mut)
+    }
+
+    /// Releases the lock of the space given at this place; false if it was before.
+    pub fn release(&mut self, index: usize) -> bool {
+        self.guards.get_mut(index).is_some_and(|guard| guard.take().is_some())
+    }
+
+    /// Releases all locks while `f` runs, and takes those again that were held, in order.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be had again; none is held then.
+    pub fn unlocked<R>(mut self, f: impl FnOnce() -> R) -> Result<(Self, R), LockError> {
+        let mut wanted = core::mem::take(&mut self.wanted);
+        let mut held = self.guards.iter().map(Option::is_some);
+        wanted.retain(|_| held.next().unwrap_or(false));
+        self.guards.clear();
+        let result = f();
+        Ok((MultiGuard::acquire(wanted)?, result))
+    }
+}
+
+impl Space {
+    /// Takes the locks of several spaces, each in its mode, in an order that cannot deadlock with
+    /// another call (ceda's `LockMultipleCSpaces`).
+    ///
+    /// ```
+    /// use cspace_core::{LockMode, Space};
+    ///
+    /// let (a, b) = (Space::builder().build()?, Space::builder().build()?);
+    /// let mut locks = Space::lock_multiple([(&a, LockMode::Shared), (&b, LockMode::Exclusive)])?;
+    /// locks.get_mut(1).unwrap().exclusive().unwrap().scope(|cx| cx.alloc(1u64).addr());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a space is given twice, if this thread holds any space, or if a lock cannot be had; none is
+    /// held then.
+    pub fn lock_multiple<'s>(
+        spaces: impl IntoIterator<Item = (&'s Space, LockMode)>,
+    ) -> Result<MultiGuard<'s>, LockError> {
+        MultiGuard::acquire(spaces.into_iter().collect())
+    }
+}

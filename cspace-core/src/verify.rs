@@ -1,0 +1,281 @@
+//! Checking a heap: every object, every edge, and a report of all that is wrong.
+
+use core::fmt;
+use core::sync::atomic::Ordering::Relaxed;
+use std::collections::HashSet;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+use parking_lot::lock_api::RawRwLockUpgrade as _;
+
+use crate::batch::panic_message;
+use crate::chunk::{block_of, page_info, SpanRef, GRANULE};
+use crate::error::{CollectError, LockError};
+use crate::held;
+use crate::home;
+use crate::pool;
+use crate::space::Space;
+use crate::type_info::TypeInfo;
+use crate::visitor::Visitor;
+
+/// What is wrong with an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// It leads to memory that holds no object.
+    Dangling,
+    /// It leads to an object of another space.
+    OtherSpace,
+    /// It was visited once and not the next time, though nothing changed: `visit_objects` leaves it
+    /// out at times.
+    Unvisited,
+}
+
+/// An edge that should not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadEdge {
+    /// The type that the edge starts from; `None` for a root.
+    pub from: Option<&'static str>,
+    /// The address of the object that the edge starts from; 0 for a root.
+    pub from_address: usize,
+    /// The address that the edge leads to.
+    pub to_address: usize,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What [`Space::verify`](crate::Space) found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Objects that were looked at.
+    pub objects: usize,
+    /// Edges that were looked at.
+    pub edges: usize,
+    /// Edges that should not be.
+    pub bad_edges: Vec<BadEdge>,
+    /// Messages of `visit_objects` that panicked, and of bookkeeping that does not add up.
+    pub problems: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Whether nothing is wrong.
+    pub fn is_clean(&self) -> bool {
+        self.bad_edges.is_empty() && self.problems.is_empty()
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} objects, {} edges", self.objects, self.edges)?;
+        if self.is_clean() {
+            return f.write_str(", all sound");
+        }
+        for edge in &self.bad_edges {
+            let from = edge.from.unwrap_or("a root");
+            let what = match edge.fault {
+                Fault::Dangling => "to memory that holds no object",
+                Fault::OtherSpace => "to an object of another space",
+                Fault::Unvisited => "is left out by `visit_objects` at times",
+            };
+            write!(
+                f,
+                "\n{from} at {:#x}: edge {what} ({:#x})",
+                edge.from_address, edge.to_address
+            )?;
+        }
+        for problem in &self.problems {
+            write!(f, "\n{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks at one space.
+struct Verifier<'s> {
+    space: &'s Space,
+    allocated: HashSet<usize>,
+    visitor: Visitor<'s>,
+    report: VerifyReport,
+}
+
+impl Verifier<'_> {
+    /// The edges of one object or owned value, shown twice to catch a visit that varies.
+    fn edges(
+        &mut self,
+        from: Option<&'static TypeInfo>,
+        address: usize,
+        show: impl Fn(&mut Visitor<'_>),
+    ) {
+        let visitor = &mut self.visitor;
+        let shown = catch_unwind(AssertUnwindSafe(|| {
+            visitor.take_recorded();
+            show(visitor);
+            let first = visitor.take_recorded();
+            show(visitor);
+            (first, visitor.take_recorded())
+        }));
+        let name = from.map(TypeInfo::name);
+        let (first, second) = match shown {
+            Ok(shown) => shown,
+            Err(panic) => {
+                let message = panic_message(panic);
+                self.report.problems.push(format!(
+                    "{}: `visit_objects` panicked: {message}",
+                    name.unwrap_or("a root")
+                ));
+                return;
+            }
+        };
+        if first != second {
+            let (first_set, second_set): (HashSet<_>, HashSet<_>) =
+                (first.iter().collect(), second.iter().collect());
+            for target in first_set.symmetric_difference(&second_set) {
+                self.bad(name, address, target.addr(), Fault::Unvisited);
+            }
+        }
+        for target in first {
+            self.report.edges += 1;
+            if let Some(fault) = self.fault_of(target) {
+                self.bad(name, address, target.addr(), fault);
+            }
+        }
+    }
+
+    fn bad(
+        &mut self,
+        from: Option<&'static str>,
+        from_address: usize,
+        to_address: usize,
+        fault: Fault,
+    ) {
+        self.report.bad_edges.push(BadEdge { from, from_address, to_address, fault });
+    }
+
+    fn fault_of(&self, target: *const u8) -> Option<Fault> {
+        if self.allocated.contains(&target.addr()) {
+            return None;
+        }
+        if !pool::is_mapped(target.addr()) {
+            return Some(Fault::Dangling);
+        }
+        // SAFETY: the address lies in a mapped chunk; handles carry its provenance. The records of
+        // other spaces' blocks are atomics.
+        let (home, info) =
+            unsafe { ((*block_of(target)).home.load(Relaxed), page_info(target).load(Relaxed)) };
+        let elsewhere = !home.is_null() && home != home::address(self.space.inner.home()).as_ptr();
+        Some(if elsewhere && !info.is_null() { Fault::OtherSpace } else { Fault::Dangling })
+    }
+}
+
+/// The allocated cells of a span.
+///
+/// # Safety
+///
+/// The caller holds the space, and all gaps are retired.
+unsafe fn allocated_cells(span: SpanRef) -> Vec<*const u8> {
+    // SAFETY: the caller's promise.
+    let allocs = unsafe { span.words() }.1;
+    let mut cells = Vec::new();
+    for (word, alloc) in allocs.iter().enumerate() {
+        let mut bits = alloc.load(Relaxed);
+        while bits != 0 {
+            let granule = word * 64 + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            cells.push(span.base().cast_const().wrapping_add(granule * GRANULE));
+        }
+    }
+    cells
+}
+
+/// Walks the whole heap and checks every edge.
+///
+/// # Safety
+///
+/// No cycle of the space runs and no batch of it waits to be reclaimed.
+pub unsafe fn verify(space: &Space) -> Result<VerifyReport, CollectError> {
+    let inner = &space.inner;
+    if inner.acquire(crate::guard::LockMode::Exclusive, crate::space::Wait::Forever).is_err() {
+        if held::holds(inner.id()) {
+            return Err(CollectError::InsideAccess { space: inner.name() });
+        }
+        // A poisoned space can be looked at; a leaked lock cannot be had.
+        if inner.is_leaked() {
+            return Err(LockError::LockLeaked { space: inner.name() }.into());
+        }
+        let _ = held::note(inner.id(), false);
+        inner.raw_lock().lock_upgradable();
+        // SAFETY: just taken.
+        unsafe { inner.raw_lock().upgrade() };
+    }
+    struct Release<'a>(&'a Space);
+    impl Drop for Release<'_> {
+        fn drop(&mut self) {
+            self.0.inner.release(crate::guard::LockMode::Exclusive);
+        }
+    }
+    let _release = Release(space);
+    let mut verifier = Verifier {
+        space,
+        allocated: HashSet::new(),
+        visitor: Visitor::recording(),
+        report: VerifyReport::default(),
+    };
+    // SAFETY: the space is held exclusively and no batch is out, so all spans and owned values are this
+    // function's to read.
+    unsafe {
+        let heap = &mut *inner.heap();
+        let count = inner.count_objects();
+        heap.retire_gaps();
+        let spans = heap.spans();
+        let cells: Vec<*const u8> = spans.iter().flat_map(|span| allocated_cells(*span)).collect();
+        verifier.allocated = cells.iter().map(|cell| cell.addr()).collect();
+        if cells.len() != count {
+            let problem = format!("{} objects are allocated, but {count} are counted", cells.len());
+            verifier.report.problems.push(problem);
+        }
+        for span in &spans {
+            let (marks, allocs) = span.words();
+            let marked = marks.iter().any(|word| word.load(Relaxed) != 0);
+            if marked {
+                let problem = format!("mark bits are set outside of a cycle at {:p}", span.base());
+                verifier.report.problems.push(problem);
+            }
+            debug_assert_eq!(marks.len(), allocs.len());
+        }
+        for cell in &cells {
+            verifier.report.objects += 1;
+            let info = crate::chunk::info_of(*cell);
+            verifier.edges(Some(info), cell.addr(), |visitor| visitor.trace(*cell));
+        }
+        let roots = inner.home().roots.lock().snapshot();
+        verifier.edges(None, 0, |visitor| {
+            roots.for_each(|object| visitor.edge_any(object));
+            for object in inner.root_set().iter() {
+                visitor.edge_any(*object);
+            }
+        });
+        let owned = inner.home().owned.lock().live();
+        for cell in owned {
+            verifier.edges(None, 0, |visitor| cell.visit(visitor));
+        }
+    }
+    Ok(verifier.report)
+}
+
+impl Space {
+    /// Walks the whole heap and reports every bad edge, instead of stopping at the first: dangling,
+    /// into another space, left out by a `visit_objects` at times.
+    ///
+    /// Safe code cannot make one; the tool is for `unsafe impl IObject` and for tests. Slow.
+    ///
+    /// # Errors
+    ///
+    /// As [`synchronous_gc`](Space::synchronous_gc).
+    pub fn verify(&self) -> Result<VerifyReport, CollectError> {
+        match &self.inner.config().collector {
+            Some(collector) => collector.verify(self),
+            // SAFETY: a space without a collector has no cycles.
+            None => unsafe { verify(self) },
+        }
+    }
+}

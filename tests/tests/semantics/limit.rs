@@ -1,0 +1,159 @@
+//! A heap limit that is passed.
+
+use cspace::*;
+
+use crate::probe::Drops;
+use crate::watchdog::panic_of;
+
+const LIMIT: usize = 1 << 20;
+
+fn limited() -> CSpace {
+    CSpace::builder().name("small").max_heap_bytes(LIMIT).gc(GcMode::Manual).build().unwrap()
+}
+
+#[derive(IObject)]
+struct Brick {
+    number: usize,
+    bytes: [u64; 15],
+}
+
+fn brick(number: usize) -> Brick {
+    Brick { number, bytes: [0; 15] }
+}
+
+#[test]
+fn try_alloc_gives_the_value_back_and_says_by_how_much() {
+    let space = limited();
+    space.exclusive(|cx| {
+        let error = (0..).find_map(|number| cx.try_alloc(brick(number)).err()).unwrap();
+        assert_eq!(error.value.number, cx.num_objects());
+        assert_eq!(error.value.bytes, [0; 15]);
+        let HeapFullCause::Limit { limit, allocated } = error.cause.cause else {
+            panic!("{error}");
+        };
+        assert_eq!(limit, LIMIT);
+        assert!(allocated <= LIMIT && allocated + error.cause.requested > LIMIT);
+        assert_eq!(space.memory().allocated, allocated);
+        for part in [limit.to_string(), allocated.to_string(), error.cause.requested.to_string()] {
+            assert!(error.to_string().contains(&part), "{error}");
+        }
+        assert!(error.to_string().contains("collect, and try again"), "{error}");
+        assert!(cx.num_objects() * 128 > LIMIT / 2, "half of the limit can be used at least");
+    });
+}
+
+/// The panic of an allocation that failed poisoned the space: one large allocation ended an interpreter.
+#[test]
+fn alloc_panics_at_the_limit_without_poisoning() {
+    let space = limited();
+    let message = panic_of(|| space.exclusive(|cx| cx.alloc_slice_copy(&[0u8; 2 * LIMIT]).addr()));
+    assert!(message.contains("the heap is full") && message.contains(&LIMIT.to_string()));
+    assert!(!space.is_poisoned());
+    space.exclusive(|cx| cx.alloc(brick(1)).addr());
+    for _ in 0..2 {
+        panic_of(|| space.exclusive(|cx| (0..).for_each(|number| _ = cx.alloc(brick(number)))));
+        assert!(!space.is_poisoned());
+    }
+    space.collect().unwrap();
+    space.exclusive(|cx| cx.alloc(brick(1)).addr());
+}
+
+#[test]
+fn every_form_of_allocation_is_an_error_at_the_limit() {
+    let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
+    space.exclusive(|cx| {
+        assert!(cx.try_alloc(1u64).is_err());
+        assert!(cx.try_alloc_tail((), 3, |i| i as u64).is_err());
+        assert!(cx.try_alloc_tail_copy(7u64, &[1u64, 2]).is_err_and(|error| error.value == 7));
+        assert!(cx.try_alloc_str("text").is_err());
+        assert!(cx.try_alloc([0u8; 10_000]).is_err());
+        assert!(cx.try_alloc([0u8; 100_000]).is_err());
+        assert_eq!(cx.num_objects(), 0);
+    });
+    assert_eq!(space.memory().allocated, 0);
+    assert!(space.verify().unwrap().is_clean());
+}
+
+#[test]
+fn an_element_closure_is_not_called_without_room() {
+    let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
+    let mut called = false;
+    space.exclusive(|cx| assert!(cx.try_alloc_tail((), 3, |_| called = true).is_err()));
+    assert!(!called);
+}
+
+#[test]
+fn after_a_collection_the_allocation_succeeds() {
+    let (space, drops) = (limited(), Drops::new());
+    let mut lock = space.lock();
+    let mut made = 0;
+    for _ in 0..10 {
+        let mut value = lock.scope(|cx| loop {
+            match cx.try_alloc((drops.probe(), brick(made))) {
+                Ok(_) => made += 1,
+                Err(error) => return error.value,
+            }
+        });
+        assert!(lock.should_yield(), "a collection is wanted");
+        lock.collect().unwrap();
+        value = lock.scope(|cx| {
+            let object = cx.try_alloc(value).expect("there is room now");
+            made += 1;
+            assert_eq!(object.1.number, made - 1);
+            (drops.probe(), brick(0))
+        });
+        drop(value);
+    }
+    assert_eq!(lock.scope(|cx| cx.num_objects()) + drops.count() - 10, made);
+}
+
+#[test]
+fn the_limit_holds_for_what_is_alive() {
+    let space = limited();
+    let mut roots = Vec::new();
+    let mut lock = space.lock();
+    loop {
+        let full = lock.scope(|cx| loop {
+            match cx.try_alloc(brick(0)) {
+                Ok(object) => roots.push(cx.root(object)),
+                Err(_) => return roots.len(),
+            }
+        });
+        lock.collect().unwrap();
+        if lock.scope(|cx| cx.try_alloc(brick(0)).is_err()) {
+            assert_eq!(full, roots.len());
+            break;
+        }
+    }
+    assert!(space.memory().live <= LIMIT && space.memory().live > LIMIT / 2);
+    roots.truncate(10);
+    lock.collect().unwrap();
+    assert!(lock.scope(|cx| cx.try_alloc(brick(0)).is_ok()));
+}
+
+#[test]
+fn large_objects_are_within_the_limit_too() {
+    let space = CSpace::builder().max_heap_bytes(8 << 20).build().unwrap();
+    let mut lock = space.lock();
+    for _ in 0..10 {
+        lock.scope(|cx| {
+            assert!(cx.try_alloc_tail_copy((), &[0u8; 3 << 20]).is_ok());
+            assert!(cx.try_alloc_tail_copy((), &[0u8; 3 << 20]).is_ok());
+            assert!(cx.try_alloc_tail_copy((), &[0u8; 3 << 20]).is_err());
+        });
+        lock.collect().unwrap();
+        assert_eq!(space.memory().allocated, 0);
+    }
+}
+
+#[test]
+fn a_panic_after_a_caught_allocation_failure_poisons() {
+    let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
+    space.exclusive(|cx| {
+        let message = panic_of(|| cx.alloc(1u64).addr());
+        assert!(message.contains("the heap is full"));
+    });
+    assert!(!space.is_poisoned());
+    panic_of(|| space.exclusive(|_| panic!("half way")));
+    assert!(space.is_poisoned(), "this panic has nothing to do with the one before");
+}

@@ -1,0 +1,39 @@
+//! A test that hangs fails.
+
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::mpsc::{channel, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// More than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs `f` on a thread of its own and returns its result; panics if it takes for ever.
+#[track_caller]
+pub fn within<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (sender, receiver) = channel();
+    let running = thread::spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(f));
+        let _ = sender.send(());
+        result
+    });
+    match receiver.recv_timeout(PATIENCE) {
+        Err(RecvTimeoutError::Timeout) => panic!("still not done after {PATIENCE:?}: it hangs"),
+        _ => match running.join().expect("the panic was caught") {
+            Ok(result) => result,
+            Err(panic) => resume_unwind(panic),
+        },
+    }
+}
+
+/// The message of the panic that `f` is expected to end with.
+#[track_caller]
+pub fn panic_of<R>(f: impl FnOnce() -> R) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("a panic was expected"),
+        Err(panic) => match panic.downcast::<String>() {
+            Ok(message) => *message,
+            Err(panic) => panic.downcast::<&str>().map_or(String::new(), |text| text.to_string()),
+        },
+    }
+}

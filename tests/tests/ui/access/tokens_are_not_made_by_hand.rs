@@ -1,0 +1,12 @@
+//! Only a lock gives a token.
+use cspace::*;
+
+fn forge<'gc>() -> Option<Exclusive<'gc>> {
+    return Some(Exclusive { alloc: todo!(), cells: todo!(), shared: todo!() }); // refused
+    #[allow(unreachable_code)]
+    None
+}
+
+fn main() {
+    let _ = forge;
+}
