@@ -1,52 +1,51 @@
-use cspace::*;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
+//! A space whose last handle was dropped while a batch of it waited to be reclaimed gave its memory back, and the batch
+//! swept it afterwards: its objects that were alive were never dropped, and those of a space that had leased the memory
+//! since were dropped in their stead.
 
-struct Count(Arc<AtomicUsize>);
-impl Drop for Count {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
+use std::thread;
+
+use cspace::*;
+
+use crate::probe::Drops;
+use crate::watchdog::eventually;
 
 #[test]
 fn objects_of_a_deferred_batch_are_dropped_with_their_space() {
-    let drops = Arc::new(AtomicUsize::new(0));
+    let drops = Drops::new();
     let (outer, inner) = (CSpace::new(), CSpace::new());
     let root = inner.exclusive(|cx| {
-        cx.alloc(Static(Count(drops.clone())));
-        cx.root(cx.alloc(Static(Count(drops.clone()))))
+        cx.alloc(drops.probe());
+        cx.root(cx.alloc(drops.probe()))
     });
     outer.exclusive(|_| {
         assert!(inner.collect().unwrap().sweep_deferred);
         drop(inner);
         drop(root);
     });
-    assert_eq!(drops.load(Relaxed), 2);
+    eventually(|| drops.count() == 2);
 }
 
 #[test]
 fn a_deferred_batch_does_not_sweep_what_another_space_put_in_its_memory() {
-    let inner_drops = Arc::new(AtomicUsize::new(0));
-    let other_drops = Arc::new(AtomicUsize::new(0));
+    let (drops, others) = (Drops::new(), Drops::new());
     let (outer, inner) = (CSpace::new(), CSpace::new());
-    inner.exclusive(|cx| {
-        for _ in 0..10 {
-            cx.alloc(Static(Count(inner_drops.clone())));
-        }
-    });
+    inner.exclusive(|cx| (0..10).for_each(|_| _ = cx.alloc(drops.probe())));
     let mut other = None;
     outer.exclusive(|_| {
         assert!(inner.collect().unwrap().sweep_deferred);
-        std::thread::scope(|threads| {
+        thread::scope(|threads| {
             threads.spawn(|| drop(inner));
         });
         let space = CSpace::new();
-        let roots: Vec<_> = space.exclusive(|cx| {
-            (0..5).map(|_| cx.root(cx.alloc(Static(Count(other_drops.clone()))))).collect()
-        });
-        assert!(space.verify().unwrap().is_clean());
+        let roots: Vec<_> =
+            space.exclusive(|cx| (0..5).map(|_| cx.root(cx.alloc(others.probe()))).collect());
+        let report = space.verify().unwrap();
+        assert!(report.is_clean(), "{report}");
         other = Some((space, roots));
     });
-    assert_eq!((inner_drops.load(Relaxed), other_drops.load(Relaxed)), (10, 0));
+    eventually(|| drops.count() == 10);
+    let (space, roots) = other.unwrap();
+    assert!(space.verify().unwrap().is_clean());
+    assert_eq!((others.count(), space.num_objects()), (0, 5));
+    drop(roots);
 }

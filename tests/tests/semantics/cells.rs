@@ -106,7 +106,8 @@ fn borrow_mut2_refuses_one_cell_given_twice() {
 fn what_a_slot_and_a_cell_hold_is_traced_each_time() {
     let (space, drops) = (CSpace::new(), Drops::new());
     let root = space.exclusive(|cx| {
-        let object = cx.alloc((Slot::new(None::<Gc<'_, Static<Probe>>>), GcCell::new(None::<GcAny<'_>>)));
+        let object =
+            cx.alloc((Slot::new(None::<Gc<'_, Static<Probe>>>), GcCell::new(None::<GcAny<'_>>)));
         cx.root(object)
     });
     for _ in 0..5 {

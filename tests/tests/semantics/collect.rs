@@ -89,8 +89,7 @@ fn a_space_of_the_core_alone_has_no_collector() {
 
 #[test]
 fn a_manual_collector_runs_when_it_is_asked_to() {
-    let space =
-        CSpace::builder().gc(GcMode::Manual).gc_budget_floor(64 << 10).build().unwrap();
+    let space = CSpace::builder().gc(GcMode::Manual).gc_budget_floor(64 << 10).build().unwrap();
     let mut lock = space.lock();
     for _ in 0..100 {
         lock.scope(|cx| (0..1000u64).for_each(|i| _ = cx.alloc(i)));

@@ -67,9 +67,8 @@ fn locking_the_space_in_a_task_is_an_error_not_a_deadlock() {
 fn tasks_run_beside_each_other() {
     within(|| {
         let barrier = Barrier::new(3);
-        CSpace::new().shared(|cx| {
-            cx.fan_out((0..3).map(|_| |_: &Shared<'_>| barrier.wait().is_leader()))
-        });
+        CSpace::new()
+            .shared(|cx| cx.fan_out((0..3).map(|_| |_: &Shared<'_>| barrier.wait().is_leader())));
     });
 }
 

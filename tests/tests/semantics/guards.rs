@@ -214,7 +214,9 @@ fn a_guard_whose_space_was_poisoned_meanwhile_holds_nothing() {
         let mut lock = space.lock();
         let message = panic_of(|| {
             lock.unlocked(|| {
-                thread::spawn(|| panic_of(|| space.exclusive(|_| panic!("half way")))).join().unwrap()
+                thread::spawn(|| panic_of(|| space.exclusive(|_| panic!("half way"))))
+                    .join()
+                    .unwrap()
             })
         });
         assert!(message.contains("poisoned"), "{message}");

@@ -229,7 +229,8 @@ fn no_double_forges_an_object() {
 fn objects_in_nan_boxes_are_traced() {
     let (space, drops) = (CSpace::new(), Drops::new());
     let root = space.exclusive(|cx| {
-        let fields = cx.alloc_tail(1u64, 5, |_| Slot::new(NanBox::from_gc(cx.alloc(drops.probe()))));
+        let fields =
+            cx.alloc_tail(1u64, 5, |_| Slot::new(NanBox::from_gc(cx.alloc(drops.probe()))));
         cx.root(fields)
     });
     space.collect().unwrap();
@@ -249,9 +250,9 @@ fn references_are_shared_by_threads_of_one_access() {
     space.exclusive(|cx| {
         let objects: Vec<_> = (0..1000u64).map(|i| cx.alloc(i)).collect();
         let sum: u64 = std::thread::scope(|threads| {
-            let halves = objects.chunks(500).map(|half| {
-                threads.spawn(move || half.iter().map(|object| **object).sum::<u64>())
-            });
+            let halves = objects
+                .chunks(500)
+                .map(|half| threads.spawn(move || half.iter().map(|object| **object).sum::<u64>()));
             let halves: Vec<_> = halves.collect();
             halves.into_iter().map(|half| half.join().unwrap()).sum()
         });

@@ -70,9 +70,8 @@ fn readers_are_inside_while_the_collector_marks() {
         let space = CSpace::new();
         let (marking, wait_marking) = channel();
         let (go_on, wait_go_on) = channel();
-        let gate = space.exclusive(|cx| {
-            cx.root(cx.alloc(crate::roots::Gate::new(marking, wait_go_on)))
-        });
+        let gate =
+            space.exclusive(|cx| cx.root(cx.alloc(crate::roots::Gate::new(marking, wait_go_on))));
         thread::scope(|threads| {
             let collector = threads.spawn(|| space.collect().unwrap());
             wait_marking.recv().unwrap();

@@ -52,8 +52,8 @@ fn an_abandoned_collection_clears_nothing() {
 #[test]
 fn a_filler_is_kept_alive() {
     let (space, drops) = (CSpace::new(), Drops::new());
-    let mut stack: Stack =
-        space.exclusive(|cx| cx.own_root(RootStack::new(8, NanBox::from_gc(cx.alloc(drops.probe())))));
+    let mut stack: Stack = space
+        .exclusive(|cx| cx.own_root(RootStack::new(8, NanBox::from_gc(cx.alloc(drops.probe())))));
     space.exclusive(|cx| stack.get_mut(cx).as_mut_full()[5] = NanBox::NIL);
     space.collect().unwrap();
     assert_eq!(drops.count(), 0);

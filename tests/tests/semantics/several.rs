@@ -101,10 +101,8 @@ fn unlocked_gives_all_up_and_takes_again_those_that_were_held() {
         })
         .unwrap();
     assert_eq!(count, 2);
-    let names: Vec<&str> = locks
-        .iter_mut()
-        .map(|lock| lock.exclusive().unwrap().space().name())
-        .collect();
+    let names: Vec<&str> =
+        locks.iter_mut().map(|lock| lock.exclusive().unwrap().space().name()).collect();
     assert_eq!(names, ["a", "c"]);
     drop(locks);
     assert!(b.try_lock().is_ok());

@@ -147,10 +147,7 @@ fn objects_around_the_limits_of_their_kind() {
         9 << 20,
     ];
     let roots: Vec<_> = space.exclusive(|cx| {
-        lengths
-            .iter()
-            .map(|len| cx.root(cx.alloc_slice_copy(&vec![*len as u8; *len])))
-            .collect()
+        lengths.iter().map(|len| cx.root(cx.alloc_slice_copy(&vec![*len as u8; *len]))).collect()
     });
     space.collect().unwrap();
     assert!(space.verify().unwrap().is_clean());
@@ -195,7 +192,8 @@ fn objects_without_size_are_objects() {
     let space = CSpace::new();
     let root = space.exclusive(|cx| {
         let all: Vec<_> = (0..1000).map(|_| cx.alloc(Nothing)).collect();
-        let distinct: std::collections::HashSet<_> = all.iter().map(|nothing| nothing.addr()).collect();
+        let distinct: std::collections::HashSet<_> =
+            all.iter().map(|nothing| nothing.addr()).collect();
         assert_eq!(distinct.len(), 1000);
         cx.root(all[500])
     });

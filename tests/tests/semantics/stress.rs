@@ -93,8 +93,10 @@ fn a_program_that_roots_what_it_needs_survives_stress_and_overwriting() {
             let stack = stack.get(cx);
             let texts = stack.iter().filter_map(|value| value.downcast::<String>());
             assert!(texts.count() == stack.len() / 2);
-            assert!(stack.iter().rev().nth(1).unwrap().downcast::<String>().unwrap().as_str()
-                == format!("value {i}"));
+            assert!(
+                stack.iter().rev().nth(1).unwrap().downcast::<String>().unwrap().as_str()
+                    == format!("value {i}")
+            );
         });
     }
     drop(lock);

@@ -33,7 +33,8 @@ unsafe impl<'gc> IObject<'gc> for Hides<'gc> {
 fn a_sound_heap_is_clean() {
     let space = CSpace::new();
     let root = space.exclusive(|cx| {
-        let list = (0..100).fold(None, |next, i| Some(cx.alloc((i as u64, Slot::new(next.map(GcAny::new))))));
+        let list = (0..100)
+            .fold(None, |next, i| Some(cx.alloc((i as u64, Slot::new(next.map(GcAny::new))))));
         cx.root(list.unwrap())
     });
     let report = space.verify().unwrap();
@@ -202,7 +203,8 @@ fn a_visit_that_panics_is_a_problem_in_the_report_and_the_rest_is_checked() {
 #[test]
 fn owned_roots_are_checked() {
     let (space, drops) = (CSpace::new(), Drops::new());
-    let owned = space.exclusive(|cx| cx.own_root(vec![cx.alloc(drops.probe()), cx.alloc(drops.probe())]));
+    let owned =
+        space.exclusive(|cx| cx.own_root(vec![cx.alloc(drops.probe()), cx.alloc(drops.probe())]));
     let report = space.verify().unwrap();
     assert_eq!((report.objects, report.edges, report.is_clean()), (2, 2, true));
     drop(owned);

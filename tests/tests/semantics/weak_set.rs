@@ -54,7 +54,8 @@ fn dead_entries_are_absent_and_living_ones_are_the_same_objects() {
 #[test]
 fn equality_is_asked_of_living_objects_only() {
     let (space, drops) = (CSpace::new(), Drops::new());
-    let mut set = space.exclusive(|cx| cx.own_root(WeakSet::<(u64, Static<crate::probe::Probe>)>::new()));
+    let mut set =
+        space.exclusive(|cx| cx.own_root(WeakSet::<(u64, Static<crate::probe::Probe>)>::new()));
     space.exclusive(|cx| {
         let set = set.get_mut(cx);
         for i in 0..100u64 {

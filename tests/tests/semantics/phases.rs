@@ -1,0 +1,211 @@
+//! A collection driven phase by phase: what is true in each.
+
+use std::sync::Arc;
+
+use cspace::collector::{Batch, Collector, MarkPhase};
+use cspace::*;
+
+use crate::collect::PanicsOnVisit;
+use crate::probe::Drops;
+use crate::watchdog::within;
+
+/// A space without a collector of its own: the test is its collector.
+fn manual() -> Space {
+    Space::builder().build().unwrap()
+}
+
+/// Begins a cycle.
+fn begin(space: &Space) -> MarkPhase<'_> {
+    // SAFETY: the tests run one cycle at a time, and reclaim its batch before the next.
+    unsafe { MarkPhase::begin(space) }.unwrap()
+}
+
+fn finish(phase: MarkPhase<'_>) -> Result<(Batch, CollectReport), CollectError> {
+    phase.try_finish(None).ok().expect("it waits").condemn()
+}
+
+#[test]
+fn readers_are_in_and_writers_out_while_marking_and_nobody_is_in_at_the_finish() {
+    within(|| {
+        let space = manual();
+        let elsewhere = |f: &(dyn Fn() -> bool + Sync)| {
+            std::thread::scope(|threads| threads.spawn(f).join().unwrap())
+        };
+        let mut phase = begin(&space);
+        phase.mark().unwrap();
+        assert!(elsewhere(&|| space.try_shared(|_| ()).is_ok()));
+        assert!(elsewhere(&|| space.try_exclusive(|_| ()).is_err()));
+        let finish = phase.try_finish(None).ok().unwrap();
+        assert!(elsewhere(&|| space.try_shared(|_| ()).is_err()));
+        let (batch, _) = finish.condemn().unwrap();
+        assert!(elsewhere(&|| space.try_exclusive(|_| ()).is_ok()), "the sweep holds nothing");
+        let _ = batch.reclaim();
+    });
+}
+
+#[test]
+fn weak_references_die_in_the_finish_and_drops_run_after_it() {
+    let (space, drops) = (manual(), Drops::new());
+    let weak = space.exclusive(|cx| cx.own_root(cx.downgrade(cx.alloc(drops.probe()))));
+    let dead = || space.shared(|cx| weak.get(cx).is_dead(cx));
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    std::thread::scope(|threads| assert!(!threads.spawn(dead).join().unwrap()));
+    let (batch, report) = finish(phase).unwrap();
+    assert!(dead());
+    assert_eq!((drops.count(), report.objects_reclaimed), (0, 1));
+    assert_eq!(space.num_objects(), 1, "the weak reference itself");
+    assert_eq!(batch.reclaim().objects_reclaimed, 1);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn what_is_allocated_between_finish_and_sweep_is_not_swept() {
+    let (space, drops) = (manual(), Drops::new());
+    let old = space.exclusive(|cx| {
+        (0..100).for_each(|_| _ = cx.alloc(drops.probe()));
+        cx.root(cx.alloc(drops.probe()))
+    });
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    let (batch, _) = finish(phase).unwrap();
+    space.exclusive(|cx| (0..1000).for_each(|_| _ = cx.alloc(drops.probe())));
+    assert_eq!(space.num_objects(), 1001);
+    assert_eq!(batch.reclaim().objects_reclaimed, 100);
+    assert_eq!((drops.count(), space.num_objects()), (100, 1001));
+    assert!(space.verify().unwrap().is_clean());
+    drop(old);
+}
+
+/// A root made after the mark, when only the finish can see it.
+#[test]
+fn a_root_made_between_mark_and_finish_is_seen_by_the_finish() {
+    let (space, drops) = (manual(), Drops::new());
+    let weak = space.exclusive(|cx| {
+        let inner = cx.alloc(drops.probe());
+        cx.own_root(cx.downgrade(cx.alloc(inner)))
+    });
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    assert_eq!(phase.drain_late(), Ok(0));
+    let root = std::thread::scope(|threads| {
+        let reader = || space.shared(|cx| cx.root(weak.get(cx).upgrade(cx).unwrap()));
+        threads.spawn(reader).join().unwrap()
+    });
+    let (batch, report) = finish(phase).unwrap();
+    assert_eq!((report.objects_live, report.objects_reclaimed), (3, 0));
+    let _ = batch.reclaim();
+    assert_eq!(drops.count(), 0);
+    space.shared(|cx| assert!(weak.get(cx).upgrade(cx) == Some(root.get(cx))));
+    assert!(space.verify().unwrap().is_clean());
+}
+
+/// A panic of a visit in the finish left the lock held for ever.
+#[test]
+fn a_visit_that_panics_in_the_finish_gives_the_lock_back_and_condemns_nothing() {
+    let (space, drops) = (manual(), Drops::new());
+    let weak = space.exclusive(|cx| {
+        (0..100).for_each(|_| _ = cx.alloc(drops.probe()));
+        cx.own_root(cx.downgrade(cx.alloc(PanicsOnVisit::new())))
+    });
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    let late = std::thread::scope(|threads| {
+        let reader = || space.shared(|cx| cx.root(weak.get(cx).upgrade(cx).unwrap()));
+        threads.spawn(reader).join().unwrap()
+    });
+    let message = "cannot look".to_string();
+    assert_eq!(finish(phase).err(), Some(CollectError::VisitPanicked { message }));
+    assert!(space.try_exclusive(|_| ()).is_ok());
+    assert_eq!((drops.count(), space.num_objects()), (0, 102));
+    space.shared(|cx| late.get(cx).calm());
+    assert!(space.verify().unwrap().is_clean(), "no mark is left");
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    assert_eq!(finish(phase).unwrap().0.reclaim().objects_reclaimed, 100);
+    assert_eq!(drops.count(), 100);
+}
+
+#[test]
+fn a_cycle_can_be_given_up_in_each_phase() {
+    let (space, drops) = (manual(), Drops::new());
+    let root = space.exclusive(|cx| {
+        (0..100).for_each(|_| _ = cx.alloc(drops.probe()));
+        cx.root(cx.alloc(drops.probe()))
+    });
+    for give_up in 0..3 {
+        let mut phase = begin(&space);
+        if give_up > 0 {
+            phase.mark().unwrap();
+        }
+        if give_up > 1 {
+            drop(phase.try_finish(None).ok().unwrap());
+        } else {
+            drop(phase);
+        }
+        assert!(space.try_exclusive(|_| ()).is_ok());
+        let report = space.verify().unwrap();
+        assert!(report.is_clean(), "given up after {give_up} steps: {report}");
+    }
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    assert_eq!(finish(phase).unwrap().0.reclaim().objects_reclaimed, 100);
+    drop(root);
+}
+
+#[test]
+fn an_attempt_to_finish_gives_the_phase_back_while_readers_stay() {
+    within(|| {
+        let space = manual();
+        let (inside, wait_inside) = std::sync::mpsc::channel();
+        let (leave, wait_leave) = std::sync::mpsc::channel::<()>();
+        std::thread::scope(|threads| {
+            let space = &space;
+            threads.spawn(move || {
+                space.shared(|_| {
+                    inside.send(()).unwrap();
+                    let _ = wait_leave.recv();
+                })
+            });
+            wait_inside.recv().unwrap();
+            let mut phase = begin(space);
+            phase.mark().unwrap();
+            let moment = std::time::Duration::from_millis(1);
+            let phase = phase.try_finish(Some(moment)).err().expect("a reader is inside");
+            drop(leave);
+            let _ = finish(phase).unwrap().0.reclaim();
+        });
+    });
+}
+
+#[test]
+fn a_batch_is_not_reclaimed_by_a_thread_that_holds_a_space() {
+    let (space, other, drops) = (manual(), manual(), Drops::new());
+    space.exclusive(|cx| cx.alloc(drops.probe()).addr());
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    let (batch, _) = finish(phase).unwrap();
+    other.exclusive(|_| assert!(!Batch::can_reclaim()));
+    other.shared(|_| assert!(!Batch::can_reclaim()));
+    assert!(Batch::can_reclaim());
+    assert_eq!(batch.reclaim().objects_reclaimed, 1);
+}
+
+#[test]
+fn a_space_takes_any_collector() {
+    struct Never;
+    impl Collector for Never {
+        fn collect(&self, space: &Space) -> Result<CollectReport, CollectError> {
+            Err(CollectError::Busy { space: space.name().to_string() })
+        }
+        fn at_safepoint(&self, _: &Space) {}
+        fn verify(&self, space: &Space) -> Result<VerifyReport, CollectError> {
+            // SAFETY: this collector runs no cycle.
+            unsafe { cspace::collector::verify(space) }
+        }
+    }
+    let space = Space::builder().name("never").collector(Arc::new(Never)).build().unwrap();
+    assert_eq!(space.collect(), Err(CollectError::Busy { space: "never".to_string() }));
+    space.exclusive(|cx| cx.request_gc());
+    assert!(space.verify().unwrap().is_clean());
+}
