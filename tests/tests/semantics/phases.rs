@@ -77,6 +77,61 @@ fn what_is_allocated_between_finish_and_sweep_is_not_swept() {
     drop(old);
 }
 
+/// Clearing a large table's dead entries in the finish stopped everybody for milliseconds. Until the table is filtered,
+/// off the lock, an entry is told by its mark.
+#[test]
+fn between_finish_and_sweep_a_weak_set_shows_no_dead_entry() {
+    let space = manual();
+    let mut set = space.exclusive(|cx| cx.own_root(WeakSet::<u64>::new()));
+    let roots: Vec<_> = space.exclusive(|cx| {
+        let set = set.get_mut(cx);
+        let objects: Vec<_> = (0..100).map(|i| cx.alloc(i)).collect();
+        objects.iter().for_each(|object| set.insert(cx, **object % 7, *object));
+        objects.iter().step_by(2).map(|object| cx.root(*object)).collect()
+    });
+    let check = || {
+        space.shared(|cx| {
+            for i in 0..100 {
+                let found = set.get(cx).find(i % 7, |object| *object == i);
+                assert_eq!(found, (i % 2 == 0).then(|| roots[i as usize / 2].get(cx)));
+            }
+        })
+    };
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    let (batch, _) = finish(phase).unwrap();
+    check();
+    let _ = batch.reclaim();
+    check();
+}
+
+/// A reader that searches while the sweep clears the marks that it goes by saw living entries as dead ones.
+#[test]
+fn a_search_that_a_sweep_overtakes_finds_what_is_alive() {
+    within(|| {
+        let space = manual();
+        let mut set = space.exclusive(|cx| cx.own_root(WeakSet::<u64>::new()));
+        let roots: Vec<_> = space.exclusive(|cx| {
+            let set = set.get_mut(cx);
+            let objects: Vec<_> = (0..20).map(|i| cx.alloc(i)).collect();
+            objects.iter().for_each(|object| set.insert(cx, 1, *object));
+            objects.iter().map(|object| cx.root(*object)).collect()
+        });
+        let mut phase = begin(&space);
+        phase.mark().unwrap();
+        let mut batch = Some(finish(phase).unwrap().0);
+        space.shared(|cx| {
+            let found = set.get(cx).find(1, |object| {
+                if let Some(batch) = batch.take() {
+                    std::thread::scope(|threads| drop(threads.spawn(|| batch.reclaim()).join()));
+                }
+                *object == 19
+            });
+            assert_eq!(found, Some(roots[19].get(cx)));
+        });
+    });
+}
+
 /// A root made after the mark, when only the finish can see it.
 #[test]
 fn a_root_made_between_mark_and_finish_is_seen_by_the_finish() {
