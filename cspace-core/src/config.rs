@@ -104,8 +104,9 @@ impl Builder {
         self
     }
 
-    /// Collect at every safepoint, and check the order in which spaces are locked: to find objects that
-    /// nobody keeps alive. Slow. Default: off.
+    /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
+    /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,
+    /// safepoints are passed over in between, so that long programs end. Default: off.
     pub fn stress(mut self, on: bool) -> Builder {
         self.0.stress = on;
         self

@@ -303,6 +303,8 @@ impl ExclusiveGuard<'_> {
                 let inner = &self.0.space.inner;
                 if std::thread::panicking() && !self.0.panicking {
                     inner.panicked();
+                } else {
+                    inner.forget_harmless_panic();
                 }
                 self.0.held = false;
                 inner.release(self.0.mode);

@@ -77,10 +77,7 @@ impl<'gc, I: Interface> GcDyn<'gc, I> {
     /// # Panics
     ///
     /// If `upcast` returns a reference to something else than the object.
-    pub fn new<T: IObject<'gc>>(
-        object: Gc<'gc, T>,
-        upcast: fn(&'gc T) -> &'gc I::At<'gc>,
-    ) -> Self {
+    pub fn new<T: IObject<'gc>>(object: Gc<'gc, T>, upcast: fn(&'gc T) -> &'gc I::At<'gc>) -> Self {
         let seen: *const I::At<'gc> = upcast(object.as_ref());
         assert_eq!(
             seen.cast::<u8>().addr(),

@@ -35,6 +35,11 @@ use crate::pool;
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
 
+/// After this many collections stress passes over one safepoint more between two of them.
+const STRESS_CYCLES: usize = 256;
+/// For this many bytes alive stress passes over one safepoint more between two collections.
+const STRESS_BYTES: usize = 4096;
+
 /// A callback at the beginning or end of a transaction.
 type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
 
@@ -56,6 +61,8 @@ pub(crate) struct SpaceInner {
     /// A thread ended while it held the lock.
     leaked: AtomicBool,
     stress: AtomicBool,
+    /// Safepoints to pass until stress collects again. Of whoever is at one.
+    stress_skip: AtomicUsize,
     id: u64,
     config: Config,
     home: Arc<Home>,
@@ -148,6 +155,13 @@ impl SpaceInner {
 
     pub(crate) fn note_harmless_panic(&self) {
         self.harmless_panic.store(true, Relaxed);
+        self.want.store(true, Relaxed);
+    }
+
+    /// An access ended without a panic: one that was noted was caught. (Raising it raises `want`, so
+    /// that the end of the access comes by here.)
+    pub(crate) fn forget_harmless_panic(&self) {
+        self.harmless_panic.store(false, Relaxed);
     }
 
     /// A panic left an exclusive access.
@@ -320,6 +334,9 @@ impl SpaceInner {
     /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
     /// the lock: lets others in, or collects.
     pub(crate) fn at_safepoint(self: &Arc<Self>) {
+        if self.is_stress() && self.is_stress_due() {
+            self.gc_requested.store(true, SeqCst);
+        }
         let requested = self.gc_requested.load(SeqCst);
         let automatic = self.config.mode == GcMode::Automatic && self.wants_collection();
         if requested || automatic {
@@ -327,6 +344,20 @@ impl SpaceInner {
                 collector.at_safepoint(&Space { inner: Arc::clone(self) });
             }
         }
+    }
+
+    /// Whether stress collects at this safepoint: at every one to begin with, then ever more rarely, and
+    /// the more rarely the larger the heap, so that long programs end.
+    fn is_stress_due(&self) -> bool {
+        let skip = self.stress_skip.load(Relaxed);
+        if skip > 0 {
+            self.stress_skip.store(skip - 1, Relaxed);
+            return false;
+        }
+        let cycles = self.cycles.load(Relaxed) as usize / STRESS_CYCLES;
+        let live = self.counters().live.load(Relaxed) / STRESS_BYTES;
+        self.stress_skip.store(cycles + live, Relaxed);
+        true
     }
 
     /// What the end of an exclusive access does when `want` is up.
@@ -363,7 +394,7 @@ impl SpaceInner {
     pub(crate) fn wants_collection(&self) -> bool {
         // SAFETY: one flag, written by the holder of the lock; a stale answer delays a collection.
         let over_budget = unsafe { (*self.heap()).over_budget };
-        self.gc_requested.load(SeqCst) || over_budget || self.is_stress()
+        self.gc_requested.load(SeqCst) || over_budget
     }
 }
 
@@ -452,6 +483,7 @@ impl Space {
             harmless_panic: AtomicBool::new(false),
             leaked: AtomicBool::new(false),
             stress: AtomicBool::new(stress),
+            stress_skip: AtomicUsize::new(0),
             id,
             memory: {
                 // SAFETY: only the field's address is taken; the allocation is there.

@@ -137,7 +137,8 @@ impl Builder {
         /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
         gc_budget_factor(factor: f64);
         /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
-        /// that nobody keeps alive. Slow. Default: off.
+        /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,
+        /// safepoints are passed over in between, so that long programs end. Default: off.
         stress(on: bool);
         /// Overwrite reclaimed memory with the byte `0xDB`: to find uses of dead objects by unsafe code.
         /// Default: off.

@@ -1,4 +1,4 @@
-//! Each fixed bug, one file, named after what went wrong.
+//! Each fixed bug, one file, named after what went wrong. Those that must not compile are in `ui`.
 
 #[allow(dead_code)]
 #[path = "../semantics/probe.rs"]
@@ -7,4 +7,25 @@ mod probe;
 #[path = "../semantics/watchdog.rs"]
 mod watchdog;
 
+mod alloc_panic_excuses_a_later_one;
+mod batch_lost_when_a_deferred_drop_leaks_a_guard;
+mod budget_grows_with_every_cycle;
+mod collections_of_each_other_hang;
 mod deferred_batch_outlives_space;
+mod finish_hangs_on_a_leaked_reader;
+mod guard_dropped_by_a_thread_local_counts_as_leaked;
+mod listener_that_collects_hangs;
+mod safepoint_of_one_of_several_locks_loses_it;
+mod space_destroyed_while_its_batch_is_deferred;
+mod too_many_spaces_is_called_inside_access;
+mod want_of_a_collection_read_beside_a_writer;
+
+/// Runs a program that must end in time.
+fn within(seconds: u64, program: impl FnOnce() + Send + 'static) {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        program();
+        let _ = done.send(());
+    });
+    wait.recv_timeout(std::time::Duration::from_secs(seconds)).expect("hangs, or panicked");
+}

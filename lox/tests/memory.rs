@@ -1,0 +1,77 @@
+//! Does the interpreter keep to its heap limit, and say so when it cannot?
+
+mod support;
+
+use support::{run, Ran};
+
+fn in_heap(limit: &str, source: &str) -> Ran {
+    let ran = run(["--heap-limit", limit, "-e", source]);
+    assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    ran
+}
+
+#[test]
+fn what_does_not_fit_is_a_runtime_error() {
+    for source in [
+        // Strings, instances, fields, closures, bound methods, classes, upvalues.
+        "var s = \"0123456789\";\nwhile (true) s = s + s;",
+        "class A { init(n) { this.n = n; } } var l; \nwhile (true) l = A(l);",
+        "class A {} var l; \nwhile (true) { var a = A(); a.a=1; a.b=2; a.c=3; a.d=4; a.e=5; a.f=6; a.g=7; a.h=8; a.i=9; a.l = l; l = a; }",
+        "fun f(n) { fun g() { return n; } return g; } var l;\nwhile (true) l = f(l);",
+        "class A { init(n) { this.n = n; } m() {} } var l;\nwhile (true) l = A(l).m;",
+        "fun f(n) { class A { m() { return n; } } return A; } var l;\nwhile (true) l = f(l);",
+    ] {
+        let ran = in_heap("4M", source);
+        assert_eq!((ran.code, ran.out.as_str()), (70, ""), "{source}: {}", ran.err);
+        let mut lines = ran.err.lines();
+        assert_eq!(lines.next(), Some("Out of memory."), "{source}");
+        assert!(ran.err.trim_end().ends_with("[line 2] in script"), "{source}: {}", ran.err);
+    }
+}
+
+#[test]
+fn garbage_does_not_count() {
+    let source = "
+        class Node { init(next) { this.next = next; } }
+        fun ring() { var a = Node(nil); a.next = Node(Node(a)); return \"s\" + \"t\"; }
+        for (var i = 0; i < 200000; i = i + 1) ring();
+        var s = \"\";
+        for (var i = 0; i < 5000; i = i + 1) s = s + \"longer\";
+        print \"done\";";
+    let ran = in_heap("4M", source);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "done\n", ""));
+}
+
+#[test]
+fn classes_are_garbage_too() {
+    let source = "
+        fun make(n) {
+          class Local { init() { this.a = n; this.b = n; } get() { return this.a + this.b; } }
+          return Local().get();
+        }
+        var sum = 0;
+        for (var i = 0; i < 60000; i = i + 1) sum = sum + make(1);
+        print sum;";
+    let ran = in_heap("4M", source);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "120000\n", ""));
+}
+
+#[test]
+fn a_heap_that_is_too_small_to_begin_with_is_no_crash() {
+    for limit in ["1", "1K", "10K"] {
+        let ran = in_heap(limit, "print 1;");
+        assert!(
+            ran.code == 0 || ran.code == 70 && ran.err.starts_with("Out of memory."),
+            "{limit}: {ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_string_of_gigabytes_is_no_crash() {
+    // 10 bytes, doubled 40 times.
+    let source = "var s = \"0123456789\"; for (var i = 0; i < 40; i = i + 1) s = s + s;";
+    let ran = in_heap("64M", source);
+    assert_eq!(ran.code, 70);
+    assert!(ran.err.starts_with("Out of memory.\n"), "{}", ran.err);
+}

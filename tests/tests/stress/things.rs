@@ -1,0 +1,265 @@
+//! What the threads put into their spaces: objects that know whether they are alive.
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cspace::{
+    Alloc, CSpace, CollectError, Gc, GcAny, GcCell, GcRoot, GcWeak, IObject, NanBox, RootStack,
+    Rootable, Slot, Static, Tail, Visitor, WeakCSpace, WeakSet,
+};
+
+use crate::rng::Rng;
+
+/// What happens by chance, and how often; and how many things there are.
+pub struct Chaos {
+    seed: AtomicU64,
+    /// A visit panics once in so many times; 0: never.
+    visit_panics: AtomicUsize,
+    drop_acts: AtomicUsize,
+    made: AtomicUsize,
+    dropped: AtomicUsize,
+    /// The space that drops play with.
+    pub space: WeakCSpace,
+}
+
+impl Chaos {
+    pub fn new(seed: u64, space: WeakCSpace, visit_panics: usize, drop_acts: usize) -> Arc<Chaos> {
+        Arc::new(Chaos {
+            seed: seed.into(),
+            visit_panics: visit_panics.into(),
+            drop_acts: drop_acts.into(),
+            made: 0.into(),
+            dropped: 0.into(),
+            space,
+        })
+    }
+
+    /// From now on nothing happens by chance.
+    pub fn calm(&self) {
+        self.visit_panics.store(0, Relaxed);
+        self.drop_acts.store(0, Relaxed);
+    }
+
+    fn chance(&self, once_in: &AtomicUsize) -> Option<Rng> {
+        let times = once_in.load(Relaxed);
+        let mut rng = Rng::new(self.seed.fetch_add(1, Relaxed));
+        (times != 0 && rng.one_in(times)).then_some(rng)
+    }
+
+    pub fn alive(&self) -> usize {
+        // Drops are counted after makes, so read them first.
+        let dropped = self.dropped.load(Relaxed);
+        self.made.load(Relaxed).saturating_sub(dropped)
+    }
+
+    pub fn life(self: &Arc<Self>) -> Life {
+        let number = self.made.fetch_add(1, Relaxed) as u64;
+        Life { number, check: !number, chaos: Arc::clone(self) }
+    }
+}
+
+/// A value that is counted, and knows whether it has been dropped or overwritten.
+pub struct Life {
+    number: u64,
+    check: u64,
+    chaos: Arc<Chaos>,
+}
+
+impl Life {
+    #[track_caller]
+    pub fn assert_alive(&self) {
+        assert_eq!(self.check, !self.number, "an object is read that is dead");
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if self.check != !self.number {
+            eprintln!("what is dropped was dropped before, or overwritten");
+            std::process::abort();
+        }
+        self.check = 0;
+        let chaos = Arc::clone(&self.chaos);
+        chaos.dropped.fetch_add(1, Relaxed);
+        if let Some(rng) = chaos.chance(&chaos.drop_acts) {
+            act_in_drop(rng, &chaos);
+        }
+    }
+}
+
+/// The payload of a drop that panics.
+pub const DROP_PANICS: &str = "a drop panics";
+
+/// What drops of a careless program do.
+fn act_in_drop(mut rng: Rng, chaos: &Arc<Chaos>) {
+    let Some(space) = chaos.space.upgrade() else { return };
+    match rng.below(6) {
+        0 => resume_unwind(Box::new(DROP_PANICS)),
+        1 => {
+            // A drop may run within an access of its thread (of an owned value whose space is gone, of
+            // an error's value), so it asks before it waits.
+            let life = chaos.life();
+            let _ = space.exclusive_for(Duration::from_millis(20), |cx| {
+                cx.alloc(Static(life));
+            });
+        }
+        2 => match space.synchronous_gc() {
+            Err(
+                CollectError::InSweep { .. }
+                | CollectError::InsideAccess { .. }
+                | CollectError::Busy { .. }
+                | CollectError::VisitPanicked { .. }
+                | CollectError::Lock(_),
+            )
+            | Ok(_) => {}
+            Err(error) => panic!("{error}"),
+        },
+        3 => {
+            // A whole space, destroyed within a sweep.
+            let inner = CSpace::new();
+            let root = inner.exclusive(|cx| {
+                cx.alloc(Static(chaos.life()));
+                cx.root(cx.alloc(Static(chaos.life())))
+            });
+            if rng.one_in(2) {
+                let _ = inner.synchronous_gc();
+            }
+            drop(inner);
+            drop(root);
+        }
+        4 => {
+            let _ = space.shared_for(Duration::from_millis(20), |cx| cx.num_objects());
+        }
+        _ => space.request_gc(),
+    }
+}
+
+/// A part of an object whose visit may panic.
+pub struct Frail(pub Arc<Chaos>);
+
+impl Rootable for Frail {
+    type At<'gc> = Frail;
+}
+// SAFETY: there is no handle inside, and the drop touches no object.
+unsafe impl<'gc> IObject<'gc> for Frail {
+    type R = Frail;
+    fn visit_objects(&self, _: &mut Visitor<'_>) {
+        if self.0.chance(&self.0.visit_panics).is_some() {
+            resume_unwind(Box::new("a visit panics"));
+        }
+    }
+}
+
+#[derive(IObject)]
+pub struct Node<'gc> {
+    pub life: Static<Life>,
+    pub next: Slot<'gc, Option<Gc<'gc, Node<'gc>>>>,
+    pub other: Slot<'gc, NanBox<'gc>>,
+    pub weak: Slot<'gc, Option<GcWeak<'gc, Node<'gc>>>>,
+    pub bag: GcCell<'gc, Vec<GcAny<'gc>>>,
+    frail: Frail,
+}
+
+pub type Row<'gc> = Tail<Static<Life>, Slot<'gc, Option<Gc<'gc, Node<'gc>>>>>;
+
+/// A name to be interned, without drop glue.
+pub type Name = Tail<u64, u64>;
+
+/// The one object that every thread finds.
+#[derive(IObject)]
+pub struct Directory<'gc> {
+    pub lists: [Slot<'gc, Option<Gc<'gc, Node<'gc>>>>; 8],
+    pub names: GcCell<'gc, WeakSet<'gc, Name>>,
+    pub kept: GcCell<'gc, Vec<Gc<'gc, Name>>>,
+}
+
+#[derive(IObject)]
+pub struct Machine<'gc> {
+    pub life: Static<Life>,
+    pub things: Vec<Gc<'gc, Node<'gc>>>,
+    pub stack: RootStack<NanBox<'gc>>,
+    pub weaks: Vec<GcWeak<'gc, Node<'gc>>>,
+    pub names: WeakSet<'gc, Name>,
+}
+
+pub type NodeRoot = GcRoot<Rootable![Node<'_>]>;
+pub type OwnedMachine = cspace::OwnedRoot<Rootable![Machine<'_>]>;
+
+pub const STACK: usize = 16;
+
+pub fn node<'gc>(
+    cx: &Alloc<'gc>,
+    chaos: &Arc<Chaos>,
+    next: Option<Gc<'gc, Node<'gc>>>,
+) -> Gc<'gc, Node<'gc>> {
+    cx.alloc(Node {
+        life: Static(chaos.life()),
+        next: Slot::new(next),
+        other: Slot::new(NanBox::NIL),
+        weak: Slot::new(None),
+        bag: GcCell::new(Vec::new()),
+        frail: Frail(Arc::clone(chaos)),
+    })
+}
+
+pub fn row<'gc>(
+    cx: &Alloc<'gc>,
+    chaos: &Arc<Chaos>,
+    len: usize,
+    target: Option<Gc<'gc, Node<'gc>>>,
+) -> Gc<'gc, Row<'gc>> {
+    cx.alloc_tail(Static(chaos.life()), len, |_| Slot::new(target))
+}
+
+pub fn name<'gc>(cx: &Alloc<'gc>, number: u64) -> Gc<'gc, Name> {
+    cx.alloc_tail_copy(number, &[number ^ NAME; 3])
+}
+
+const NAME: u64 = 0x5EED_0F0A_11A3_E500;
+
+#[track_caller]
+pub fn assert_name(name: Gc<'_, Name>, number: u64) {
+    assert_eq!(*name.header(), number, "a weak set shows something else");
+    assert!(name.elems().iter().all(|word| *word == number ^ NAME), "a name is damaged");
+}
+
+/// Reads what a node reaches, up to a depth.
+#[track_caller]
+pub fn assert_whole<'gc, C>(cx: &C, first: Gc<'gc, Node<'gc>>)
+where
+    C: cspace::Access<'gc> + cspace::CellAccess<'gc>,
+{
+    let mut at = Some(first);
+    for _ in 0..64 {
+        let Some(node) = at else { return };
+        node.life.assert_alive();
+        for item in node.bag.borrow(cx) {
+            assert_any_whole(cx, *item);
+        }
+        if let Some(any) = node.other.get(cx).as_any() {
+            assert_any_whole(cx, any);
+        }
+        if let Some(target) = node.weak.get(cx).and_then(|weak| weak.upgrade(cx)) {
+            target.life.assert_alive();
+        }
+        at = node.next.get(cx);
+    }
+}
+
+#[track_caller]
+fn assert_any_whole<'gc>(cx: &impl cspace::Access<'gc>, any: GcAny<'gc>) {
+    if let Some(node) = any.downcast::<Node<'gc>>() {
+        node.life.assert_alive();
+    } else if let Some(row) = any.downcast::<Row<'gc>>() {
+        row.header().assert_alive();
+        for slot in row.elems().iter().take(4) {
+            if let Some(node) = slot.get(cx) {
+                node.life.assert_alive();
+            }
+        }
+    } else {
+        panic!("an edge leads to no kind of object: {any:?}");
+    }
+}
