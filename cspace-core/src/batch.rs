@@ -18,6 +18,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::chunk::{SpanKind, SpanRef, BLOCK, GRANULE};
+use crate::claim::CycleClaim;
 use crate::held;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
@@ -33,6 +34,8 @@ const HAND_BACK: usize = 64;
 #[must_use = "a batch that is not reclaimed leaks its memory"]
 pub struct Batch {
     pub(crate) memory: Arc<Memory>,
+    /// Keeps other cycles out, and the space alive; none for the last batch of a space.
+    pub(crate) claim: Option<CycleClaim>,
     pub(crate) spans: Vec<SpanRef>,
     pub(crate) filters: Vec<Arc<Filter>>,
     pub(crate) dropped: Vec<DroppedCell>,
@@ -40,6 +43,8 @@ pub struct Batch {
     pub(crate) mappings: Vec<SpanRef>,
     /// The space is gone: spans go to the pool rather than back.
     pub(crate) last: bool,
+    /// Whether everything was reclaimed.
+    pub(crate) done: bool,
 }
 
 /// What reclaiming a batch came to.
@@ -61,16 +66,16 @@ impl Batch {
         held::count() == 0 && !held::is_sweeping()
     }
 
-    /// Reclaims the batch.
+    /// Reclaims the batch, and gives up the claim on its cycle.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`can_reclaim`](Batch::can_reclaim) is false.
-    pub fn reclaim(mut self) -> Reclaimed {
-        assert!(
-            Batch::can_reclaim(),
-            "drops run only on threads that hold no space and run no other sweep"
-        );
+    /// Gives the batch back if this thread may not ([`can_reclaim`](Batch::can_reclaim)). Dropped then, it
+    /// leaves itself for a thread that may.
+    pub fn reclaim(mut self) -> Result<Reclaimed, Batch> {
+        if !Batch::can_reclaim() {
+            return Err(self);
+        }
         let _sweeping = held::Sweeping::begin();
         let mut reclaimed = Reclaimed::default();
         // First of all: what follows clears the mark bits that weak sets go by.
@@ -100,7 +105,9 @@ impl Batch {
             self.memory.counters.live.store(reclaimed.bytes_live, Relaxed);
         }
         pool::trim();
-        reclaimed
+        drop(self.claim.take());
+        self.done = true;
+        Ok(reclaimed)
     }
 
     /// # Safety
@@ -182,6 +189,27 @@ impl Batch {
     }
 }
 
+impl Drop for Batch {
+    /// A batch that was not reclaimed would leave mark bits set: it waits for a thread that may reclaim.
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        self.done = true;
+        let batch = Batch {
+            memory: Arc::clone(&self.memory),
+            claim: self.claim.take(),
+            spans: core::mem::take(&mut self.spans),
+            filters: core::mem::take(&mut self.filters),
+            dropped: core::mem::take(&mut self.dropped),
+            mappings: core::mem::take(&mut self.mappings),
+            last: self.last,
+            done: false,
+        };
+        defer(move || drop(batch.reclaim()));
+    }
+}
+
 /// # Safety
 ///
 /// The span is an empty mapping that nobody looks at any more.
@@ -239,6 +267,10 @@ pub fn run_deferred() {
 #[cold]
 fn run_deferred_slow() {
     loop {
+        // Looked at each time: what ran before may have leaked a guard.
+        if !Batch::can_reclaim() {
+            return;
+        }
         let work = {
             let mut deferred = DEFERRED.lock();
             let work = deferred.pop();

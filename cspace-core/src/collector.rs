@@ -25,20 +25,19 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::lock_api::{
-    RawRwLockFair as _, RawRwLockUpgrade as _, RawRwLockUpgradeFair as _,
-    RawRwLockUpgradeTimed as _,
+    RawRwLockFair as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _,
 };
 
 pub use crate::batch::{defer, panic_message, run_deferred, Batch, Reclaimed};
+pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::held;
-use crate::space::Space;
-pub use crate::verify::verify;
-use crate::verify::VerifyReport;
+use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 
 /// Runs the collections of a space.
@@ -56,13 +55,6 @@ pub trait Collector: Send + Sync {
     /// Called by a thread that has come to a safepoint and released the lock, when a collection is
     /// wanted. May return at once if another thread's cycle serves.
     fn at_safepoint(&self, space: &Space);
-
-    /// Checks the whole heap while no cycle runs; see [`Space::verify`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Space::synchronous_gc`].
-    fn verify(&self, space: &Space) -> Result<VerifyReport, CollectError>;
 }
 
 /// How long the collector waits for the lock before it looks whether the lock was leaked.
@@ -71,44 +63,52 @@ const LEAK_CHECK: Duration = Duration::from_millis(50);
 /// The first part of a cycle: the space is held by the upgradable lock.
 ///
 /// Dropped without finishing, the cycle is given up (Y4).
-pub struct MarkPhase<'s> {
-    space: &'s Space,
-    visitor: Box<Visitor<'s>>,
+pub struct MarkPhase {
+    claim: Option<CycleClaim>,
+    visitor: Box<Visitor<'static>>,
     begun: Instant,
-    held: bool,
 }
 
-impl<'s> MarkPhase<'s> {
-    /// Takes the upgradable lock.
+impl MarkPhase {
+    /// Takes the upgradable lock. The claim keeps other cycles out (Y1).
     ///
-    /// # Safety
-    ///
-    /// The caller runs at most one cycle of the space at a time, and the batch of the one before is
-    /// reclaimed (Y1).
+    /// A thread that holds another space does not wait: somebody may wait for that one.
     ///
     /// # Errors
     ///
-    /// If this thread is inside of the space, or the lock was leaked.
-    pub unsafe fn begin(space: &'s Space) -> Result<MarkPhase<'s>, CollectError> {
-        let inner = &space.inner;
-        if held::note(inner.id(), false).is_err() {
-            return Err(CollectError::InsideAccess { space: inner.name() });
-        }
+    /// If this thread is inside of the space, or the lock cannot be had.
+    pub fn begin(claim: CycleClaim) -> Result<MarkPhase, CollectError> {
+        let inner = &claim.space().inner;
+        let may_wait = held::count() == 0;
+        inner.note(false).map_err(|error| match error {
+            LockError::Reentry { space } => CollectError::InsideAccess { space },
+            error => error.into(),
+        })?;
         let waiting = inner.wait_for_lock();
-        while !inner.raw_lock().try_lock_upgradable_for(LEAK_CHECK) {
-            if inner.is_leaked() {
-                held::forget(inner.id());
-                return Err(LockError::LockLeaked { space: inner.name() }.into());
+        loop {
+            let patience = if may_wait { LEAK_CHECK } else { Duration::ZERO };
+            if inner.raw_lock().try_lock_upgradable_for(patience) {
+                break;
             }
+            let error = if inner.is_leaked() {
+                LockError::LockLeaked { space: inner.name() }.into()
+            } else if may_wait {
+                continue;
+            } else {
+                inner.request_gc();
+                CollectError::Busy { space: inner.name() }
+            };
+            held::forget(inner.id());
+            return Err(error);
         }
         drop(waiting);
         inner.serve_requests();
-        Ok(MarkPhase {
-            space,
-            visitor: Box::new(Visitor::marking()),
-            begun: Instant::now(),
-            held: true,
-        })
+        let visitor = Box::new(Visitor::marking());
+        Ok(MarkPhase { claim: Some(claim), visitor, begun: Instant::now() })
+    }
+
+    fn space(&self) -> &Space {
+        self.claim.as_ref().expect("taken by `try_finish` only, which consumes the phase").space()
     }
 
     /// Marks everything that roots and owned roots reach.
@@ -117,7 +117,7 @@ impl<'s> MarkPhase<'s> {
     ///
     /// If a `visit_objects` panicked. The cycle cannot go on; drop it.
     pub fn mark(&mut self) -> Result<(), CollectError> {
-        let inner = &self.space.inner;
+        let inner = Arc::clone(&self.space().inner);
         let home = inner.home();
         let visitor = &mut self.visitor;
         caught(|| {
@@ -145,53 +145,48 @@ impl<'s> MarkPhase<'s> {
     ///
     /// As [`mark`](MarkPhase::mark).
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
-        drain_late(self.space, &mut self.visitor)
+        let space = self.space().clone();
+        drain_late(&space, &mut self.visitor)
     }
 
-    /// Tries to get everybody out for at most `patience`; `None` waits for as long as it takes.
+    /// Whether a thread ended while it held the space: then nobody will ever get everybody out.
+    pub fn is_leaked(&self) -> bool {
+        self.space().inner.is_leaked()
+    }
+
+    /// The error for a cycle that cannot get everybody out.
+    pub fn give_up(self) -> CollectError {
+        let inner = &self.space().inner;
+        if inner.is_leaked() {
+            return LockError::LockLeaked { space: inner.name() }.into();
+        }
+        inner.request_gc();
+        CollectError::Busy { space: inner.name() }
+    }
+
+    /// Tries to get everybody out for at most `patience`. New readers wait meanwhile.
     ///
     /// # Errors
     ///
     /// Gives the phase back if readers stayed.
-    pub fn try_finish(
-        mut self,
-        patience: Option<Duration>,
-    ) -> Result<FinishPhase<'s>, MarkPhase<'s>> {
-        let lock = self.space.inner.raw_lock();
+    pub fn try_finish(mut self, patience: Duration) -> Result<FinishPhase, MarkPhase> {
         // SAFETY: the phase holds the upgradable lock.
-        let upgraded = unsafe {
-            match patience {
-                Some(patience) => lock.try_upgrade_for(patience),
-                None => {
-                    lock.upgrade();
-                    true
-                }
-            }
-        };
-        if !upgraded {
+        if unsafe { !self.space().inner.raw_lock().try_upgrade_for(patience) } {
             return Err(self);
         }
-        self.held = false;
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
-        Ok(FinishPhase {
-            space: self.space,
-            visitor,
-            begun: self.begun,
-            finish_begun: Instant::now(),
-            held: true,
-        })
+        let (begun, finish_begun) = (self.begun, Instant::now());
+        Ok(FinishPhase { claim: self.claim.take(), visitor, begun, finish_begun })
     }
 }
 
-impl Drop for MarkPhase<'_> {
+impl Drop for MarkPhase {
     fn drop(&mut self) {
-        if !self.held {
-            return;
-        }
-        let inner = &self.space.inner;
+        let Some(claim) = &self.claim else { return };
+        let inner = &claim.space().inner;
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
-        unsafe { clear_marks(self.space) };
+        unsafe { clear_marks(inner) };
         inner.home().roots.lock().end_mark();
         held::forget(inner.id());
         // SAFETY: the phase holds the upgradable lock.
@@ -202,10 +197,10 @@ impl Drop for MarkPhase<'_> {
 /// # Safety
 ///
 /// The collector holds the space, and no batch of it is being reclaimed.
-unsafe fn clear_marks(space: &Space) {
+unsafe fn clear_marks(inner: &SpaceInner) {
     // SAFETY: the heap's lists are the collector's while it holds the space; the mark bits always (H3).
     unsafe {
-        for span in (*space.inner.heap()).spans() {
+        for span in (*inner.heap()).spans() {
             for word in span.words().0 {
                 word.store(0, Relaxed);
             }
@@ -234,15 +229,18 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 /// The second part of a cycle: the space is held exclusively, and nobody has access.
 ///
 /// Dropped without condemning, the cycle is given up (Y4).
-pub struct FinishPhase<'s> {
-    space: &'s Space,
-    visitor: Box<Visitor<'s>>,
+pub struct FinishPhase {
+    claim: Option<CycleClaim>,
+    visitor: Box<Visitor<'static>>,
     begun: Instant,
     finish_begun: Instant,
-    held: bool,
 }
 
-impl FinishPhase<'_> {
+impl FinishPhase {
+    fn space(&self) -> &Space {
+        self.claim.as_ref().expect("taken by `condemn` only, which consumes the phase").space()
+    }
+
     /// Marks what the last readers rooted, clears weak references, and condemns what is not marked.
     /// Releases the lock.
     ///
@@ -250,9 +248,10 @@ impl FinishPhase<'_> {
     ///
     /// If a `visit_objects` panicked; the cycle is given up then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
+        let space = self.space().clone();
+        let inner = &space.inner;
         // The only user code of the finish.
-        drain_late(self.space, &mut self.visitor)?;
-        let inner = &self.space.inner;
+        drain_late(&space, &mut self.visitor)?;
         let memory = inner.memory();
         // Marking is complete (Y3); from here on nothing can panic.
         for cell in self.visitor.weak_cells.drain(..) {
@@ -281,8 +280,16 @@ impl FinishPhase<'_> {
         counters.live.store((allocated as f64 * share) as usize, Relaxed);
         counters.budget.store(inner.budget(), Relaxed);
         inner.home().roots.lock().end_mark();
-        let batch =
-            Batch { memory: memory.clone(), spans, filters, dropped, mappings, last: false };
+        let batch = Batch {
+            memory: Arc::clone(memory),
+            claim: self.claim.take(),
+            spans,
+            filters,
+            dropped,
+            mappings,
+            last: false,
+            done: false,
+        };
         let report = CollectReport {
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
@@ -291,30 +298,28 @@ impl FinishPhase<'_> {
             finish: self.finish_begun.elapsed(),
             ..CollectReport::default()
         };
-        self.release();
+        release(inner);
         Ok((batch, report))
-    }
-
-    fn release(&mut self) {
-        let inner = &self.space.inner;
-        inner.settle_want();
-        self.held = false;
-        held::forget(inner.id());
-        // SAFETY: the phase holds the exclusive lock.
-        unsafe { inner.raw_lock().unlock_exclusive_fair() };
     }
 }
 
-impl Drop for FinishPhase<'_> {
+impl Drop for FinishPhase {
     fn drop(&mut self) {
-        if !self.held {
-            return;
-        }
+        let Some(claim) = &self.claim else { return };
+        let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe { clear_marks(self.space) };
-        self.space.inner.home().roots.lock().end_mark();
-        self.release();
+        unsafe { clear_marks(inner) };
+        inner.home().roots.lock().end_mark();
+        release(inner);
     }
+}
+
+/// Releases the exclusive lock of a finish.
+fn release(inner: &SpaceInner) {
+    inner.settle_want();
+    held::forget(inner.id());
+    // SAFETY: the finish, which ends here, holds the exclusive lock.
+    unsafe { inner.raw_lock().unlock_exclusive_fair() };
 }
 
 impl Space {
@@ -352,9 +357,9 @@ impl Space {
         stats.objects_reclaimed += report.objects_reclaimed as u64;
         stats.drop_panics += reclaimed.drop_panics.len() as u64;
         stats.pause_max = stats.pause_max.max(report.pause);
-        stats.pause_total += report.pause;
+        stats.pause_total = stats.pause_total.saturating_add(report.pause);
         stats.finish_max = stats.finish_max.max(report.finish);
-        stats.sweep_total += report.sweep;
+        stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
     }
 
     /// Tells the listeners of a completed cycle, which may ask for another. For collectors.

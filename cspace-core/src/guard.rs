@@ -11,6 +11,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use crate::access::{Exclusive, Shared};
 use crate::error::{CollectError, LockError};
 use crate::event::CollectReport;
+use crate::held;
 use crate::object::Rootable;
 use crate::owned_root::OwnedRoot;
 use crate::space::{Space, Wait};
@@ -174,6 +175,9 @@ impl<'s> ExclusiveGuard<'s> {
     /// This is where collections happen: when the budget is used up or one was requested, this thread
     /// runs it here.
     ///
+    /// While this thread holds a younger space nothing happens: to wait for this one again would turn the
+    /// order of locks around. [`MultiGuard::safepoint`] gives all up together.
+    ///
     /// # Panics
     ///
     /// If the guard lost the lock, or the lock cannot be had again.
@@ -189,8 +193,11 @@ impl<'s> ExclusiveGuard<'s> {
     #[track_caller]
     fn safepoint_slow(&mut self) {
         let space = self.space;
-        self.unlocked(|| space.inner.at_safepoint());
-        space.inner.settle_want();
+        self.assert_held();
+        if !held::holds_younger(space.inner.id()) {
+            self.unlocked(|| space.inner.at_safepoint());
+            space.inner.settle_want();
+        }
     }
 
     /// Whether somebody wants this thread to come to a safepoint. One load.
@@ -223,6 +230,9 @@ impl<'s> ExclusiveGuard<'s> {
     ///
     /// If the lock cannot be had again: `f` leaked another guard of the space, or the space was poisoned
     /// meanwhile. The guard has lost the lock then: its drop releases nothing, and using it panics.
+    ///
+    /// In debug builds and under stress, before anything is released, if this thread holds a younger
+    /// space: use [`MultiGuard::unlocked`].
     #[track_caller]
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
         /// Takes the lock again however `f` ends.
@@ -240,6 +250,9 @@ impl<'s> ExclusiveGuard<'s> {
             }
         }
         self.assert_held();
+        if let Err(error) = self.space.inner.check_order() {
+            panic!("{error}");
+        }
         self.held = false;
         self.space.inner.release(self.mode);
         let _retake = Retake(self);
@@ -456,6 +469,9 @@ impl<'s> SharedGuard<'s> {
             }
         }
         self.assert_held();
+        if let Err(error) = self.space.inner.check_order() {
+            panic!("{error}");
+        }
         self.held = false;
         self.space.inner.release(LockMode::Shared);
         let _retake = Retake(self);
@@ -470,7 +486,8 @@ impl<'s> SharedGuard<'s> {
     #[inline]
     #[track_caller]
     pub fn safepoint(&mut self) {
-        if self.space.inner.want().load(Relaxed) {
+        let inner = &self.space.inner;
+        if inner.want().load(Relaxed) && !held::holds_younger(inner.id()) {
             self.unlocked(|| ());
         }
     }
@@ -543,7 +560,7 @@ pub struct MultiGuard<'s> {
 
 impl<'s> MultiGuard<'s> {
     fn acquire(wanted: Vec<(&'s Space, LockMode)>) -> Result<Self, LockError> {
-        if crate::held::count() > 0 {
+        if held::count() > 0 {
             return Err(LockError::HoldsOthers);
         }
         let mut order: Vec<usize> = (0..wanted.len()).collect();
@@ -582,7 +599,28 @@ impl<'s> MultiGuard<'s> {
         self.guards.get_mut(index).is_some_and(|guard| guard.take().is_some())
     }
 
-    /// Releases all locks while `f` runs, and takes those again that were held, in order.
+    /// Lets the collectors and other threads in, if one of the spaces is wanted: all locks are given up and
+    /// taken again.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be had again; none is held then.
+    pub fn safepoint(self) -> Result<Self, LockError> {
+        let held = self.wanted.iter().zip(&self.guards).filter(|(_, guard)| guard.is_some());
+        let spaces: Vec<&'s Space> = held.map(|((space, _), _)| *space).collect();
+        if !spaces.iter().any(|space| space.inner.want().load(Relaxed)) {
+            return Ok(self);
+        }
+        let (guard, ()) = self.unlocked(|| {
+            for space in spaces {
+                space.inner.at_safepoint();
+            }
+        })?;
+        Ok(guard)
+    }
+
+    /// Releases all locks while `f` runs, and takes those again that were held, in order. Those that were
+    /// released before are gone from the places.
     ///
     /// # Errors
     ///

@@ -156,9 +156,27 @@ impl Cursor {
 }
 
 /// A type's cursors: one, or one for each size class.
+///
+/// They are reached through this one pointer only, of which the cache has copies: a reference to them that
+/// was made in another way would put an end to those.
 struct TypeCursors {
     info: &'static TypeInfo,
-    cursors: Box<[Cursor]>,
+    cursors: NonNull<[Cursor]>,
+}
+
+impl TypeCursors {
+    /// The cursors, one by one, as pointers.
+    fn each(&self) -> impl Iterator<Item = *mut Cursor> {
+        let first = self.cursors.cast::<Cursor>().as_ptr();
+        (0..self.cursors.len()).map(move |i| first.wrapping_add(i))
+    }
+}
+
+impl Drop for TypeCursors {
+    fn drop(&mut self) {
+        // SAFETY: made from a box; the cache goes together with the heap.
+        drop(unsafe { Box::from_raw(self.cursors.as_ptr()) });
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -208,6 +226,8 @@ pub(crate) struct Counters {
     pub(crate) external: AtomicUsize,
     /// Bytes that may be handed out until a collection is wanted.
     pub(crate) budget: AtomicUsize,
+    /// Set when the budget was passed, until a finish.
+    pub(crate) over_budget: AtomicBool,
     /// Objects that were alive at the last finish, and those allocated since, gaps included.
     pub(crate) objects: AtomicUsize,
 }
@@ -228,8 +248,6 @@ pub(crate) struct Heap {
     starters: Vec<NonNull<u8>>,
     /// Runs and mappings.
     large: Vec<SpanRef>,
-    /// Set when the budget was passed, until a finish.
-    pub(crate) over_budget: bool,
     links: HeapLinks,
 }
 
@@ -267,7 +285,6 @@ impl Heap {
             types: HashMap::new(),
             starters: Vec::new(),
             large: Vec::new(),
-            over_budget: false,
             links,
         }
     }
@@ -306,14 +323,14 @@ impl Heap {
     #[inline(never)]
     fn cursors_slow<'gc, T: IObject<'gc>>(&mut self) -> *mut Cursor {
         let type_id = TypeId::of::<T::R>();
-        let entry = self.types.entry(type_id).or_insert_with(|| TypeCursors {
-            info: register::<T>(),
-            cursors: match T::TAIL {
+        let entry = self.types.entry(type_id).or_insert_with(|| {
+            let cursors: Box<[Cursor]> = match T::TAIL {
                 Some(_) => (0..CLASS_COUNT).map(|class| Cursor::new(class_bytes(class))).collect(),
                 None => [Cursor::new(cell_bytes(size_of::<T>(), align_of::<T>()))].into(),
-            },
+            };
+            TypeCursors { info: register::<T>(), cursors: NonNull::from(Box::leak(cursors)) }
         });
-        let cursors = entry.cursors.as_mut_ptr();
+        let cursors = entry.cursors.cast::<Cursor>().as_ptr();
         // Into an empty place if there is one; else into the first, out of which the other type moves
         // when it is next looked for.
         let (first, second) = cache_places(type_id);
@@ -407,46 +424,47 @@ impl Heap {
         cursor: *mut Cursor,
         type_id: TypeId,
     ) -> Result<*mut u8, HeapFull> {
-        // SAFETY: the caller holds the lock; `heap` and `cursor` are apart in memory (cursors are
-        // boxed), and this function is the only user of both references.
-        let (heap, cursor) = unsafe { (&mut *heap, &mut *cursor) };
-        cursor.retire_gap();
-        let mut drained = false;
-        let cells = loop {
-            if let Some(cells) = cursor.next_gap() {
-                break cells;
-            }
-            if let Some(used_up) = cursor.span.take() {
-                cursor.full.push(used_up);
-            }
-            cursor.scan = 0;
-            if let Some(span) = cursor.with_room.pop() {
-                cursor.span = Some(span);
-                continue;
-            }
-            if !drained {
-                drained = true;
-                // May put spans into this cursor's list: go by address.
-                let cursor: *mut Cursor = cursor;
-                heap.take_returned();
-                // SAFETY: as above; the reference before is not used while `take_returned` runs.
-                if unsafe { !(*cursor).with_room.is_empty() } {
+        // SAFETY: the caller holds the lock. Cursors lie apart from the heap and are reached through
+        // `cursor` or through equal pointers only; a reference to one does not outlive the next use of
+        // the heap that may make another.
+        unsafe {
+            let heap = &mut *heap;
+            (*cursor).retire_gap();
+            let mut drained = false;
+            let cells = loop {
+                let here = &mut *cursor;
+                if let Some(cells) = here.next_gap() {
+                    break cells;
+                }
+                if let Some(used_up) = here.span.take() {
+                    here.full.push(used_up);
+                }
+                here.scan = 0;
+                if let Some(span) = here.with_room.pop() {
+                    here.span = Some(span);
                     continue;
                 }
+                if !drained {
+                    drained = true;
+                    // May put spans into this cursor's list.
+                    heap.take_returned();
+                    continue;
+                }
+                let info = heap.types[&type_id].info;
+                let here = &mut *cursor;
+                here.span = Some(heap.new_span(here.cell_bytes, &mut here.pages_taken, info)?);
+            };
+            let here = &mut *cursor;
+            if let Err(full) = heap.hand_out(cells * here.cell_bytes, cells) {
+                // The gap stays free: nothing of it was used.
+                here.scan -= cells;
+                (here.at, here.end) = (core::ptr::null_mut(), core::ptr::null_mut());
+                return Err(full);
             }
-            let info = heap.types[&type_id].info;
-            cursor.span = Some(heap.new_span(cursor.cell_bytes, &mut cursor.pages_taken, info)?);
-        };
-        let bytes = cells * cursor.cell_bytes;
-        if let Err(full) = heap.hand_out(bytes, cells) {
-            // The gap stays free: nothing of it was used.
-            cursor.scan -= cells;
-            (cursor.at, cursor.end) = (core::ptr::null_mut(), core::ptr::null_mut());
-            return Err(full);
+            let first = here.at;
+            here.at = first.wrapping_add(here.cell_bytes);
+            Ok(first)
         }
-        let first = cursor.at;
-        cursor.at = first.wrapping_add(cursor.cell_bytes);
-        Ok(first)
     }
 
     /// Counts bytes that an allocation takes; an error if they would pass the limit.
@@ -468,7 +486,7 @@ impl Heap {
     }
 
     fn ask_for_collection(&mut self) {
-        self.over_budget = true;
+        self.counters().over_budget.store(true, Relaxed);
         // SAFETY: the flag lives in the space that the heap is a part of.
         unsafe { &*self.links.want }.store(true, Relaxed);
     }
@@ -599,20 +617,21 @@ impl Heap {
     }
 
     fn cursor_for(&mut self, info: &'static TypeInfo, cell: usize) -> Option<&mut Cursor> {
-        let of_type = self.types.get_mut(&info.type_id)?;
-        if info.tail.is_some() {
-            of_type.cursors.get_mut(class_of(cell))
-        } else {
-            of_type.cursors.first_mut()
-        }
+        let of_type = self.types.get(&info.type_id)?;
+        let index = if info.tail.is_some() { class_of(cell) } else { 0 };
+        let cursor = of_type.each().nth(index)?;
+        // SAFETY: the holder of the heap has its cursors; the reference lives as long as that to the heap.
+        Some(unsafe { &mut *cursor })
     }
 
     /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones.
     pub(crate) fn detach(&mut self) -> Vec<SpanRef> {
         self.take_returned();
         let mut spans = core::mem::take(&mut self.large);
-        for of_type in self.types.values_mut() {
-            for cursor in &mut of_type.cursors {
+        for of_type in self.types.values() {
+            for cursor in of_type.each() {
+                // SAFETY: the holder of the heap has its cursors; one reference at a time.
+                let cursor = unsafe { &mut *cursor };
                 cursor.retire_gap();
                 spans.extend(cursor.span.take());
                 cursor.scan = 0;
@@ -620,7 +639,7 @@ impl Heap {
                 spans.append(&mut cursor.full);
             }
         }
-        self.over_budget = false;
+        self.counters().over_budget.store(false, Relaxed);
         spans
     }
 
@@ -629,7 +648,9 @@ impl Heap {
         self.take_returned();
         let mut spans = self.large.clone();
         for of_type in self.types.values() {
-            for cursor in &of_type.cursors {
+            for cursor in of_type.each() {
+                // SAFETY: the holder of the heap has its cursors; nobody changes one meanwhile.
+                let cursor = unsafe { &*cursor };
                 spans.extend(cursor.span);
                 spans.extend_from_slice(&cursor.with_room);
                 spans.extend_from_slice(&cursor.full);
@@ -642,8 +663,10 @@ impl Heap {
     pub(crate) fn retire_gaps(&mut self) {
         let mut left_cells = 0;
         let mut left_bytes = 0;
-        for of_type in self.types.values_mut() {
-            for cursor in &mut of_type.cursors {
+        for of_type in self.types.values() {
+            for cursor in of_type.each() {
+                // SAFETY: the holder of the heap has its cursors; one reference at a time.
+                let cursor = unsafe { &mut *cursor };
                 let left = cursor.retire_gap();
                 // The rest of the gap is found again: it ends where `scan` stands.
                 cursor.scan -= left;
@@ -659,7 +682,9 @@ impl Heap {
     pub(crate) fn unused_cells(&self) -> usize {
         self.types
             .values()
-            .flat_map(|of_type| &of_type.cursors)
+            .flat_map(TypeCursors::each)
+            // SAFETY: whoever may read the heap may read its cursors; nobody changes one meanwhile.
+            .map(|cursor| unsafe { &*cursor })
             .filter(|cursor| !cursor.at.is_null())
             .map(|cursor| (cursor.end.addr() - cursor.at.addr()) / cursor.cell_bytes)
             .sum()

@@ -15,6 +15,9 @@ use crate::space::SpaceInner;
 /// How many spaces a thread can hold.
 pub(crate) const HELD_MAX: usize = 16;
 
+/// Set in the number of a space whose lock was noted as leaked.
+const LEAKED: u64 = 1 << 63;
+
 struct Held {
     ids: [Cell<u64>; HELD_MAX],
     count: Cell<usize>,
@@ -45,6 +48,7 @@ impl Drop for Watch {
                 let space = SPACES.lock().get(&id.get()).and_then(Weak::upgrade);
                 if let Some(space) = space {
                     space.note_leaked();
+                    id.set(id.get() | LEAKED);
                 }
             }
         });
@@ -72,7 +76,14 @@ pub(crate) enum NotNoted {
 /// Whether this thread holds the space.
 #[inline]
 pub(crate) fn holds(id: u64) -> bool {
-    HELD.with(|held| held.ids[..held.count.get()].iter().any(|held_id| held_id.get() == id))
+    HELD.with(|held| {
+        held.ids[..held.count.get()].iter().any(|held_id| held_id.get() & !LEAKED == id)
+    })
+}
+
+/// Whether this thread holds a space that is younger than this one.
+pub(crate) fn holds_younger(id: u64) -> bool {
+    HELD.with(|held| held.ids[..held.count.get()].iter().any(|other| other.get() & !LEAKED > id))
 }
 
 /// How many spaces this thread holds.
@@ -89,10 +100,10 @@ pub(crate) fn note(id: u64, ordered: bool) -> Result<(), NotNoted> {
         let count = held.count.get();
         if count != 0 {
             let others = &held.ids[..count];
-            if others.iter().any(|other| other.get() == id) {
+            if others.iter().any(|other| other.get() & !LEAKED == id) {
                 return Err(NotNoted::Reentry);
             }
-            if ordered && others.iter().any(|other| other.get() > id) {
+            if ordered && others.iter().any(|other| other.get() & !LEAKED > id) {
                 return Err(NotNoted::Order);
             }
             if count == HELD_MAX {
@@ -124,29 +135,38 @@ pub(crate) fn note_only(id: u64) -> bool {
     })
 }
 
-/// Notes that this thread lets go of the space; true if it holds none now.
+/// What letting go of a space came to.
+pub(crate) struct Forgotten {
+    /// The thread holds no space now.
+    pub(crate) is_bare: bool,
+    /// The thread had ended, and the lock was noted as leaked.
+    pub(crate) was_leaked: bool,
+}
+
+/// Notes that this thread lets go of the space.
 #[inline(always)]
-pub(crate) fn forget(id: u64) -> bool {
+pub(crate) fn forget(id: u64) -> Forgotten {
     HELD.with(|held| {
         if held.count.get() == 1 && held.ids[0].get() == id {
             held.count.set(0);
-            return true;
+            return Forgotten { is_bare: true, was_leaked: false };
         }
         forget_slow(held, id)
     })
 }
 
 #[cold]
-fn forget_slow(held: &Held, id: u64) -> bool {
+fn forget_slow(held: &Held, id: u64) -> Forgotten {
     let count = held.count.get();
     for at in (0..count).rev() {
-        if held.ids[at].get() == id {
+        let found = held.ids[at].get();
+        if found & !LEAKED == id {
             held.ids[at].set(held.ids[count - 1].get());
             held.count.set(count - 1);
-            return count == 1;
+            return Forgotten { is_bare: count == 1, was_leaked: found & LEAKED != 0 };
         }
     }
-    count == 0
+    Forgotten { is_bare: count == 0, was_leaked: false }
 }
 
 /// Whether this thread runs drops of a sweep.

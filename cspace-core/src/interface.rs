@@ -71,21 +71,20 @@ unsafe impl<I: Interface> Sync for GcDyn<'_, I> {}
 impl<'gc, I: Interface> GcDyn<'gc, I> {
     /// The object behind `object` as `upcast` shows it. Use [`unsize!`](crate::unsize).
     ///
-    /// `upcast` is a plain function, not a closure: one that captures a token could show what it borrows
-    /// from a cell, and the handle would show it for ever after, without a token.
+    /// Pointers, not references, go through `upcast`: what it gives keeps the chunk's provenance (H1), and
+    /// cannot be something borrowed from inside the object, which would be seen in later accesses.
     ///
-    /// # Panics
+    /// # Safety
     ///
-    /// If `upcast` returns a reference to something else than the object.
-    pub fn new<T: IObject<'gc>>(object: Gc<'gc, T>, upcast: fn(&'gc T) -> &'gc I::At<'gc>) -> Self {
-        let seen: *const I::At<'gc> = upcast(object.as_ref());
-        assert_eq!(
-            seen.cast::<u8>().addr(),
-            object.addr(),
-            "the function given to GcDyn::new must return its argument, seen through the trait"
-        );
-        // SAFETY: a reference is not null. What it shows is reached from the object without a token, so
-        // nobody changes it while the object lives.
+    /// `upcast` returns its argument, unsized.
+    #[doc(hidden)]
+    #[inline]
+    pub unsafe fn new_unchecked<T: IObject<'gc>>(
+        object: Gc<'gc, T>,
+        upcast: fn(*const T) -> *const I::At<'gc>,
+    ) -> Self {
+        let seen = upcast(object.address().cast());
+        // SAFETY: an object's address is not null.
         GcDyn { object: unsafe { NonNull::new_unchecked(seen.cast_mut()) }, brand: PhantomData }
     }
 
@@ -93,7 +92,7 @@ impl<'gc, I: Interface> GcDyn<'gc, I> {
     #[inline]
     pub fn as_any(self) -> GcAny<'gc> {
         let seen = self.object.as_ptr().cast_const().cast::<u8>();
-        // SAFETY: `new` checked that the address is the object's.
+        // SAFETY: the address is the object's, by the promise given to `new_unchecked`.
         unsafe { GcAny::from_address(seen) }
     }
 
@@ -101,7 +100,8 @@ impl<'gc, I: Interface> GcDyn<'gc, I> {
     #[inline]
     #[allow(clippy::should_implement_trait)]
     pub fn as_ref(self) -> &'gc I::At<'gc> {
-        // SAFETY: `new` had a reference for `'gc`; the object lives as long as it is reachable.
+        // SAFETY: the object behind, which implements the trait for every brand, lives as long as the
+        // access; `&` to it needs no token.
         unsafe { self.object.as_ref() }
     }
 }
@@ -152,6 +152,7 @@ macro_rules! interface {
 #[macro_export]
 macro_rules! unsize {
     ($object:expr => $interface:ty) => {
-        $crate::GcDyn::<'_, $interface>::new($object, |object| object)
+        // SAFETY: the function does nothing but unsize.
+        unsafe { $crate::GcDyn::<'_, $interface>::new_unchecked($object, |object| object) }
     };
 }

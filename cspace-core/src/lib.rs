@@ -33,6 +33,7 @@ mod batch;
 mod brand;
 mod cell;
 mod chunk;
+mod claim;
 pub mod collector;
 mod config;
 mod error;
@@ -107,12 +108,4 @@ macro_rules! Rootable {
 #[doc(hidden)]
 pub mod __private {
     pub use cspace_derive::__rootable;
-
-    /// Implemented for every type with a `Drop`; the derive implements it too, so that both conflict.
-    pub trait MustNotImplDrop {}
-    #[allow(drop_bounds)]
-    impl<T: Drop + ?Sized> MustNotImplDrop for T {}
-
-    /// Names the type of a field marked `#[cspace(skip)]`.
-    pub struct SkippedFieldMustBeStatic<T: 'static>(core::marker::PhantomData<T>);
 }

@@ -14,6 +14,7 @@ use core::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::collections::HashSet;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,7 @@ use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
 use crate::batch::{self, Batch};
+use crate::claim::CycleState;
 use crate::config::{Builder, Config, GcMode, PanicPolicy};
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
@@ -58,8 +60,8 @@ pub(crate) struct SpaceInner {
     poisoned: AtomicBool,
     /// The panic that is under way, if any, left the objects whole.
     harmless_panic: AtomicBool,
-    /// A thread ended while it held the lock.
-    leaked: AtomicBool,
+    /// Threads that ended while they held the lock.
+    leaked_count: AtomicUsize,
     stress: AtomicBool,
     /// Safepoints to pass until stress collects again. Of whoever is at one.
     stress_skip: AtomicUsize,
@@ -73,6 +75,7 @@ pub(crate) struct SpaceInner {
     root_set: UnsafeCell<HashSet<*const u8>>,
     pub(crate) stats: Mutex<GcStats>,
     pub(crate) cycles: AtomicU64,
+    pub(crate) cycle_state: CycleState,
     pub(crate) transactions: Mutex<TransactionCallbacks>,
 }
 
@@ -127,10 +130,6 @@ impl SpaceInner {
         self.config.name.clone()
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
     #[inline]
     pub(crate) fn raw_lock(&self) -> &RawRwLock {
         &self.lock
@@ -146,11 +145,17 @@ impl SpaceInner {
     }
 
     pub(crate) fn note_leaked(&self) {
-        self.leaked.store(true, Relaxed);
+        self.leaked_count.fetch_add(1, Relaxed);
+    }
+
+    /// A lock that was held at its thread's end is released after all, by a destructor.
+    #[cold]
+    fn note_found(&self) {
+        self.leaked_count.fetch_sub(1, Relaxed);
     }
 
     pub(crate) fn is_leaked(&self) -> bool {
-        self.leaked.load(Relaxed)
+        self.leaked_count.load(Relaxed) > 0
     }
 
     pub(crate) fn note_harmless_panic(&self) {
@@ -190,8 +195,10 @@ impl SpaceInner {
 
     pub(crate) fn emit(&self, event: &Event) {
         for listener in &self.config.listeners {
-            // A listener's panic is not the collector's business.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| listener(event)));
+            // A listener's panic is not the collector's business; nor is its payload's drop.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(event))) {
+                drop(batch::panic_message(panic));
+            }
         }
     }
 
@@ -212,7 +219,7 @@ impl SpaceInner {
 
     // ---- taking and releasing the lock
 
-    fn note(&self, blocking: bool) -> Result<(), LockError> {
+    pub(crate) fn note(&self, blocking: bool) -> Result<(), LockError> {
         let ordered = blocking && (cfg!(debug_assertions) || self.is_stress());
         held::note(self.id, ordered).map_err(|not_noted| match not_noted {
             NotNoted::Reentry => LockError::Reentry { space: self.name() },
@@ -303,6 +310,16 @@ impl SpaceInner {
         Waiting(self)
     }
 
+    /// Whether the lock of this space, which this thread holds, may be given up and taken again: not
+    /// while it holds a younger one. Checked where the order of locks is.
+    pub(crate) fn check_order(&self) -> Result<(), LockError> {
+        let checked = cfg!(debug_assertions) || self.is_stress();
+        if checked && held::holds_younger(self.id) {
+            return Err(LockError::LockOrder { space: self.name() });
+        }
+        Ok(())
+    }
+
     fn refused(&self, error: LockError) -> LockError {
         if self.is_leaked() {
             return LockError::LockLeaked { space: self.name() };
@@ -313,7 +330,10 @@ impl SpaceInner {
     /// Releases the lock, fairly if somebody wants it, and notes it as not held.
     #[inline(always)]
     pub(crate) fn release(&self, mode: LockMode) {
-        let bare = held::forget(self.id);
+        let forgotten = held::forget(self.id);
+        if forgotten.was_leaked {
+            self.note_found();
+        }
         let fair = self.want.load(Relaxed);
         // SAFETY: the caller holds the lock in this mode; guards know whether they do.
         unsafe {
@@ -324,7 +344,7 @@ impl SpaceInner {
                 (_, true) => self.lock.unlock_exclusive_fair(),
             }
         }
-        if bare {
+        if forgotten.is_bare {
             batch::run_deferred();
         }
     }
@@ -372,8 +392,7 @@ impl SpaceInner {
     pub(crate) fn settle_want(&self) {
         // Lowered first: a reason that comes up after it was looked for raises the flag again.
         self.want.store(false, SeqCst);
-        // SAFETY: the caller holds the lock exclusively.
-        let over_budget = unsafe { (*self.heap()).over_budget };
+        let over_budget = self.counters().over_budget.load(Relaxed);
         let reasons = self.is_stress()
             || self.gc_requested.load(SeqCst)
             || self.waiter_count.load(SeqCst) > 0
@@ -392,8 +411,7 @@ impl SpaceInner {
 
     /// Whether a collection is asked for, for reasons of budget or others. A guess without the lock.
     pub(crate) fn wants_collection(&self) -> bool {
-        // SAFETY: one flag, written by the holder of the lock; a stale answer delays a collection.
-        let over_budget = unsafe { (*self.heap()).over_budget };
+        let over_budget = self.counters().over_budget.load(Relaxed);
         self.gc_requested.load(SeqCst) || over_budget
     }
 }
@@ -416,19 +434,17 @@ impl Drop for SpaceInner {
         let heap = unsafe { &mut *self.heap() };
         let batch = Batch {
             memory: Arc::clone(&self.memory),
+            claim: None,
             spans: heap.detach(),
             filters: Vec::new(),
             dropped: self.home.owned.lock().release_all(),
             mappings: Vec::new(),
             last: true,
+            done: false,
         };
-        if Batch::can_reclaim() {
-            let _ = batch.reclaim();
+        // A batch that cannot be reclaimed here leaves itself for a thread that can.
+        if batch.reclaim().is_ok() {
             batch::run_deferred();
-        } else {
-            batch::defer(move || {
-                let _ = batch.reclaim();
-            });
         }
     }
 }
@@ -481,7 +497,7 @@ impl Space {
             gc_requested: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
             harmless_panic: AtomicBool::new(false),
-            leaked: AtomicBool::new(false),
+            leaked_count: AtomicUsize::new(0),
             stress: AtomicBool::new(stress),
             stress_skip: AtomicUsize::new(0),
             id,
@@ -495,6 +511,7 @@ impl Space {
             root_set: UnsafeCell::default(),
             stats: Mutex::default(),
             cycles: AtomicU64::new(0),
+            cycle_state: CycleState::default(),
             transactions: Mutex::default(),
             config,
         });
@@ -857,7 +874,8 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// Gives the handle back if there are others.
+    /// Gives the handle back if there are others. A collection that another thread runs, or that waits
+    /// to be reclaimed, holds one.
     pub fn destroy(self) -> Result<(), Space> {
         match Arc::try_unwrap(self.inner) {
             Ok(inner) => {

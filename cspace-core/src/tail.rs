@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A handle is the address of the base, also when there are no elements; data is reached from there,
-//! with the handle's provenance (a `&Tail` covers the header only).
+//! with the handle's provenance. The elements begin where a `Tail` ends, its padding included: a `&Tail`
+//! covers none of them.
 //!
 //! - **T1 (prefix).** The first `len` elements are initialised at every moment; `len` changes only
 //!   while the object is made.
@@ -48,8 +49,7 @@ pub type Slice<E> = Tail<(), E>;
 impl<H, E> Tail<H, E> {
     /// Bytes of an object with `len` elements; `None` if that overflows.
     pub(crate) fn bytes(len: usize) -> Option<usize> {
-        let bytes =
-            size_of::<E>().checked_mul(len)?.checked_add(core::mem::offset_of!(Self, elems))?;
+        let bytes = size_of::<E>().checked_mul(len)?.checked_add(size_of::<Self>())?;
         (bytes <= isize::MAX as usize).then_some(bytes)
     }
 
@@ -76,7 +76,7 @@ impl<H, E> Tail<H, E> {
 
     #[inline(always)]
     pub(crate) fn elements(base: *mut Self) -> *mut E {
-        base.cast::<u8>().wrapping_add(core::mem::offset_of!(Self, elems)).cast()
+        base.cast::<u8>().wrapping_add(size_of::<Self>()).cast()
     }
 
     /// How many elements there are.

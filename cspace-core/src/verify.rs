@@ -4,11 +4,13 @@ use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use std::collections::HashSet;
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::time::Duration;
 
-use parking_lot::lock_api::RawRwLockUpgrade as _;
+use parking_lot::lock_api::RawRwLockTimed as _;
 
 use crate::batch::panic_message;
 use crate::chunk::{block_of, page_info, SpanRef, GRANULE};
+use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::held;
 use crate::home;
@@ -16,6 +18,9 @@ use crate::pool;
 use crate::space::Space;
 use crate::type_info::TypeInfo;
 use crate::visitor::Visitor;
+
+/// How long the lock is waited for before it is looked whether it was leaked.
+const LEAK_CHECK: Duration = Duration::from_millis(50);
 
 /// What is wrong with an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,26 +192,28 @@ unsafe fn allocated_cells(span: SpanRef) -> Vec<*const u8> {
     cells
 }
 
-/// Walks the whole heap and checks every edge.
+/// Walks the whole heap and checks every edge. The claim keeps cycles out.
 ///
-/// # Safety
+/// # Errors
 ///
-/// No cycle of the space runs and no batch of it waits to be reclaimed.
-pub unsafe fn verify(space: &Space) -> Result<VerifyReport, CollectError> {
+/// If this thread is inside of the space, or the lock was leaked.
+pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
+    let space = claim.space();
     let inner = &space.inner;
-    if inner.acquire(crate::guard::LockMode::Exclusive, crate::space::Wait::Forever).is_err() {
-        if held::holds(inner.id()) {
-            return Err(CollectError::InsideAccess { space: inner.name() });
-        }
-        // A poisoned space can be looked at; a leaked lock cannot be had.
+    inner.note(false).map_err(|error| match error {
+        LockError::Reentry { space } => CollectError::InsideAccess { space },
+        error => error.into(),
+    })?;
+    // A poisoned space can be looked at; a leaked lock cannot be had.
+    let waiting = inner.wait_for_lock();
+    while !inner.raw_lock().try_lock_exclusive_for(LEAK_CHECK) {
         if inner.is_leaked() {
+            held::forget(inner.id());
             return Err(LockError::LockLeaked { space: inner.name() }.into());
         }
-        let _ = held::note(inner.id(), false);
-        inner.raw_lock().lock_upgradable();
-        // SAFETY: just taken.
-        unsafe { inner.raw_lock().upgrade() };
     }
+    drop(waiting);
+    inner.settle_want();
     struct Release<'a>(&'a Space);
     impl Drop for Release<'_> {
         fn drop(&mut self) {
@@ -223,10 +230,9 @@ pub unsafe fn verify(space: &Space) -> Result<VerifyReport, CollectError> {
     // SAFETY: the space is held exclusively and no batch is out, so all spans and owned values are this
     // function's to read.
     unsafe {
-        let heap = &mut *inner.heap();
         let count = inner.count_objects();
-        heap.retire_gaps();
-        let spans = heap.spans();
+        (*inner.heap()).retire_gaps();
+        let spans = (*inner.heap()).spans();
         let cells: Vec<*const u8> = spans.iter().flat_map(|span| allocated_cells(*span)).collect();
         verifier.allocated = cells.iter().map(|cell| cell.addr()).collect();
         if cells.len() != count {
@@ -272,10 +278,17 @@ impl Space {
     ///
     /// As [`synchronous_gc`](Space::synchronous_gc).
     pub fn verify(&self) -> Result<VerifyReport, CollectError> {
-        match &self.inner.config().collector {
-            Some(collector) => collector.verify(self),
-            // SAFETY: a space without a collector has no cycles.
-            None => unsafe { verify(self) },
+        loop {
+            if self.is_inside() {
+                return Err(CollectError::InsideAccess { space: self.inner.name() });
+            }
+            if let Some(claim) = self.try_claim_cycle() {
+                return verify(&claim);
+            }
+            if !Space::may_wait_for_cycle() {
+                return Err(CollectError::Busy { space: self.inner.name() });
+            }
+            self.wait_for_cycle();
         }
     }
 }

@@ -144,21 +144,15 @@ impl Fields {
     /// impl of `IObject`, where a bound that does not hold would be assumed instead of refused. The
     /// second fails if another macro changes a type after the derive; it is checked apart from the
     /// visit, where the address of a field would be coerced, and is never run.
-    pub(crate) fn check(
-        &self,
-        type_name: &Ident,
-        parameters: &Parameters,
-        crate_path: &syn::Path,
-    ) -> TokenStream {
+    pub(crate) fn check(&self, type_name: &Ident, parameters: &Parameters) -> TokenStream {
         let fields = self.variants.iter().flat_map(|variant| &variant.fields);
         let skipped = fields.filter(|field| field.skip).map(|field| &field.ty);
         let (names, types): (Vec<_>, Vec<_>) = skipped
             .enumerate()
             .map(|(index, ty)| {
                 let name = format_ident!("Field{index}", span = mixed(ty));
-                let crate_path = locate(crate_path, ty);
                 let proof = quote_spanned! {mixed(ty)=>
-                    type #name = #crate_path::__private::SkippedFieldMustBeStatic<#ty>;
+                    type #name = SkippedFieldMustBeStatic<#ty>;
                 };
                 (name, proof)
             })
@@ -176,6 +170,9 @@ impl Fields {
         let value = if self.variants.is_empty() { quote!(*self) } else { quote!(self) };
         let (parameters, arguments, clause) = parameters.generics.split_for_impl();
         quote! {
+            // Local, as a path that the user gives may lead to another type of the name.
+            #[allow(dead_code)]
+            struct SkippedFieldMustBeStatic<T: 'static>(::core::marker::PhantomData<T>);
             #[doc(hidden)]
             trait __CspaceFields {
                 #(type #names;)*

@@ -56,7 +56,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let needs_visit = fields.needs_visit(&parameters, crate_path);
     let field_names = fields.names();
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
-    let check = fields.check(type_name, &parameters, crate_path);
+    let check = fields.check(type_name, &parameters);
 
     Ok(quote! {
         const _: () = {
@@ -78,8 +78,12 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 }
             }
 
+            // Local to the expansion: nothing that a proof rests on comes from a path that the user gives.
+            trait MustNotImplDrop {}
+            #[allow(drop_bounds)]
+            impl<T: ::core::ops::Drop + ?::core::marker::Sized> MustNotImplDrop for T {}
             #[automatically_derived]
-            impl #type_parameters #crate_path::__private::MustNotImplDrop
+            impl #type_parameters MustNotImplDrop
                 for #type_name #type_arguments #type_clause {}
 
             #check

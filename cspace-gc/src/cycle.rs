@@ -3,37 +3,44 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{defer, run_deferred, Batch, Collector, FinishPhase, MarkPhase};
-use cspace_core::{CollectError, CollectReport, Space, VerifyReport};
-use parking_lot::{Condvar, Mutex};
+use cspace_core::collector::{
+    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, MarkPhase,
+};
+use cspace_core::{CollectError, CollectReport, Space};
 
 /// How a finish is entered while readers come and go.
 ///
 /// Insisting at once would stop every new reader for as long as the slowest one stays, and hang two
 /// that wait for each other. So the finish is tried for a moment, readers are let in, and it is tried
-/// again; only when the debt is due does it insist.
+/// again; when the debt is due, the attempts become long ones. No attempt is without an end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
     /// How long one attempt waits for readers to leave. New readers wait that long at most.
     pub attempt: Duration,
     /// The pause after an attempt that failed; doubles up to thirty-two times itself.
     pub back_off: Duration,
-    /// When to insist, counted from the end of marking. `None`: never.
-    pub debt: Option<Duration>,
+    /// When to begin with long attempts, counted from the end of marking. Writers wait for as long.
+    pub debt: Duration,
+    /// How long one long attempt waits for readers to leave, and so new readers at most.
+    pub insistence: Duration,
 }
 
 impl Default for Patience {
-    /// 200 µs attempts, 50 µs pauses, insisting after 10 s.
+    /// 200 µs attempts, 50 µs pauses, and after 100 ms attempts of 50 ms.
     fn default() -> Self {
         Patience {
             attempt: Duration::from_micros(200),
             back_off: Duration::from_micros(50),
-            debt: Some(Duration::from_secs(10)),
+            debt: Duration::from_millis(100),
+            insistence: Duration::from_millis(50),
         }
     }
 }
 
-/// The collector of one space: a full mark and sweep for each cycle.
+/// Attempts that a thread makes which holds another space: readers may wait for that one.
+const ATTEMPTS_INSIDE: usize = 64;
+
+/// The collector of a space: a full mark and sweep for each cycle.
 ///
 /// Given to the space by `Builder::collector`; the facade `cspace` does that.
 ///
@@ -50,52 +57,9 @@ impl Default for Patience {
 /// assert_eq!(space.num_objects(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Default)]
 pub struct MarkSweep {
-    claim: Arc<Claim>,
     patience: Patience,
-}
-
-/// Whether a cycle runs (K1).
-struct Claim {
-    running: Mutex<bool>,
-    ended: Condvar,
-}
-
-/// A cycle that is this thread's. Dropped when the batch is reclaimed.
-struct Claimed(Arc<Claim>);
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        *self.0.running.lock() = false;
-        self.0.ended.notify_all();
-    }
-}
-
-impl Claim {
-    /// Claims the cycle if none runs.
-    fn try_begin(self: &Arc<Self>) -> Option<Claimed> {
-        let mut running = self.running.lock();
-        if *running {
-            return None;
-        }
-        *running = true;
-        Some(Claimed(Arc::clone(self)))
-    }
-
-    /// Waits for the cycle that runs to end. Work that waits for a thread like this one is done first,
-    /// as the cycle may be among it.
-    fn wait(&self) {
-        let mut running = self.running.lock();
-        while *running {
-            // A batch may be deferred at any moment, and nobody tells the condition.
-            self.ended.wait_for(&mut running, Duration::from_millis(1));
-            if *running {
-                drop(running);
-                run_deferred();
-                running = self.running.lock();
-            }
-        }
-    }
 }
 
 impl MarkSweep {
@@ -107,61 +71,66 @@ impl MarkSweep {
 
     /// A collector that enters its finishes as told.
     pub fn with_patience(patience: Patience) -> Arc<dyn Collector> {
-        let claim = Arc::new(Claim { running: Mutex::new(false), ended: Condvar::new() });
-        Arc::new(MarkSweep { claim, patience })
+        Arc::new(MarkSweep { patience })
     }
 
     /// Runs a claimed cycle.
-    fn run(&self, space: &Space, claimed: Claimed) -> Result<CollectReport, CollectError> {
-        let condemned = self.mark(space).and_then(FinishPhase::condemn);
-        let (batch, mut report) = match condemned {
-            Ok(condemned) => condemned,
-            Err(error) => {
-                drop(claimed);
-                space.note_abandoned(&error);
-                return Err(error);
-            }
-        };
+    fn run(&self, space: &Space, claim: CycleClaim) -> Result<CollectReport, CollectError> {
+        let condemned = self.mark(claim).and_then(FinishPhase::condemn);
+        let (batch, report) = condemned.inspect_err(|error| space.note_abandoned(error))?;
         if Batch::can_reclaim() {
-            reclaim(space, batch, &mut report, claimed);
+            let report = reclaim(space, batch, report);
             run_deferred();
-        } else {
-            report.sweep_deferred = true;
-            // The space lives until its batch is reclaimed: its destruction would not know of it.
-            let (space, mut report) = (space.clone(), report.clone());
-            defer(move || reclaim(&space, batch, &mut report, claimed));
+            return Ok(report);
         }
+        let (space, later) = (space.clone(), report.clone());
+        defer(move || {
+            reclaim(&space, batch, later);
+        });
+        let mut report = report;
+        report.sweep_deferred = true;
         Ok(report)
     }
 
     /// Marks, and gets everybody out.
-    fn mark<'s>(&self, space: &'s Space) -> Result<FinishPhase<'s>, CollectError> {
-        // SAFETY: the caller has claimed the cycle (K1), which includes the batch of the one before.
-        let mut phase = unsafe { MarkPhase::begin(space)? };
+    fn mark(&self, claim: CycleClaim) -> Result<FinishPhase, CollectError> {
+        let may_insist = Space::may_wait_for_cycle();
+        let mut phase = MarkPhase::begin(claim)?;
         phase.mark()?;
         let marked = Instant::now();
         let mut back_off = self.patience.back_off;
+        let mut attempts = 0;
         loop {
             phase.drain_late()?;
-            let due = self.patience.debt.is_some_and(|debt| marked.elapsed() >= debt);
-            phase = match phase.try_finish((!due).then_some(self.patience.attempt)) {
+            let due = may_insist && marked.elapsed() >= self.patience.debt;
+            let patience = if due { self.patience.insistence } else { self.patience.attempt };
+            phase = match phase.try_finish(patience) {
                 Ok(finish) => return Ok(finish),
                 Err(phase) => phase,
             };
+            attempts += 1;
+            if phase.is_leaked() || (!may_insist && attempts == ATTEMPTS_INSIDE) {
+                return Err(phase.give_up());
+            }
             std::thread::sleep(back_off);
             back_off = (back_off * 2).min(self.patience.back_off * 32);
         }
     }
 }
 
-fn reclaim(space: &Space, batch: Batch, report: &mut CollectReport, claimed: Claimed) {
+/// Reclaims a batch and tells of it. The claim is given up in between, as a listener may collect.
+fn reclaim(space: &Space, batch: Batch, mut report: CollectReport) -> CollectReport {
     let begun = Instant::now();
-    let reclaimed = batch.reclaim();
-    report.sweep = begun.elapsed();
-    space.note_cycle(report, &reclaimed);
-    // A listener may collect: the cycle is over before it hears of it.
-    drop(claimed);
-    space.announce(report, &reclaimed);
+    match batch.reclaim() {
+        Ok(reclaimed) => {
+            report.sweep = begun.elapsed();
+            space.note_cycle(&mut report, &reclaimed);
+            space.announce(&report, &reclaimed);
+        }
+        // Another thread will; it has no report to fill in.
+        Err(batch) => drop(batch),
+    }
+    report
 }
 
 impl Collector for MarkSweep {
@@ -174,14 +143,14 @@ impl Collector for MarkSweep {
             return Err(CollectError::InSweep { space: space.name().to_string() });
         }
         loop {
-            if let Some(claimed) = self.claim.try_begin() {
-                return self.run(space, claimed);
+            if let Some(claim) = space.try_claim_cycle() {
+                return self.run(space, claim);
             }
             if !Space::may_wait_for_cycle() {
                 space.request_gc();
                 return Err(CollectError::Busy { space: space.name().to_string() });
             }
-            self.claim.wait();
+            space.wait_for_cycle();
         }
     }
 
@@ -190,33 +159,17 @@ impl Collector for MarkSweep {
             return;
         }
         loop {
-            if let Some(claimed) = self.claim.try_begin() {
+            if let Some(claim) = space.try_claim_cycle() {
                 // A cycle that ended meanwhile may have served. Errors are in the events.
                 if space.wants_collection() {
-                    let _ = self.run(space, claimed);
+                    let _ = self.run(space, claim);
                 }
                 return;
             }
             if !Space::may_wait_for_cycle() {
                 return;
             }
-            self.claim.wait();
-        }
-    }
-
-    fn verify(&self, space: &Space) -> Result<VerifyReport, CollectError> {
-        if space.is_inside() {
-            return Err(CollectError::InsideAccess { space: space.name().to_string() });
-        }
-        loop {
-            if let Some(_claimed) = self.claim.try_begin() {
-                // SAFETY: the claim keeps cycles out, and the batch before is reclaimed (K1).
-                return unsafe { cspace_core::collector::verify(space) };
-            }
-            if !Space::may_wait_for_cycle() {
-                return Err(CollectError::Busy { space: space.name().to_string() });
-            }
-            self.claim.wait();
+            space.wait_for_cycle();
         }
     }
 }

@@ -49,7 +49,8 @@ impl CSpace {
     ///
     /// # Errors
     ///
-    /// Gives the handle back if there are others.
+    /// Gives the handle back if there are others. A collection that another thread runs, or that waits
+    /// to be reclaimed, holds one.
     pub fn destroy(self) -> Result<(), CSpace> {
         self.0.destroy().map_err(CSpace)
     }

@@ -32,7 +32,7 @@ fn every_object_is_dropped_once_and_the_blocks_are_clean() {
     // Other spaces use the blocks now.
     for _ in 0..20 {
         let space = CSpace::new();
-        let root = space.exclusive(|cx| cx.root(cx.alloc_slice(100, |i| Box::new(i))));
+        let root = space.exclusive(|cx| cx.root(cx.alloc_slice(100, Box::new)));
         let more = space.exclusive(|cx| cx.root(cx.alloc(("a".to_string(), 1u64))));
         assert!(space.verify().unwrap().is_clean(), "{}", space.verify().unwrap());
         space.synchronous_gc().unwrap();

@@ -14,5 +14,5 @@ fn main() {
     let cx: &Exclusive<'_> = &*Box::leak(Box::new(lock.enter(brand)));
     let cell = cx.alloc(GcCell::new(vec![1u64]));
     let _borrowed: &Vec<u64> = cell.borrow(cx);
-    let _seen: GcDyn<'_, Content> = GcDyn::new(cell, |cell| cell.borrow(cx)); // refused
+    let _seen: GcDyn<'_, Content> = unsize!(cell => Content); // refused
 }
