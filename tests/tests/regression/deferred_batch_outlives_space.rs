@@ -1,52 +1,58 @@
-use cspace::*;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
+//! A space whose last handle was dropped while a batch of it waited to be reclaimed gave its memory back, and the batch
+//! swept it afterwards: its objects that were alive were never dropped, and those of a space that had leased the memory
+//! since were dropped in their stead.
 
-struct Count(Arc<AtomicUsize>);
-impl Drop for Count {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-}
+use std::sync::{Arc, Mutex};
+
+use cspace::*;
+
+use crate::probe::{on_drop, Drops};
+use crate::watchdog::eventually;
 
 #[test]
 fn objects_of_a_deferred_batch_are_dropped_with_their_space() {
-    let drops = Arc::new(AtomicUsize::new(0));
+    let drops = Drops::new();
     let (outer, inner) = (CSpace::new(), CSpace::new());
     let root = inner.exclusive(|cx| {
-        cx.alloc(Static(Count(drops.clone())));
-        cx.root(cx.alloc(Static(Count(drops.clone()))))
+        cx.alloc(drops.probe());
+        cx.root(cx.alloc(drops.probe()))
     });
     outer.exclusive(|_| {
         assert!(inner.collect().unwrap().sweep_deferred);
         drop(inner);
         drop(root);
     });
-    assert_eq!(drops.load(Relaxed), 2);
+    eventually(|| drops.count() == 2);
 }
 
 #[test]
 fn a_deferred_batch_does_not_sweep_what_another_space_put_in_its_memory() {
-    let inner_drops = Arc::new(AtomicUsize::new(0));
-    let other_drops = Arc::new(AtomicUsize::new(0));
-    let (outer, inner) = (CSpace::new(), CSpace::new());
-    inner.exclusive(|cx| {
-        for _ in 0..10 {
-            cx.alloc(Static(Count(inner_drops.clone())));
-        }
+    let (drops, others) = (Drops::new(), Drops::new());
+    let (outer, inner, between) = (CSpace::new(), CSpace::new(), CSpace::new());
+    inner.exclusive(|cx| (0..10).for_each(|_| _ = cx.alloc(drops.probe())));
+    let made = Arc::new(Mutex::new(None));
+    let (in_drop, count) = (made.clone(), others.clone());
+    between.exclusive(|cx| {
+        let make = move || {
+            let space = CSpace::new();
+            let roots: Vec<_> =
+                space.exclusive(|cx| (0..5).map(|_| cx.root(cx.alloc(count.probe()))).collect());
+            let report = space.verify().unwrap();
+            *in_drop.lock().unwrap() = Some((space, roots, report));
+        };
+        cx.alloc(on_drop(make)).addr()
     });
-    let mut other = None;
+    // Three pieces of work are left: the last is the end of `inner`, and may be done first.
     outer.exclusive(|_| {
         assert!(inner.collect().unwrap().sweep_deferred);
-        std::thread::scope(|threads| {
-            threads.spawn(|| drop(inner));
-        });
-        let space = CSpace::new();
-        let roots: Vec<_> = space.exclusive(|cx| {
-            (0..5).map(|_| cx.root(cx.alloc(Static(Count(other_drops.clone()))))).collect()
-        });
-        assert!(space.verify().unwrap().is_clean());
-        other = Some((space, roots));
+        assert!(between.collect().unwrap().sweep_deferred);
+        drop(inner);
     });
-    assert_eq!((inner_drops.load(Relaxed), other_drops.load(Relaxed)), (10, 0));
+    eventually(|| drops.count() == 10 && made.lock().unwrap().is_some());
+    let (space, roots, report) = made.lock().unwrap().take().unwrap();
+    assert!(report.is_clean(), "{report}");
+    let report = space.verify().unwrap();
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((others.count(), space.num_objects()), (0, 5));
+    drop(roots);
 }

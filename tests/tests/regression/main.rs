@@ -1,5 +1,12 @@
 //! Each fixed bug, one file, named after what went wrong. Those that must not compile are in `ui`.
 
+#[allow(dead_code)]
+#[path = "../semantics/probe.rs"]
+mod probe;
+#[allow(dead_code)]
+#[path = "../semantics/watchdog.rs"]
+mod watchdog;
+
 mod alloc_panic_excuses_a_later_one;
 mod batch_lost_when_a_deferred_drop_leaks_a_guard;
 mod budget_grows_with_every_cycle;

@@ -1,5 +1,6 @@
 //! Does the public API keep its promises? One file for each topic; the name of a test is a claim.
 
+mod allocations;
 mod probe;
 mod watchdog;
 
@@ -16,6 +17,7 @@ mod limit;
 mod locks;
 mod owned_roots;
 mod patience;
+mod phases;
 mod root_stack;
 mod roots;
 mod several;

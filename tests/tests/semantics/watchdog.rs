@@ -3,7 +3,7 @@
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// More than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,6 +23,17 @@ pub fn within<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
             Ok(result) => result,
             Err(panic) => resume_unwind(panic),
         },
+    }
+}
+
+/// Waits until something is so that another thread may be doing: work left by a thread that held a space is done by
+/// the next that holds none, whichever that is.
+#[track_caller]
+pub fn eventually(holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}");
+        thread::yield_now();
     }
 }
 

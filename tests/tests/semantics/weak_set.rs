@@ -230,8 +230,6 @@ fn readers_search_while_collections_run() {
     });
 }
 
-/// In the moment between the end of marking and the filtering of the table an entry is told by its mark:
-/// drops run in that time, and must find the living and not the dead.
 #[test]
 fn a_drop_finds_living_names_and_no_dead_ones() {
     within(|| {
