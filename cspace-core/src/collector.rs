@@ -23,7 +23,8 @@
 //!   during the mark included.
 //! - **Y4 (clean).** A cycle that is given up leaves no mark bit set and nothing condemned.
 
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::fence;
+use core::sync::atomic::Ordering::{self, Relaxed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -176,6 +177,9 @@ impl MarkPhase {
         if unsafe { !self.space().inner.raw_lock().try_upgrade_for(patience) } {
             return Err(self);
         }
+        // ORDERING: parking_lot 0.12.5 upgrades with a relaxed compare-and-swap; the fence orders what the
+        // readers did, whose unlocking releases, before the finish.
+        fence(Ordering::Acquire);
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
         let (begun, finish_begun) = (self.begun, Instant::now());
         Ok(FinishPhase { claim: self.claim.take(), visitor, begun, finish_begun })
@@ -191,6 +195,9 @@ impl Drop for MarkPhase {
         unsafe { clear_marks(inner) };
         inner.home().roots.lock().end_mark();
         held::forget(inner.id());
+        // ORDERING: parking_lot 0.12.5 gives the upgradable lock up with a relaxed store when others wait;
+        // the fence orders this cycle's reads and writes before what the next holder does.
+        fence(Ordering::Release);
         // SAFETY: the phase holds the upgradable lock.
         unsafe { inner.raw_lock().unlock_upgradable_fair() };
     }

@@ -123,6 +123,7 @@ impl<'a> Family<'a> {
         Some(quote! {
             #[doc = #description]
             #[doc(hidden)]
+            #[allow(dead_code)]
             #visibility struct #name<#(#parameters),*>(
                 ::core::marker::PhantomData<(#(fn(#types) -> #types,)*)>
             );
