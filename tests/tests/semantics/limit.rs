@@ -51,7 +51,9 @@ fn alloc_panics_at_the_limit_without_poisoning() {
     assert!(!space.is_poisoned());
     space.exclusive(|cx| cx.alloc(brick(1)).addr());
     for _ in 0..2 {
-        panic_of(|| space.exclusive(|cx| (0..).for_each(|number| _ = cx.alloc(brick(number)))));
+        panic_of(|| {
+            space.exclusive(|cx| (0..LIMIT).for_each(|number| _ = cx.alloc(brick(number))))
+        });
         assert!(!space.is_poisoned());
     }
     space.collect().unwrap();
