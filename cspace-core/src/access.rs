@@ -339,6 +339,25 @@ impl<'gc> Alloc<'gc> {
         self.alloc_tail_copy((), elements)
     }
 
+    /// As [`alloc_slice`](Alloc::alloc_slice), or an error if there is no room.
+    #[inline]
+    pub fn try_alloc_slice<E: IObject<'gc> + 'gc>(
+        &self,
+        len: usize,
+        element: impl FnMut(usize) -> E,
+    ) -> Result<Gc<'gc, Slice<E>>, HeapFull> {
+        self.try_alloc_tail((), len, element).map_err(|error| error.cause)
+    }
+
+    /// As [`alloc_slice_copy`](Alloc::alloc_slice_copy), or an error if there is no room.
+    #[inline]
+    pub fn try_alloc_slice_copy<E: IObject<'gc> + Copy + 'gc>(
+        &self,
+        elements: &[E],
+    ) -> Result<Gc<'gc, Slice<E>>, HeapFull> {
+        self.try_alloc_tail_copy((), elements).map_err(|error| error.cause)
+    }
+
     /// Puts a copy of a text into the space.
     ///
     /// # Panics

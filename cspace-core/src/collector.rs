@@ -134,6 +134,8 @@ impl MarkPhase {
                 for cell in owned {
                     cell.visit(visitor);
                 }
+                // What owned values own is not given back by collections, so it is no reason for them.
+                visitor.forget_bytes();
                 visitor.drain();
             }
         })

@@ -37,6 +37,10 @@ use crate::pool;
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
 
+/// What may be allocated before a collection when nothing is alive, in bytes.
+const BUDGET_MIN: usize = 4 << 20;
+/// What more may be, for each byte alive, until the configured floor is reached.
+const BUDGET_LIVE: usize = 8;
 /// After this many collections stress passes over one safepoint more between two of them.
 const STRESS_CYCLES: usize = 256;
 /// For this many bytes alive stress passes over one safepoint more between two collections.
@@ -206,15 +210,14 @@ impl SpaceInner {
     pub(crate) fn budget(&self) -> usize {
         let live = self.counters().live.load(Relaxed);
         let external = self.counters().external.load(Relaxed);
+        let scaled = ((live + external) as f64 * self.config.budget_factor) as usize;
+        // With little alive a cycle costs little, and memory that is used again soon stays in the cache.
+        let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
+        let total = scaled.max(floor);
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
-        // share of the whole.
-        let factor = self.config.budget_factor;
-        let total = (((live + external) as f64 * factor) as usize).max(self.config.budget_floor);
-        if external == 0 {
-            return total;
-        }
-        let share = live.max(1) as f64 / (live + external).max(1) as f64;
-        ((total as f64 * share) as usize).max(64 << 10)
+        // share of the whole, but not so soon that next to nothing is collected each time.
+        let share = live as f64 / (live + external).max(1) as f64;
+        ((total as f64 * share) as usize).max(floor / 4)
     }
 
     // ---- taking and releasing the lock
@@ -489,7 +492,7 @@ impl Space {
     pub(crate) fn from_config(config: Config) -> Space {
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let home = Home::new();
-        let (stress, budget) = (config.stress, config.budget_floor);
+        let (stress, budget) = (config.stress, config.budget_floor.min(BUDGET_MIN));
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
         let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| SpaceInner {
             lock: RawRwLock::INIT,

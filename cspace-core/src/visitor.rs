@@ -96,6 +96,11 @@ impl Visitor<'_> {
         self.external_bytes = self.external_bytes.saturating_add(bytes);
     }
 
+    /// Forgets the bytes reported so far.
+    pub(crate) fn forget_bytes(&mut self) {
+        self.external_bytes = 0;
+    }
+
     /// An edge to an object whose type is known.
     #[inline(always)]
     pub(crate) fn edge<'gc, T: IObject<'gc>>(&mut self, target: Gc<'gc, T>) {

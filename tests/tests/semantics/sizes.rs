@@ -59,7 +59,8 @@ struct Large<'gc, const N: usize> {
 
 /// Allocates on the heap's own terms: an array of this size does not fit on a test's stack.
 fn large<const N: usize>() {
-    let (space, drops, small) = (CSpace::new(), Drops::new(), Drops::new());
+    let space = CSpace::builder().gc(GcMode::Manual).build().unwrap();
+    let (drops, small) = (Drops::new(), Drops::new());
     let handle = std::thread::Builder::new().stack_size(64 << 20);
     let run = move || {
         let root = space.exclusive(|cx| {
