@@ -152,7 +152,13 @@ macro_rules! interface {
 #[macro_export]
 macro_rules! unsize {
     ($object:expr => $interface:ty) => {
-        // SAFETY: the function does nothing but unsize.
-        unsafe { $crate::GcDyn::<'_, $interface>::new_unchecked($object, |object| object) }
+        // The expression is evaluated outside of the unsafe block: what is unsafe in it is the caller's to
+        // vouch for.
+        match $object {
+            // SAFETY: the function does nothing but unsize.
+            object => unsafe {
+                $crate::GcDyn::<'_, $interface>::new_unchecked(object, |object| object)
+            },
+        }
     };
 }

@@ -86,3 +86,17 @@ fn a_listener_uses_the_space_and_collects() {
         assert_eq!((*calls.lock().unwrap(), space.total_num_completed_gcs()), (2, 2));
     });
 }
+
+/// What a listener threw was dropped outside of the catch.
+#[test]
+fn a_listener_whose_panic_panics_again_is_not_the_collectors_business() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    let space = CSpace::builder().on_event(|_| std::panic::panic_any(Bomb)).build().unwrap();
+    space.exclusive(|cx| cx.alloc(1u64).addr());
+    assert_eq!(space.collect().unwrap().objects_reclaimed, 1);
+}

@@ -52,9 +52,7 @@ fn alloc_panics_at_the_limit_without_poisoning() {
     space.exclusive(|cx| cx.alloc(brick(1)).addr());
     for _ in 0..2 {
         panic_of(|| {
-            space.exclusive(|cx| {
-                (0..=LIMIT as u64).for_each(|number| _ = cx.alloc(brick(number as _)))
-            })
+            space.exclusive(|cx| (0..LIMIT).for_each(|number| _ = cx.alloc(brick(number))))
         });
         assert!(!space.is_poisoned());
     }

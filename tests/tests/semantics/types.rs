@@ -18,13 +18,16 @@ mod alikes {
             pub struct $name(pub u64);
             pub mod $module {
                 use cspace::*;
-                #[allow(dead_code)]
                 #[derive(IObject)]
                 pub struct Holder<'gc>(pub Option<Gc<'gc, u64>>, pub u64);
             }
         )* };
     }
-    alike!(A a, B b, C c);
+    alike!(A a, B b);
+
+    /// A third without a namesake.
+    #[derive(IObject)]
+    pub struct C(pub u64);
 
     pub fn all<'gc>(cx: &Exclusive<'gc>) -> Vec<GcAny<'gc>> {
         vec![
