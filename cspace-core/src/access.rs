@@ -33,6 +33,10 @@ mod sealed {
 }
 
 /// A token that proves access to the space with brand `'gc`: enough to read.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no token of an access with this brand",
+    note = "reading takes `&Exclusive`, `&Shared` or the `Alloc` half of a split"
+)]
 pub trait Access<'gc>: sealed::Sealed {
     #[doc(hidden)]
     fn home(&self) -> HomeToken<'_>;
@@ -50,9 +54,17 @@ impl<'a> HomeToken<'a> {
 }
 
 /// A token with which cells can be borrowed: [`Exclusive`], [`Shared`], [`Cells`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot borrow cells",
+    note = "cells are borrowed with `&Exclusive`, `&Shared` or the `Cells` half of a split; the `Alloc` half borrows none"
+)]
 pub trait CellAccess<'gc>: sealed::Sealed {}
 
 /// A token with which cells can be borrowed mutably: [`Exclusive`], [`Cells`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot borrow cells mutably",
+    note = "changing a cell takes `&mut Exclusive` or the `Cells` half of a split: an exclusive access"
+)]
 pub trait CellAccessMut<'gc>: CellAccess<'gc> {}
 
 /// A token of an exclusive access: [`Exclusive`], [`Alloc`].

@@ -14,6 +14,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 use parking_lot::Mutex;
 
@@ -243,42 +244,68 @@ pub fn panic_message(panic: Box<dyn core::any::Any + Send>) -> String {
     message
 }
 
-/// Work that waits for a thread that holds no space.
-type Deferred = Box<dyn FnOnce() + Send>;
+/// Work that waits until its thread holds no space and runs no sweep.
+struct Deferred {
+    /// The thread that left it; none if that thread has ended.
+    thread: Option<ThreadId>,
+    work: Box<dyn FnOnce() + Send>,
+}
 
 static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
 static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
-/// Leaves work for the next thread that holds no space and runs no sweep (B2).
+/// Leaves work for this thread, until it holds no space and runs no sweep (B2).
+///
+/// Not for any other: the work may want what this thread holds, while this thread waits for that one. A
+/// thread that waits for a cycle may take it over, as may any once this thread has ended.
 pub fn defer(work: impl FnOnce() + Send + 'static) {
     let mut deferred = DEFERRED.lock();
-    deferred.push(Box::new(work));
+    deferred.push(Deferred { thread: Some(thread::current().id()), work: Box::new(work) });
     DEFERRED_COUNT.store(deferred.len(), Relaxed);
 }
 
-/// Runs work that was left, if there is any and this thread may.
+/// Leaves what this thread left for any other: it ends.
+pub(crate) fn orphan_deferred() {
+    if DEFERRED_COUNT.load(Relaxed) == 0 {
+        return;
+    }
+    let Ok(this) = catch_unwind(|| thread::current().id()) else { return };
+    for deferred in &mut *DEFERRED.lock() {
+        if deferred.thread == Some(this) {
+            deferred.thread = None;
+        }
+    }
+}
+
+/// Runs work that this thread left, if there is any and it may now.
 #[inline]
 pub fn run_deferred() {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
-        run_deferred_slow();
+        let this = thread::current().id();
+        run_deferred_slow(|thread| thread.is_none_or(|thread| thread == this));
+    }
+}
+
+/// Runs work that any thread left. By a thread that waits for a cycle, which may be among it.
+pub(crate) fn run_deferred_of_all() {
+    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
+        run_deferred_slow(|_| true);
     }
 }
 
 #[cold]
-fn run_deferred_slow() {
-    loop {
-        // Looked at each time: what ran before may have leaked a guard.
-        if !Batch::can_reclaim() {
-            return;
-        }
-        let work = {
+fn run_deferred_slow(may_take: impl Fn(Option<ThreadId>) -> bool) {
+    // Looked at each time: what ran before may have leaked a guard.
+    while Batch::can_reclaim() {
+        let next = {
             let mut deferred = DEFERRED.lock();
-            let work = deferred.pop();
+            let at = deferred.iter().rposition(|deferred| may_take(deferred.thread));
+            let next = at.map(|at| deferred.swap_remove(at));
             DEFERRED_COUNT.store(deferred.len(), Relaxed);
-            work
+            next
         };
-        match work {
-            Some(work) => work(),
+        match next {
+            Some(deferred) => (deferred.work)(),
             None => return,
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::batch::run_deferred;
+use crate::batch::run_deferred_of_all;
 use crate::space::Space;
 
 /// How long a waiting thread sleeps before it looks whether the cycle was left for a thread like it.
@@ -62,7 +62,7 @@ impl Space {
             state.released.wait_for(&mut claimed, DEFERRED_CHECK);
             if *claimed {
                 drop(claimed);
-                run_deferred();
+                run_deferred_of_all();
                 claimed = state.claimed.lock();
             }
         }

@@ -7,8 +7,10 @@
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use crate::access::{Exclusive, Shared};
+use crate::batch;
 use crate::error::{CollectError, LockError};
 use crate::event::CollectReport;
 use crate::held;
@@ -326,7 +328,18 @@ impl ExclusiveGuard<'_> {
         let (space, panicking) = (self.space, self.panicking);
         let release = Release(self);
         if release.0.mode == LockMode::Transaction {
-            release.0.run_callbacks(|callbacks| callbacks.end.clone());
+            let guard = &mut *release.0;
+            let ended = catch_unwind(AssertUnwindSafe(|| {
+                guard.run_callbacks(|callbacks| callbacks.end.clone());
+            }));
+            if let Err(panic) = ended {
+                // Beside the panic that is under way, a second one would abort.
+                if std::thread::panicking() {
+                    drop(batch::panic_message(panic));
+                } else {
+                    resume_unwind(panic);
+                }
+            }
         }
         drop(release);
         // The end of an access is a safepoint too, else a program of many short ones never collects.

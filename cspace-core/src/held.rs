@@ -10,6 +10,7 @@ use std::sync::{LazyLock, Weak};
 
 use parking_lot::Mutex;
 
+use crate::batch;
 use crate::space::SpaceInner;
 
 /// How many spaces a thread can hold.
@@ -52,6 +53,7 @@ impl Drop for Watch {
                 }
             }
         });
+        batch::orphan_deferred();
     }
 }
 

@@ -433,6 +433,8 @@ impl Drop for SpaceInner {
     /// a sweep, by the next thread that does not (B2).
     fn drop(&mut self) {
         held::delist(self.id);
+        // If this thread forgot a guard, it holds the space no more.
+        held::forget(self.id);
         // SAFETY: nobody else has the space.
         let heap = unsafe { &mut *self.heap() };
         let batch = Batch {
