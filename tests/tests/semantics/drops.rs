@@ -390,3 +390,25 @@ fn destroy_refuses_while_there_are_other_handles() {
     assert!(space.destroy().is_ok());
     assert_eq!(drops.count(), 1);
 }
+
+/// Work left by a thread inside one space was taken up by another thread that the first one waited for: the drop wanted
+/// the space, the first thread wanted the other to end.
+#[test]
+fn deferred_drops_are_not_run_by_a_thread_that_the_holder_waits_for() {
+    within(|| {
+        let (outer, inner, other) = (CSpace::new(), CSpace::new(), CSpace::new());
+        let handle = outer.clone();
+        inner.exclusive(|cx| {
+            cx.alloc(on_drop(move || {
+                handle.exclusive(|cx| cx.num_objects());
+            }))
+            .addr()
+        });
+        outer.exclusive(|_| {
+            assert!(inner.collect().unwrap().sweep_deferred);
+            thread::scope(|threads| {
+                threads.spawn(|| other.exclusive(|_| ()));
+            });
+        });
+    });
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cspace::*;
 
 use crate::probe::Drops;
-use crate::watchdog::{panic_of, within};
+use crate::watchdog::{eventually, panic_of, within};
 
 fn leak_on_ended_thread(space: &CSpace, mode: LockMode) {
     thread::scope(|threads| {
@@ -165,5 +165,20 @@ fn a_token_out_of_a_forgotten_guard_is_sound() {
         .join()
         .unwrap();
         assert!(matches!(space.try_lock(), Err(LockError::LockLeaked { .. })));
+    });
+}
+
+/// The thread counted as holding a space that was gone: it did no deferred work, and locked no several spaces, any more.
+#[test]
+fn a_space_dropped_by_the_thread_that_forgot_its_guard_is_held_no_more() {
+    within(|| {
+        let drops = Drops::new();
+        let space = CSpace::new();
+        space.exclusive(|cx| cx.alloc(drops.probe()).addr());
+        mem::forget(space.lock());
+        drop(space);
+        let other = CSpace::new();
+        assert!(CSpace::lock_multiple([(&other, LockMode::Shared)]).is_ok());
+        eventually(|| drops.count() == 1);
     });
 }

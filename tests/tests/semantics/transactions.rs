@@ -147,3 +147,24 @@ fn a_callback_may_register_callbacks() {
     space.transaction(|_| log.add("body"));
     assert_eq!(log.take(), ["begin 1", "begin 2", "body", "end 1", "end 2", "late end"]);
 }
+
+/// The process was aborted: the callback's panic left a guard's drop that another panic ran.
+#[test]
+fn an_end_callback_that_panics_while_the_body_panics_does_not_abort() {
+    const CHILD: &str = "CSPACE_END_CALLBACK_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let space = CSpace::new();
+        space.on_transaction_end(|_| panic!("end"));
+        assert_eq!(panic_of(|| space.transaction(|_| panic!("body"))), "body");
+        space.clear_poison();
+        space.exclusive(|_| ());
+        return;
+    }
+    let name = "transactions::an_end_callback_that_panics_while_the_body_panics_does_not_abort";
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+}
