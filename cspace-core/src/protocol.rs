@@ -127,3 +127,11 @@ impl Epoch {
         fence(Ordering::Release);
     }
 }
+
+/// By a marker, before it sets the first bit: a reader that saw a bit of this cycle sees that the
+/// epochs of earlier ones have ended, also when another thread ended them (P4).
+pub fn order_marks_after_epochs() {
+    // ORDERING: pairs with the fence in `Epoch::confirm`. The marker knows of the ends, as whoever ran
+    // the cycle before handed over to it; the fence passes that on to who reads its relaxed stores.
+    fence(Ordering::Release);
+}
