@@ -38,6 +38,7 @@ pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::held;
+use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 
@@ -104,6 +105,7 @@ impl MarkPhase {
         }
         drop(waiting);
         inner.serve_requests();
+        order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
         Ok(MarkPhase { claim: Some(claim), visitor, begun: Instant::now() })
     }
