@@ -209,7 +209,8 @@ impl Drop for MarkPhase {
 ///
 /// The collector holds the space, and no batch of it is being reclaimed.
 unsafe fn clear_marks(inner: &SpaceInner) {
-    // SAFETY: the heap's lists are the collector's while it holds the space; the mark bits always (H3).
+    // SAFETY: nobody changes the heap's lists while the collector holds the space, though readers may
+    // count its objects; the mark bits are the collector's (H3).
     unsafe {
         for span in (*inner.heap()).spans() {
             for word in span.words().0 {

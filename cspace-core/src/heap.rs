@@ -644,9 +644,10 @@ impl Heap {
     }
 
     /// All spans that are the mutator's now, those just returned included.
-    pub(crate) fn spans(&mut self) -> Vec<SpanRef> {
-        self.take_returned();
+    pub(crate) fn spans(&self) -> Vec<SpanRef> {
         let mut spans = self.large.clone();
+        // SAFETY: the list lives in the space that the heap is a part of.
+        spans.extend(unsafe { &*self.links.returned }.spans.lock().iter());
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; nobody changes one meanwhile.

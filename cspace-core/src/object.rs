@@ -32,6 +32,8 @@ use crate::visitor::Visitor;
 /// - `visit_objects` visits, with the visitor that it is given, every [`Gc`](crate::Gc) and every
 ///   other handle of the space that the value owns, each time it is called, until the value is
 ///   changed through a slot, a cell or a `&mut`.
+/// - What it visits stays where it is until the collection ends: parts of the value, or what those own;
+///   no value made for the visit.
 /// - Dropping the value touches no object of the space.
 /// - `R` is the value's own family: `R::At<'gc>` is `Self` for the brand `'gc`, and no other
 ///   lifetime is left out.
@@ -92,6 +94,10 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
 /// Handles that outlive an access ([`GcRoot`](crate::GcRoot), [`OwnedRoot`](crate::OwnedRoot)) name
 /// their type through it. `#[derive(IObject)]` makes the family; [`Rootable!`](macro@crate::Rootable)
 /// names it: `GcRoot<Rootable![Node<'_>]>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the family of an object type",
+    note = "name the family of an object type by `Rootable![…]`: `GcRoot<Rootable![Node<'_>]>`"
+)]
 pub trait Rootable: 'static {
     /// The type for one brand.
     type At<'gc>: IObject<'gc, R = Self> + 'gc;
