@@ -60,7 +60,7 @@ impl Table {
     }
 
     fn insert(&mut self, hash: u64, target: *const u8) {
-        if (self.count + 1) * 4 > self.slots.len() * 3 {
+        if (self.count + 1) * 8 > self.slots.len() * 5 {
             let mut grown = Table::with_room_for(self.count + 1);
             for entry in self.entries() {
                 grown.insert_unchecked(*entry);
