@@ -31,6 +31,13 @@ pub fn main(options: &Options) -> Result<(), String> {
             sizes => sizes,
         };
         for &size in sizes {
+            if size > workload.size_max {
+                return Err(format!(
+                    "{} of {} is above {}, the most that makes sense for {}; sizes are given to all \
+                     workloads named, so name one",
+                    workload.size_unit, size, workload.size_max, workload.name
+                ));
+            }
             let report = run(&children, workload, size, options)?;
             // `--only` may leave some of the workloads with nobody to run them.
             if !report.rows.is_empty() {

@@ -11,6 +11,8 @@ pub struct Workload {
     pub size_unit: &'static str,
     /// The sizes that are run when none are asked for.
     pub sizes: &'static [u64],
+    /// The largest size that makes sense: above it the machine's memory or a stack would not do.
+    pub size_max: u64,
     /// A size small enough for a test, large enough to be a real run.
     pub size_tiny: u64,
     /// What one operation is, for the column of nanoseconds per operation.

@@ -89,6 +89,7 @@ const WORKLOAD: Workload = Workload {
     name: "access",
     size_unit: "operations",
     sizes: &[SIZE],
+    size_max: 1 << 40,
     size_tiny: 1000,
     operation: "operation",
     base: "plain",

@@ -52,6 +52,7 @@ const WORKLOAD: Workload = Workload {
     name: "alloc",
     size_unit: "objects",
     sizes: &[50_000_000],
+    size_max: 1 << 40,
     size_tiny: 3 * BATCH + 1,
     operation: "object",
     base: "box-mi",

@@ -25,6 +25,7 @@ pub static WORKLOAD: Workload = Workload {
     name: "binary-trees",
     size_unit: "depth",
     sizes: &[16, 18],
+    size_max: 26,
     size_tiny: 7,
     operation: "node",
     base: "box-mi",

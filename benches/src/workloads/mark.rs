@@ -27,6 +27,7 @@ pub static WORKLOAD: Workload = Workload {
     name: "mark",
     size_unit: "live objects",
     sizes: &[1_000_000, 10_000_000],
+    size_max: 100_000_000,
     size_tiny: 1000,
     operation: "live object",
     base: "gc-arena-mi",
