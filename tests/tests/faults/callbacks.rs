@@ -5,7 +5,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use cspace::{CSpace, CollectError, LockError, WeakSet};
 
 use crate::graph::{Graph, Maker, HASH};
-use crate::trap::{every_place, Trap};
+use crate::trap::{every_place, Bomb, Trap};
 
 fn collect_with_listener(spring: impl Fn(&Trap) + Send + Sync + Clone + 'static) -> u32 {
     every_place(|nth| {
@@ -51,6 +51,12 @@ fn collect_with_listener(spring: impl Fn(&Trap) + Send + Sync + Clone + 'static)
 fn a_listener_that_panics_changes_nothing() {
     // Two listeners: a panicking drop, the cycle around it, an abandoned one, another.
     assert_eq!(collect_with_listener(Trap::spring), 2 * 4);
+}
+
+#[test]
+fn a_listener_that_panics_with_a_payload_that_does_changes_nothing() {
+    let places = collect_with_listener(|trap| trap.spring_with(|| Box::new(Bomb)));
+    assert_eq!(places, 2 * 4);
 }
 
 #[test]

@@ -116,6 +116,34 @@ fn a_space_with_no_room_at_all_is_of_no_use_but_harmless() {
 }
 
 #[test]
+fn a_full_heap_survived_within_an_access_excuses_no_panic_of_a_later_one() {
+    let space = CSpace::builder().max_heap_bytes(0).build().expect("valid");
+    for same_access in [true, false] {
+        let survive = |cx: &Alloc<'_>| {
+            let full = catch_unwind(AssertUnwindSafe(|| cx.alloc(1u64).addr()));
+            assert!(full.is_err());
+        };
+        if !same_access {
+            space.exclusive(|cx| survive(cx));
+            assert!(!space.is_poisoned());
+        }
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            space.exclusive(|cx| {
+                if same_access {
+                    survive(cx);
+                }
+                std::panic::resume_unwind(Box::new("half-way through a change"));
+            });
+        }));
+        assert!(panicked.is_err());
+        // In the same access it does today: the space cannot tell whether the panic that leaves is the
+        // one that it noted or one that came after.
+        assert_eq!(space.is_poisoned(), !same_access);
+        space.clear_poison();
+    }
+}
+
+#[test]
 fn an_object_of_impossible_size_is_refused() {
     let space = CSpace::new();
     space.exclusive(|cx| {

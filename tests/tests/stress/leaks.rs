@@ -85,6 +85,11 @@ fn a_shared_guard_forgotten_by_a_thread_that_ends_lets_readers_read() {
             }
         };
         assert!(matches!(error, LockError::LockLeaked { .. }), "{error:?}");
+        // A collection cannot get everybody out; it gives up, and readers still read.
+        let collected = space.synchronous_gc();
+        let leaked = matches!(collected, Err(CollectError::Lock(LockError::LockLeaked { .. })));
+        assert!(leaked, "{collected:?}");
+        space.shared(|cx| root.get(cx).assert_alive());
         drop(space);
         drop(root);
         wait_until_gone(&other, &chaos);
