@@ -2,14 +2,14 @@
 //!
 //! `reserve` gives zeroed memory of a size and an alignment, `release` takes it back, `decommit`
 //! lets the system have the pages of a range until they are touched again (and zeroes them where
-//! the system does), `advise_huge` asks for large pages.
+//! the system does), `advise_huge` asks for large pages. Miri, which has no maps, takes the portable way.
 
-#[cfg(unix)]
+#[cfg(all(unix, not(miri)))]
 mod unix;
-#[cfg(unix)]
+#[cfg(all(unix, not(miri)))]
 pub(crate) use unix::{advise_huge, decommit, release, reserve};
 
-#[cfg(not(unix))]
+#[cfg(any(not(unix), miri))]
 mod portable;
-#[cfg(not(unix))]
+#[cfg(any(not(unix), miri))]
 pub(crate) use portable::{advise_huge, decommit, release, reserve};
