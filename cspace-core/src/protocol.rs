@@ -135,3 +135,27 @@ pub fn order_marks_after_epochs() {
     // the cycle before handed over to it; the fence passes that on to who reads its relaxed stores.
     fence(Ordering::Release);
 }
+
+#[cfg(all(test, not(cspace_loom), not(miri)))]
+mod tests {
+    use super::*;
+
+    /// Set in the process that is meant to abort.
+    const CHILD: &str = "CSPACE_TEST_HANDLE_COUNT_CHILD";
+
+    #[test]
+    fn a_count_beyond_its_limit_aborts_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            HandleCount(AtomicUsize::new(COUNT_MAX + 1)).acquire();
+            // Not reached: exit quietly, so that the parent sees success where it expects none.
+            std::process::exit(0);
+        }
+        let this = std::env::current_exe().expect("the test's own path");
+        let child = std::process::Command::new(this)
+            .args(["--exact", "protocol::tests::a_count_beyond_its_limit_aborts_the_process"])
+            .env(CHILD, "1")
+            .output()
+            .expect("the test runs itself");
+        assert!(!child.status.success(), "{child:?}");
+    }
+}

@@ -24,6 +24,7 @@ mod several;
 mod sizes;
 mod stress;
 mod tails;
+mod tasks;
 mod transactions;
 mod types;
 mod verify;
