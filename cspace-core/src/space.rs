@@ -430,7 +430,7 @@ impl Drop for Waiting<'_> {
 
 impl Drop for SpaceInner {
     /// The last handle is gone: every object is dropped, here or, if this thread holds a space or runs
-    /// a sweep, by the next thread that does not (B2).
+    /// a sweep, when it no longer does (B2).
     fn drop(&mut self) {
         held::delist(self.id);
         // If this thread forgot a guard, it holds the space no more.

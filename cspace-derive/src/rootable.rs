@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_and_bound_lifetimes_stay() {
+    fn inferred_types_and_bound_lifetimes_stay() {
         let ty = quote!(Static<for<'a> fn(&'a u8, &'static str) -> Option<_>>);
         assert_eq!(expansion(quote!(::cspace; #ty)), family(ty));
     }
