@@ -8,15 +8,12 @@
 //! - **A3 (heap).** Only `Alloc`, which stays on its thread, touches the mutator's heap.
 
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering::Relaxed;
-use std::sync::Arc;
 
 use crate::brand::Brand;
 use crate::error::{AllocError, HeapFull, HeapFullCause, RootError};
 use crate::gc::Gc;
 use crate::heap::Heap;
 use crate::held;
-use crate::home::Home;
 use crate::object::IObject;
 use crate::owned_root::OwnedRoot;
 use crate::root::GcRoot;
@@ -38,19 +35,9 @@ mod sealed {
     note = "reading takes `&Exclusive`, `&Shared` or the `Alloc` half of a split"
 )]
 pub trait Access<'gc>: sealed::Sealed {
+    /// The number of the token's space.
     #[doc(hidden)]
-    fn home(&self) -> HomeToken<'_>;
-}
-
-/// The home record of a token's space.
-#[doc(hidden)]
-pub struct HomeToken<'a>(&'a Arc<Home>);
-
-impl<'a> HomeToken<'a> {
-    #[inline(always)]
-    pub(crate) fn get(self) -> &'a Arc<Home> {
-        self.0
-    }
+    fn space_id(&self) -> u64;
 }
 
 /// A token with which cells can be borrowed: [`Exclusive`], [`Shared`], [`Cells`].
@@ -148,9 +135,9 @@ macro_rules! access {
     ($($token:ident . $($space:ident).+),*) => { $(
         impl<'gc> Access<'gc> for $token<'gc> {
             #[inline(always)]
-            fn home(&self) -> HomeToken<'_> {
+            fn space_id(&self) -> u64 {
                 // SAFETY: the space stays put while its token exists (A2).
-                HomeToken(unsafe { (*self.$($space).+).home() })
+                unsafe { (*self.$($space).+).id() }
             }
         }
     )* };
@@ -413,7 +400,8 @@ impl<'gc> Alloc<'gc> {
     /// Makes a root of an object: a handle that keeps it alive between accesses.
     #[inline]
     pub fn root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
-        GcRoot::new(self.inner().home(), object)
+        // SAFETY: the token proves that the lock is held (A2).
+        GcRoot::new(unsafe { self.inner().home() }, object)
     }
 
     /// Makes a weak reference to an object.
@@ -430,7 +418,8 @@ impl<'gc> Alloc<'gc> {
     /// Makes a value that lives outside of the heap and holds handles an [`OwnedRoot`] of this space
     /// (ceda's `RegisterNonGcObject`).
     pub fn own_root<T: IObject<'gc> + 'gc>(&self, value: T) -> OwnedRoot<T::R> {
-        OwnedRoot::new(self.inner().home(), value)
+        // SAFETY: the token proves that the lock is held (A2).
+        OwnedRoot::new(unsafe { self.inner().home() }, value)
     }
 
     /// Puts an object into the set of roots, until it is removed (ceda's `AddGcRoot`). A
@@ -452,7 +441,7 @@ impl<'gc> Alloc<'gc> {
     /// If the object is not in the set.
     pub fn remove_gc_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> Result<(), RootError> {
         // SAFETY: as above.
-        let removed = unsafe { self.inner().root_set() }.remove(&object.address());
+        let removed = unsafe { self.inner().root_set() }.remove(object.address());
         removed.then_some(()).ok_or(RootError::NotARoot)
     }
 
@@ -460,12 +449,12 @@ impl<'gc> Alloc<'gc> {
     /// was requested, another thread waits for the lock. One load; poll it in loops.
     #[inline(always)]
     pub fn should_yield(&self) -> bool {
-        self.inner().want().load(Relaxed)
+        self.inner().want().is_raised()
     }
 
     /// Asks for a collection at the next safepoint.
     pub fn request_gc(&self) {
-        self.inner().request_gc();
+        self.inner().requests().request();
     }
 
     /// How many objects the space has: those alive at the last collection, and those made since.
@@ -494,7 +483,8 @@ impl<'gc> Shared<'gc> {
     /// Makes a root of an object: a handle that keeps it alive between accesses.
     #[inline]
     pub fn root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
-        GcRoot::new(self.inner().home(), object)
+        // SAFETY: the token proves that the lock is held (A2).
+        GcRoot::new(unsafe { self.inner().home() }, object)
     }
 
     /// How many objects the space has.

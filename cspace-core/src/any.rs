@@ -26,7 +26,7 @@ use crate::visitor::Visitor;
 ///     assert!(any.downcast::<String>().is_none());
 ///     assert_eq!(*any.downcast::<u64>().unwrap(), 7);
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GcAny<'gc> {

@@ -18,9 +18,10 @@ use std::thread::{self, ThreadId};
 
 use parking_lot::Mutex;
 
-use crate::chunk::{SpanKind, SpanRef, BLOCK, GRANULE};
+use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
 use crate::claim::CycleClaim;
 use crate::held;
+use crate::home::Home;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
@@ -34,18 +35,29 @@ const HAND_BACK: usize = 64;
 /// What a cycle condemned, to be reclaimed.
 #[must_use = "a batch that is not reclaimed leaks its memory"]
 pub struct Batch {
-    pub(crate) memory: Arc<Memory>,
+    pub(crate) home: Arc<Home>,
     /// Keeps other cycles out, and the space alive; none for the last batch of a space.
     pub(crate) claim: Option<CycleClaim>,
-    pub(crate) spans: Vec<SpanRef>,
-    pub(crate) filters: Vec<Arc<Filter>>,
-    pub(crate) dropped: Vec<DroppedCell>,
-    /// Emptied by the sweep before: nobody can look at them any more.
-    pub(crate) mappings: Vec<SpanRef>,
-    /// The space is gone: spans go to the pool rather than back.
-    pub(crate) last: bool,
+    pub(crate) work: Box<Work>,
+    /// What the finish took the live bytes to be.
+    pub(crate) live_estimate: usize,
+    pub(crate) poison_freed: bool,
+    /// The space is gone: spans go to the pool rather than back, and so does the heap.
+    pub(crate) last: Option<Arc<Memory>>,
     /// Whether everything was reclaimed.
     pub(crate) done: bool,
+}
+
+/// What a batch has to do.
+#[derive(Default)]
+pub(crate) struct Work {
+    pub(crate) filters: Vec<Arc<Filter>>,
+    pub(crate) dropped: Vec<DroppedCell>,
+    pub(crate) spans: Vec<SpanRef>,
+    /// Emptied by the sweep before: nobody can look at them any more.
+    pub(crate) mappings: Vec<SpanRef>,
+    /// Bytes of spans that were given back to the pool and not counted yet.
+    pub(crate) freed: usize,
 }
 
 /// What reclaiming a batch came to.
@@ -80,30 +92,31 @@ impl Batch {
         let _sweeping = held::Sweeping::begin();
         let mut reclaimed = Reclaimed::default();
         // First of all: what follows clears the mark bits that weak sets go by.
-        for filter in self.filters.drain(..) {
+        for filter in self.work.filters.drain(..) {
             filter.run();
         }
-        for cell in self.dropped.drain(..) {
+        for cell in self.work.dropped.drain(..) {
             guarded(&mut reclaimed.drop_panics, || drop(cell));
         }
         let mut swept = Vec::with_capacity(HAND_BACK);
-        for span in core::mem::take(&mut self.spans) {
+        for span in core::mem::take(&mut self.work.spans) {
             // SAFETY: the batch owns its spans (H4).
             unsafe { self.sweep(span, &mut reclaimed, &mut swept) };
-            if swept.len() == HAND_BACK && !self.last {
-                self.memory.returned.put(&mut swept);
+            if swept.len() == HAND_BACK && self.last.is_none() {
+                let swept = core::mem::replace(&mut swept, Vec::with_capacity(HAND_BACK));
+                self.hand_back(swept, 0);
             }
         }
-        for span in core::mem::take(&mut self.mappings) {
+        for span in core::mem::take(&mut self.work.mappings) {
             // SAFETY: swept and empty since the cycle before; its finish ended every access that could
             // have looked at it.
             unsafe { unmap(span) };
         }
-        if self.last {
-            self.destroy(swept);
+        if let Some(memory) = self.last.take() {
+            destroy(&memory, swept);
         } else {
-            self.memory.returned.put(&mut swept);
-            self.memory.counters.live.store(reclaimed.bytes_live, Relaxed);
+            // Other batches may have been counted beside this one, if spaces were merged: a difference.
+            self.hand_back(swept, reclaimed.bytes_live.wrapping_sub(self.live_estimate));
         }
         pool::trim();
         drop(self.claim.take());
@@ -111,10 +124,19 @@ impl Batch {
         Ok(reclaimed)
     }
 
+    /// Hands spans back to the space that they belong to now, which need not be that of the finish.
+    fn hand_back(&mut self, swept: Vec<SpanRef>, live_difference: usize) {
+        let freed = core::mem::take(&mut self.work.freed);
+        self.home.gate.put(swept, |counters| {
+            counters.committed.fetch_sub(freed, Relaxed);
+            counters.live.fetch_add(live_difference, Relaxed);
+        });
+    }
+
     /// # Safety
     ///
     /// The batch owns the span (H4).
-    unsafe fn sweep(&self, span: SpanRef, reclaimed: &mut Reclaimed, swept: &mut Vec<SpanRef>) {
+    unsafe fn sweep(&mut self, span: SpanRef, reclaimed: &mut Reclaimed, swept: &mut Vec<SpanRef>) {
         // SAFETY: the caller's promise, for all of them.
         let (marks, allocs, info, cell_bytes, kind, base) = unsafe {
             let (marks, allocs) = span.words();
@@ -135,7 +157,7 @@ impl Batch {
             if marked != 0 {
                 mark.store(0, Relaxed);
             }
-            while dead != 0 && (info.drop.is_some() || self.memory.poison_freed) {
+            while dead != 0 && (info.drop.is_some() || self.poison_freed) {
                 let granule = word * 64 + dead.trailing_zeros() as usize;
                 dead &= dead - 1;
                 let cell = base.wrapping_add(granule * GRANULE);
@@ -143,7 +165,7 @@ impl Batch {
                     // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
                     guarded(&mut reclaimed.drop_panics, || unsafe { drop_at(cell) });
                 }
-                if self.memory.poison_freed {
+                if self.poison_freed {
                     // SAFETY: the cell is the batch's, and holds nothing any more.
                     unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
                 }
@@ -151,20 +173,23 @@ impl Batch {
         }
         reclaimed.objects_live += live;
         reclaimed.bytes_live += live * cell_bytes;
-        // SAFETY: the caller's promise.
-        unsafe { span.record().live_count = live as u32 };
+        // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the
+        // first block of a span is the one that its objects begin in.
+        unsafe {
+            span.record().live_count = live as u32;
+            (*block_of(base)).home.store(self.home.id(), Relaxed);
+        }
         if live > 0 || kind == SpanKind::Page {
             return swept.push(span);
         }
-        let committed = &self.memory.counters.committed;
         // SAFETY: nothing of the span is alive, its bits are zero, and it is the batch's.
         unsafe {
             let bytes = span.bytes();
-            committed.fetch_sub(bytes, Relaxed);
+            self.work.freed += bytes;
             match kind {
                 SpanKind::Mapping => {
                     pool::decommit_object(NonNull::new_unchecked(base), bytes);
-                    self.memory.retired_mappings.lock().push(span);
+                    swept.push(span);
                 }
                 _ => {
                     span.unmake();
@@ -173,20 +198,20 @@ impl Batch {
             }
         }
     }
+}
 
-    /// Gives everything back: the space is gone and so are its objects.
-    fn destroy(&mut self, pages: Vec<SpanRef>) {
-        // SAFETY: the space is gone, so the heap belongs to this batch.
-        let heap = unsafe { &mut *self.memory.heap() };
-        for page in pages {
-            // SAFETY: every object is dropped, so what is left are empty page spans.
-            unsafe { heap.put_back_for_destruction(page) };
-        }
-        heap.release_starters();
-        for span in core::mem::take(&mut *self.memory.retired_mappings.lock()) {
-            // SAFETY: nobody can look at anything of the space any more.
-            unsafe { unmap(span) };
-        }
+/// Gives everything back: the space is gone and so are its objects.
+fn destroy(memory: &Memory, spans: Vec<SpanRef>) {
+    // SAFETY: the space is gone, so the heap belongs to its last batch.
+    let heap = unsafe { &mut *memory.heap() };
+    for span in spans {
+        // SAFETY: every object is dropped, so what is left are empty page spans and mappings.
+        unsafe { heap.put_back_for_destruction(span) };
+    }
+    heap.release_starters();
+    for span in heap.take_retired() {
+        // SAFETY: nobody can look at anything of the space any more.
+        unsafe { unmap(span) };
     }
 }
 
@@ -198,13 +223,12 @@ impl Drop for Batch {
         }
         self.done = true;
         let batch = Batch {
-            memory: Arc::clone(&self.memory),
+            home: Arc::clone(&self.home),
             claim: self.claim.take(),
-            spans: core::mem::take(&mut self.spans),
-            filters: core::mem::take(&mut self.filters),
-            dropped: core::mem::take(&mut self.dropped),
-            mappings: core::mem::take(&mut self.mappings),
-            last: self.last,
+            work: core::mem::take(&mut self.work),
+            live_estimate: self.live_estimate,
+            poison_freed: self.poison_freed,
+            last: self.last.take(),
             done: false,
         };
         defer(move || drop(batch.reclaim()));

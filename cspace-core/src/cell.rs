@@ -30,7 +30,7 @@ use crate::visitor::Visitor;
 ///     borrowed.push(alloc.alloc(2));
 ///     assert_eq!(list.borrow(cx).len(), 2);
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[repr(transparent)]
 pub struct GcCell<'gc, T> {

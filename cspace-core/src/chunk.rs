@@ -30,7 +30,6 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
 
-use crate::home::Home;
 use crate::type_info::TypeInfo;
 
 /// Bytes for which there is one mark bit; every object starts at a multiple.
@@ -67,8 +66,9 @@ const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
 /// What a block is used for.
 #[repr(C)]
 pub(crate) struct Block {
-    /// The home record of the space that leases the block; null while it is in the pool.
-    pub(crate) home: AtomicPtr<Home>,
+    /// The number of the home record that the block goes by; 0 while it is in the pool. After a merge
+    /// it is that of the source until the sweep comes by.
+    pub(crate) home: AtomicU64,
     /// For a block that small spans share: a bit for each page that is free.
     pub(crate) free_pages: u16,
 }

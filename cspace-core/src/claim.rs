@@ -3,67 +3,72 @@
 //! The claim goes along with the cycle, from the mark to the end of the reclaiming of its batch, and
 //! keeps the space alive meanwhile: the space's destruction would not know of a batch that is out.
 //!
-//! It is a flag, not a held mutex: user code runs while it is claimed. A thread that holds a space, or
-//! runs a sweep, must not wait for a claim, as a drop of that cycle may want what it holds.
+//! It is a gate's state ([`CycleGate`](crate::protocol::CycleGate)), not a held mutex: user code runs while
+//! it is claimed. A thread that holds a space, or runs a sweep, must not wait for a claim, as a drop of that
+//! cycle may want what it holds.
 
-use std::time::Duration;
-
-use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::batch::run_deferred_of_all;
+use crate::home::Gate;
 use crate::space::Space;
 
 /// How long a waiting thread sleeps before it looks whether the cycle was left for a thread like it.
 const DEFERRED_CHECK: Duration = Duration::from_millis(1);
 
-#[derive(Default)]
-pub(crate) struct CycleState {
-    claimed: Mutex<bool>,
-    released: Condvar,
-}
-
 /// The right to run a cycle of a space. One exists at a time; dropping it gives it up.
+///
+/// It is *stale* if the space's objects were merged into another space before the cycle began.
 #[must_use = "the cycle is given up when the claim is dropped"]
-pub struct CycleClaim(Space);
+pub struct CycleClaim {
+    space: Space,
+    gate: Arc<Gate>,
+}
 
 impl CycleClaim {
     /// The space.
     pub fn space(&self) -> &Space {
-        &self.0
+        &self.space
+    }
+
+    /// The space's lock is held by the collector; false if the claim is stale.
+    pub(crate) fn begin(&self) -> bool {
+        self.gate.begin()
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.gate.is_stale()
     }
 }
 
 impl Drop for CycleClaim {
     fn drop(&mut self) {
-        let state = &self.0.inner.cycle_state;
-        *state.claimed.lock() = false;
-        state.released.notify_all();
+        // What is released keeps spaces alive: it goes with nothing locked.
+        drop(self.gate.release());
     }
 }
 
 impl Space {
-    /// Claims the cycle of this space, if none runs. For collectors.
+    /// Claims the cycle of this space, if none runs and no batch of its objects is out. For collectors.
     pub fn try_claim_cycle(&self) -> Option<CycleClaim> {
-        let mut claimed = self.inner.cycle_state.claimed.lock();
-        if *claimed {
-            return None;
-        }
-        *claimed = true;
-        Some(CycleClaim(self.clone()))
+        let gate = Arc::clone(&self.inner.current_home().gate);
+        gate.try_claim().then(|| CycleClaim { space: self.clone(), gate })
     }
 
-    /// Waits until no cycle of this space is claimed. Work that was left for a thread that holds no
-    /// space is done meanwhile, as the cycle may be among it. For collectors.
-    pub fn wait_for_cycle(&self) {
-        let state = &self.inner.cycle_state;
-        let mut claimed = state.claimed.lock();
-        while *claimed {
+    /// Waits until a cycle of this space may be claimed, or `patience` is over, or `go_on` says no; true in the
+    /// first case. Work that was left for a thread that holds no space is done meanwhile, as the cycle may be
+    /// among it. For collectors.
+    pub fn wait_for_cycle(&self, patience: Option<Duration>, go_on: &dyn Fn() -> bool) -> bool {
+        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
+        loop {
             // A batch may be deferred at any moment, and nobody tells the condition.
-            state.released.wait_for(&mut claimed, DEFERRED_CHECK);
-            if *claimed {
-                drop(claimed);
-                run_deferred_of_all();
-                claimed = state.claimed.lock();
+            if self.inner.current_home().gate.wait_for(DEFERRED_CHECK) {
+                return true;
+            }
+            run_deferred_of_all();
+            if !go_on() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return false;
             }
         }
     }

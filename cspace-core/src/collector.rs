@@ -33,6 +33,7 @@ use parking_lot::lock_api::{
     RawRwLockFair as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _,
 };
 
+use crate::batch::Work;
 pub use crate::batch::{defer, panic_message, run_deferred, Batch, Reclaimed};
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
@@ -41,6 +42,17 @@ use crate::held;
 use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
+
+/// Who runs the collections that are due: see [`Collector::runner`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Runner {
+    /// The mutators, at their safepoints.
+    Safepoints,
+    /// A thread of the collector's. Mutators only do when it is late.
+    Driver,
+    /// Nobody: explicit calls, and safepoints after a request.
+    Nobody,
+}
 
 /// Runs the collections of a space.
 ///
@@ -55,12 +67,37 @@ pub trait Collector: Send + Sync {
     fn collect(&self, space: &Space) -> Result<CollectReport, CollectError>;
 
     /// Called by a thread that has come to a safepoint and released the lock, when a collection is
-    /// wanted. May return at once if another thread's cycle serves.
+    /// wanted and this thread is the one to run it. May return at once if another thread's cycle serves.
     fn at_safepoint(&self, space: &Space);
+
+    /// Who runs the collections that are due. Asked often; may change.
+    fn runner(&self) -> Runner {
+        Runner::Safepoints
+    }
+
+    /// A collection was requested, or the budget passed, or something was allocated by a space that was
+    /// [dormant](Space::set_dormant). Called on any thread, inside of accesses too: must return at once and
+    /// run no user code.
+    fn wake(&self) {}
+
+    /// The space is gone: its last handle was dropped, on this thread. Must not wait for another one.
+    fn space_gone(&self) {}
 }
 
-/// How long the collector waits for the lock before it looks whether the lock was leaked.
-const LEAK_CHECK: Duration = Duration::from_millis(50);
+/// How the collector waits for the lock.
+#[derive(Clone, Copy)]
+pub struct LockWait<'a> {
+    /// How long at a time, before it looks whether to go on.
+    pub slice: Duration,
+    /// Whether to go on waiting; asked after each slice.
+    pub go_on: &'a dyn Fn() -> bool,
+}
+
+impl LockWait<'_> {
+    /// Waits for as long as it takes.
+    pub const FOREVER: LockWait<'static> =
+        LockWait { slice: Duration::from_millis(50), go_on: &|| true };
+}
 
 /// The first part of a cycle: the space is held by the upgradable lock.
 ///
@@ -68,6 +105,7 @@ const LEAK_CHECK: Duration = Duration::from_millis(50);
 pub struct MarkPhase {
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    number: u64,
     begun: Instant,
 }
 
@@ -78,8 +116,9 @@ impl MarkPhase {
     ///
     /// # Errors
     ///
-    /// If this thread is inside of the space, or the lock cannot be had.
-    pub fn begin(claim: CycleClaim) -> Result<MarkPhase, CollectError> {
+    /// If this thread is inside of the space, if the lock cannot be had, if `wait` says not to go on, or if the
+    /// claim is stale ([`CollectError::Transferred`]): then claim again.
+    pub fn begin(claim: CycleClaim, wait: LockWait<'_>) -> Result<MarkPhase, CollectError> {
         let inner = &claim.space().inner;
         let may_wait = held::count() == 0;
         inner.note(false).map_err(|error| match error {
@@ -88,26 +127,37 @@ impl MarkPhase {
         })?;
         let waiting = inner.wait_for_lock();
         loop {
-            let patience = if may_wait { LEAK_CHECK } else { Duration::ZERO };
+            let patience = if may_wait { wait.slice } else { Duration::ZERO };
             if inner.raw_lock().try_lock_upgradable_for(patience) {
                 break;
             }
             let error = if inner.is_leaked() {
                 LockError::LockLeaked { space: inner.name() }.into()
-            } else if may_wait {
+            } else if claim.is_stale() {
+                CollectError::Transferred { space: inner.name() }
+            } else if may_wait && (wait.go_on)() {
                 continue;
             } else {
-                inner.request_gc();
+                if !may_wait {
+                    inner.requests().request();
+                }
                 CollectError::Busy { space: inner.name() }
             };
             held::forget(inner.id());
             return Err(error);
         }
         drop(waiting);
-        inner.serve_requests();
+        if !claim.begin() {
+            let error = CollectError::Transferred { space: inner.name() };
+            held::forget(inner.id());
+            give_up_upgradable(inner);
+            return Err(error);
+        }
+        inner.requests().serve();
         order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
-        Ok(MarkPhase { claim: Some(claim), visitor, begun: Instant::now() })
+        let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
+        Ok(MarkPhase { claim: Some(claim), visitor, number, begun: Instant::now() })
     }
 
     fn space(&self) -> &Space {
@@ -121,20 +171,25 @@ impl MarkPhase {
     /// If a `visit_objects` panicked. The cycle cannot go on; drop it.
     pub fn mark(&mut self) -> Result<(), CollectError> {
         let inner = Arc::clone(&self.space().inner);
-        let home = inner.home();
+        // SAFETY: the phase holds the upgradable lock.
+        let home = unsafe { inner.home() };
+        home.begin_cycle();
         let visitor = &mut self.visitor;
         caught(|| {
             let roots = home.roots.lock().begin_mark();
+            let absorbed = home.absorbed_roots();
             // SAFETY: the space keeps its home; roots name objects (R1); the graph is frozen (Y2); the
             // collector holds the space, so that nobody writes owned values (O1); the root set is the
             // collector's while it holds the upgradable lock.
             unsafe {
                 roots.for_each(|object| visitor.edge_any(object));
-                for object in inner.root_set().iter() {
-                    visitor.edge_any(*object);
+                for (_home, roots) in &absorbed {
+                    roots.for_each(|object| visitor.edge_any(object));
                 }
-                let owned = home.owned.lock().live();
-                for cell in owned {
+                for object in inner.root_set().iter() {
+                    visitor.edge_any(object);
+                }
+                for cell in home.owned_cells() {
                     cell.visit(visitor);
                 }
                 // What owned values own is not given back by collections, so it is no reason for them.
@@ -165,7 +220,7 @@ impl MarkPhase {
         if inner.is_leaked() {
             return LockError::LockLeaked { space: inner.name() }.into();
         }
-        inner.request_gc();
+        inner.requests().request();
         CollectError::Busy { space: inner.name() }
     }
 
@@ -183,8 +238,8 @@ impl MarkPhase {
         // readers did, whose unlocking releases, before the finish.
         fence(Ordering::Acquire);
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
-        let (begun, finish_begun) = (self.begun, Instant::now());
-        Ok(FinishPhase { claim: self.claim.take(), visitor, begun, finish_begun })
+        let (number, begun, finish_begun) = (self.number, self.begun, Instant::now());
+        Ok(FinishPhase { claim: self.claim.take(), visitor, number, begun, finish_begun })
     }
 }
 
@@ -194,15 +249,22 @@ impl Drop for MarkPhase {
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
-        unsafe { clear_marks(inner) };
-        inner.home().roots.lock().end_mark();
+        unsafe {
+            clear_marks(inner);
+            inner.home().roots.lock().end_mark();
+        }
         held::forget(inner.id());
-        // ORDERING: parking_lot 0.12.5 gives the upgradable lock up with a relaxed store when others wait;
-        // the fence orders this cycle's reads and writes before what the next holder does.
-        fence(Ordering::Release);
-        // SAFETY: the phase holds the upgradable lock.
-        unsafe { inner.raw_lock().unlock_upgradable_fair() };
+        give_up_upgradable(inner);
     }
+}
+
+/// Releases the upgradable lock. By the collector that holds it.
+fn give_up_upgradable(inner: &SpaceInner) {
+    // ORDERING: parking_lot 0.12.5 gives the upgradable lock up with a relaxed store when others wait;
+    // the fence orders this cycle's reads and writes before what the next holder does.
+    fence(Ordering::Release);
+    // SAFETY: the caller holds the upgradable lock.
+    unsafe { inner.raw_lock().unlock_upgradable_fair() };
 }
 
 /// # Safety
@@ -226,8 +288,10 @@ fn caught<R>(f: impl FnOnce() -> R) -> Result<R, CollectError> {
         .map_err(|panic| CollectError::VisitPanicked { message: panic_message(panic) })
 }
 
+/// By a phase, which holds the space.
 fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, CollectError> {
-    let late = space.inner.home().roots.lock().take_late();
+    // SAFETY: the phase holds the lock.
+    let late = unsafe { space.inner.home() }.roots.lock().take_late();
     caught(|| {
         for object in &late {
             visitor.edge_any(*object);
@@ -244,6 +308,7 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 pub struct FinishPhase {
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    number: u64,
     begun: Instant,
     finish_begun: Instant,
 }
@@ -277,11 +342,16 @@ impl FinishPhase {
         // SAFETY: visited in this cycle, nobody has access; the batch before was reclaimed, filters
         // first (Y1).
         let filters = self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }).collect();
-        let mappings = core::mem::take(&mut *memory.retired_mappings.lock());
-        let dropped = inner.home().owned.lock().take_dropped();
-        let counters = inner.counters();
         // SAFETY: the collector holds the space exclusively.
-        let (objects_before, spans) = unsafe { (inner.count_objects(), (*memory.heap()).detach()) };
+        let home = Arc::clone(unsafe { inner.home() });
+        home.note_condemned();
+        let dropped = home.take_dropped();
+        let counters = inner.counters();
+        // SAFETY: as above.
+        let (objects_before, spans, mappings) = unsafe {
+            let heap = memory.heap();
+            (inner.count_objects(), (*heap).detach(), (*heap).take_retired())
+        };
         counters.objects.store(self.visitor.marked_count(), Relaxed);
         let external = self.visitor.external_bytes();
         counters.external.store(external, Relaxed);
@@ -289,20 +359,21 @@ impl FinishPhase {
         // objects that are alive stands for it.
         let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
         let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
-        counters.live.store((allocated as f64 * share) as usize, Relaxed);
+        let live_estimate = (allocated as f64 * share) as usize;
+        counters.live.store(live_estimate, Relaxed);
         counters.budget.store(inner.budget(), Relaxed);
-        inner.home().roots.lock().end_mark();
+        home.roots.lock().end_mark();
         let batch = Batch {
-            memory: Arc::clone(memory),
+            home,
             claim: self.claim.take(),
-            spans,
-            filters,
-            dropped,
-            mappings,
-            last: false,
+            work: Box::new(Work { filters, dropped, spans, mappings, freed: 0 }),
+            live_estimate,
+            poison_freed: memory.poison_freed,
+            last: None,
             done: false,
         };
         let report = CollectReport {
+            begun: self.number,
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
             bytes_external: external,
@@ -320,8 +391,10 @@ impl Drop for FinishPhase {
         let Some(claim) = &self.claim else { return };
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe { clear_marks(inner) };
-        inner.home().roots.lock().end_mark();
+        unsafe {
+            clear_marks(inner);
+            inner.home().roots.lock().end_mark();
+        }
         release(inner);
     }
 }
@@ -338,6 +411,18 @@ impl Space {
     /// Whether a collection is asked for. For collectors.
     pub fn wants_collection(&self) -> bool {
         self.inner.wants_collection()
+    }
+
+    /// Sleeps on: [`Collector::wake`] is called when something is allocated. For collectors that run on
+    /// threads of their own.
+    pub fn set_dormant(&self) {
+        self.inner.requests().set_dormant();
+    }
+
+    /// Leaves the next collection to whoever holds the lock: it runs at its next safepoint. For collectors that
+    /// cannot wait for the lock any longer.
+    pub fn set_overdue(&self) {
+        self.inner.requests().set_overdue();
     }
 
     /// Whether this thread may wait for another's cycle: it holds no space whose access a drop of that
@@ -363,8 +448,9 @@ impl Space {
         inner.counters().budget.store(inner.budget(), Relaxed);
         report.bytes_live = reclaimed.bytes_live;
         report.drop_panics = reclaimed.drop_panics.len();
-        report.cycle = inner.cycles.fetch_add(1, Relaxed) + 1;
+        // Under the mutex, as the next cycle may be noted by another thread meanwhile.
         let mut stats = inner.stats.lock();
+        report.cycle = inner.cycles.get() + 1;
         stats.cycles += 1;
         stats.objects_reclaimed += report.objects_reclaimed as u64;
         stats.drop_panics += reclaimed.drop_panics.len() as u64;
@@ -372,6 +458,23 @@ impl Space {
         stats.pause_total = stats.pause_total.saturating_add(report.pause);
         stats.finish_max = stats.finish_max.max(report.finish);
         stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
+        let mut last = inner.last_report.lock();
+        if last.as_ref().is_none_or(|last| last.begun < report.begun) {
+            *last = Some(report.clone());
+        }
+        drop(last);
+        // Last: who waits for the count sees the rest.
+        inner.cycles.complete();
+    }
+
+    /// How many collections have begun. For collectors.
+    pub fn cycles_begun(&self) -> u64 {
+        self.inner.cycles_begun.load(Relaxed)
+    }
+
+    /// The report of the last collection that was completed. For collectors.
+    pub fn last_report(&self) -> Option<CollectReport> {
+        self.inner.last_report.lock().clone()
     }
 
     /// Tells the listeners of a completed cycle, which may ask for another. For collectors.
@@ -380,6 +483,11 @@ impl Space {
             self.inner.emit(&Event::DropPanicked { message: message.clone() });
         }
         self.inner.emit(&Event::Collected(report.clone()));
+    }
+
+    /// Tells the listeners that a finish insists. For collectors.
+    pub fn announce_insistence(&self, waited: Duration) {
+        self.inner.emit(&Event::Insisting { waited });
     }
 
     /// Notes a cycle that was given up. For collectors.

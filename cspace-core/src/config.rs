@@ -1,9 +1,10 @@
 //! How a space is built.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::collector::Collector;
-use crate::error::BuildError;
+use crate::error::SettingError;
 use crate::event::{Event, Listener};
 use crate::space::Space;
 
@@ -18,19 +19,6 @@ pub enum PanicPolicy {
     Abort,
 }
 
-/// Who starts collections.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum GcMode {
-    /// Safepoints do, when the budget is used up or a collection was requested. Ends of exclusive
-    /// accesses are safepoints too.
-    #[default]
-    Automatic,
-    /// Only explicit calls do, and safepoints after a request.
-    Manual,
-    /// Nobody: there is no collector, memory is freed when the space goes.
-    Off,
-}
-
 /// The longest name of a space, in bytes.
 const NAME_MAX: usize = 64;
 
@@ -42,7 +30,7 @@ pub(crate) struct Config {
     pub(crate) stress: bool,
     pub(crate) poison_freed: bool,
     pub(crate) panic_policy: PanicPolicy,
-    pub(crate) mode: GcMode,
+    pub(crate) turn: Duration,
     pub(crate) collector: Option<Arc<dyn Collector>>,
     pub(crate) listeners: Vec<Listener>,
 }
@@ -54,7 +42,7 @@ pub(crate) struct Config {
 ///
 /// let space = Space::builder().name("interpreter").max_heap_bytes(256 << 20).build()?;
 /// assert_eq!(space.name(), "interpreter");
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
 pub struct Builder(Config);
@@ -69,7 +57,7 @@ impl Default for Builder {
             stress: false,
             poison_freed: false,
             panic_policy: PanicPolicy::default(),
-            mode: GcMode::default(),
+            turn: Duration::from_millis(1),
             collector: None,
             listeners: Vec::new(),
         })
@@ -126,9 +114,11 @@ impl Builder {
         self
     }
 
-    /// Who starts collections. Default: [`GcMode::Automatic`].
-    pub fn gc(mut self, mode: GcMode) -> Builder {
-        self.0.mode = mode;
+    /// How long a thread that waits for the lock leaves the holder undisturbed, before it wants it handed over
+    /// at the next safepoint. Longer: interpreters that share a space switch less often. Shorter: a thread
+    /// that wants in gets in sooner. The collector does not wait for this. Default: 1 ms.
+    pub fn turn(mut self, duration: Duration) -> Builder {
+        self.0.turn = duration;
         self
     }
 
@@ -139,7 +129,8 @@ impl Builder {
         self
     }
 
-    /// The collector. The facade crate `cspace` gives one; without, nothing is ever collected.
+    /// The collector, of this space alone. The facade crate `cspace` gives one; without, nothing is ever
+    /// collected.
     pub fn collector(mut self, collector: Arc<dyn Collector>) -> Builder {
         self.0.collector = Some(collector);
         self
@@ -150,16 +141,13 @@ impl Builder {
     /// # Errors
     ///
     /// If a setting makes no sense; the error says which.
-    pub fn build(self) -> Result<Space, BuildError> {
-        let mut config = self.0;
+    pub fn build(self) -> Result<Space, SettingError> {
+        let config = self.0;
         if config.name.len() > NAME_MAX {
-            return Err(BuildError::NameTooLong { len: config.name.len(), max: NAME_MAX });
+            return Err(SettingError::NameTooLong { len: config.name.len(), max: NAME_MAX });
         }
         if !(config.budget_factor.is_finite() && config.budget_factor > 0.0) {
-            return Err(BuildError::BudgetFactor(config.budget_factor));
-        }
-        if config.mode == GcMode::Off {
-            config.collector = None;
+            return Err(SettingError::BudgetFactor(config.budget_factor));
         }
         Ok(Space::from_config(config))
     }

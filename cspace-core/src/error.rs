@@ -175,21 +175,27 @@ pub enum CollectError {
         /// The space's name.
         space: String,
     },
+    /// The space's objects were merged into another space while a collection of them was about to begin.
+    #[error("the objects of space `{space}` were merged into another space while a collection was about to begin; collect that one, or this one again")]
+    Transferred {
+        /// The space's name.
+        space: String,
+    },
     /// The lock could not be had.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The space was built without a collector.
-    #[error("space `{space}` has no collector: it was built with `GcMode::Off` or from the core crate alone")]
+    #[error("space `{space}` has no collector: it was built with `GcMode::Off`, or from the core crate alone")]
     NoCollector {
         /// The space's name.
         space: String,
     },
 }
 
-/// A space could not be built.
+/// A space could not be built: a setting makes no sense.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum SettingError {
     /// The budget's factor is not a positive number.
     #[error("gc_budget_factor must be a positive finite number, not {0}")]
     BudgetFactor(f64),
@@ -200,5 +206,60 @@ pub enum BuildError {
         len: usize,
         /// Bytes allowed.
         max: usize,
+    },
+}
+
+/// The objects of a space could not be merged into another space. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// Source and target are one space.
+    #[error("space `{space}` cannot be merged into itself: name two spaces")]
+    SameSpace {
+        /// The space's name.
+        space: String,
+    },
+    /// This thread holds one of the two, or another space.
+    #[error("a thread that holds a space cannot merge spaces, as that takes both locks in a fixed order: leave the access (`unlocked` is enough) and merge then")]
+    HoldsSpace,
+    /// The target would pass its limit.
+    #[error("space `{space}` would have {needed} bytes of objects after the merge, and its limit is {limit}: collect both first, or raise `max_heap_bytes`")]
+    HeapFull {
+        /// The target's name.
+        space: String,
+        /// Bytes of objects that both have together.
+        needed: usize,
+        /// `max_heap_bytes` of the target, in bytes.
+        limit: usize,
+    },
+    /// A lock could not be had: one of the spaces is poisoned, its lock was leaked, or, for
+    /// [`try_transfer_from`](crate::Space::try_transfer_from), somebody has it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+/// A cycle was waited for in vain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The time was over.
+    #[error("space `{space}` had completed {completed} collections when the time was over")]
+    Timeout {
+        /// The space's name.
+        space: String,
+        /// Collections completed by then.
+        completed: u64,
+    },
+    /// The calling thread has access to a space, and a collection may be waiting for it.
+    #[error("a thread that holds a space waited for a collection of space `{space}`, which may have to wait for that thread: leave the access first")]
+    HoldsSpace {
+        /// The name of the space whose collections were waited for.
+        space: String,
+    },
+    /// The call came from a `Drop` that a sweep runs, for the end of which the next collection waits.
+    #[error("a drop that a sweep runs waited for a collection of space `{space}`, which may have to wait for that drop")]
+    InSweep {
+        /// The name of the space whose collections were waited for.
+        space: String,
     },
 }

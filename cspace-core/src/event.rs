@@ -13,6 +13,12 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
+    /// Readers kept a collection from its end for so long that new ones are made to wait now, for a while at a
+    /// time.
+    Insisting {
+        /// How long the collection has waited.
+        waited: Duration,
+    },
     /// A drop that the sweep ran panicked; the sweep went on.
     DropPanicked {
         /// The panic's message.
@@ -28,6 +34,8 @@ pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
 pub struct CollectReport {
     /// The number of this collection in its space, from 1.
     pub cycle: u64,
+    /// How many collections of the space had begun with this one; above `cycle` if some were given up.
+    pub begun: u64,
     /// Objects that were alive.
     pub objects_live: usize,
     /// Objects that were reclaimed. Of types without drop glue, counted by cells.
@@ -68,6 +76,20 @@ pub struct GcStats {
     pub finish_max: Duration,
     /// All time spent reclaiming, with nothing locked.
     pub sweep_total: Duration,
+}
+
+impl GcStats {
+    /// Adds the totals of a space whose objects were merged into this one's.
+    pub(crate) fn add(&mut self, other: &GcStats) {
+        self.cycles += other.cycles;
+        self.cycles_abandoned += other.cycles_abandoned;
+        self.objects_reclaimed += other.objects_reclaimed;
+        self.drop_panics += other.drop_panics;
+        self.pause_max = self.pause_max.max(other.pause_max);
+        self.pause_total = self.pause_total.saturating_add(other.pause_total);
+        self.finish_max = self.finish_max.max(other.finish_max);
+        self.sweep_total = self.sweep_total.saturating_add(other.sweep_total);
+    }
 }
 
 /// Byte counts of a space, at one moment: reserved ≥ committed ≥ allocated ≥ live.

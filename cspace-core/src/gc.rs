@@ -25,7 +25,7 @@ use crate::visitor::Visitor;
 ///     assert_eq!(text.len(), 12);
 ///     assert!(Gc::ptr_eq(text, text));
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 ///
 /// `PartialEq` and `Hash` are by address: the identity of the object, not its content.

@@ -6,7 +6,6 @@
 //!   guard: `scope` and `enter` borrow the guard mutably for as long as the brand lives.
 
 use core::marker::PhantomData;
-use core::sync::atomic::Ordering::Relaxed;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use crate::access::{Exclusive, Shared};
@@ -44,7 +43,7 @@ pub enum LockMode {
 /// lock.safepoint();
 /// let value = lock.scope(|cx| *root.get(cx));
 /// assert_eq!(value, 1);
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 ///
 /// A guard that is forgotten (`mem::forget`) leaks the lock: its thread gets errors when it locks the
@@ -157,7 +156,7 @@ impl<'s> ExclusiveGuard<'s> {
     ///     let cx = lock.enter(brand);
     ///     assert_eq!(*cx.alloc(i), i);
     /// }
-    /// # Ok::<(), cspace_core::BuildError>(())
+    /// # Ok::<(), cspace_core::SettingError>(())
     /// ```
     ///
     /// # Panics
@@ -186,7 +185,7 @@ impl<'s> ExclusiveGuard<'s> {
     #[inline(always)]
     #[track_caller]
     pub fn safepoint(&mut self) {
-        if self.space.inner.want().load(Relaxed) {
+        if self.space.inner.want().is_raised() {
             self.safepoint_slow();
         }
     }
@@ -205,7 +204,7 @@ impl<'s> ExclusiveGuard<'s> {
     /// Whether somebody wants this thread to come to a safepoint. One load.
     #[inline(always)]
     pub fn should_yield(&self) -> bool {
-        self.space.inner.want().load(Relaxed)
+        self.space.inner.want().is_raised()
     }
 
     /// Collects now: releases the lock, collects, and takes it again.
@@ -297,7 +296,7 @@ impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         let inner = &self.space.inner;
         if self.held {
-            let plain = self.mode == LockMode::Exclusive && !inner.want().load(Relaxed);
+            let plain = self.mode == LockMode::Exclusive && !inner.want().is_raised();
             if plain && !std::thread::panicking() {
                 inner.release(LockMode::Exclusive);
             } else {
@@ -343,7 +342,7 @@ impl ExclusiveGuard<'_> {
         }
         drop(release);
         // The end of an access is a safepoint too, else a program of many short ones never collects.
-        if space.inner.want().load(Relaxed) && !panicking {
+        if space.inner.want().is_raised() && !panicking {
             space.inner.after_access();
         }
     }
@@ -500,7 +499,7 @@ impl<'s> SharedGuard<'s> {
     #[track_caller]
     pub fn safepoint(&mut self) {
         let inner = &self.space.inner;
-        if inner.want().load(Relaxed) && !held::holds_younger(inner.id()) {
+        if inner.want().is_raised() && !held::holds_younger(inner.id()) {
             self.unlocked(|| ());
         }
     }
@@ -621,7 +620,7 @@ impl<'s> MultiGuard<'s> {
     pub fn safepoint(self) -> Result<Self, LockError> {
         let held = self.wanted.iter().zip(&self.guards).filter(|(_, guard)| guard.is_some());
         let spaces: Vec<&'s Space> = held.map(|((space, _), _)| *space).collect();
-        if !spaces.iter().any(|space| space.inner.want().load(Relaxed)) {
+        if !spaces.iter().any(|space| space.inner.want().is_raised()) {
             return Ok(self);
         }
         let (guard, ()) = self.unlocked(|| {

@@ -10,24 +10,25 @@
 //! blocks, above [`RUN_MAX`] a mapping of their own.
 //!
 //! Everything here is used with the space's exclusive lock held (H4), or while the space is being
-//! destroyed. A finish detaches all spans; what comes back swept arrives through [`Returned`].
+//! destroyed. A finish detaches all spans; what comes back swept arrives through the gate. A merge gives up
+//! all spans of one heap to another, as lists, however long they are ([`GivenUp`]).
 
 use core::any::TypeId;
 use core::hash::{Hash, Hasher};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::collections::HashMap;
-
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use crate::chunk::{
     block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE,
     HEADER_BLOCKS, PAGE,
 };
 use crate::error::{HeapFull, HeapFullCause};
-use crate::home::Home;
+use crate::home::{Gate, Home};
 use crate::object::IObject;
 use crate::pool::{self, BlockUse};
+use crate::requests::Requests;
 use crate::type_info::{register, TypeInfo};
 
 /// The largest cell in bytes; what is larger has memory of its own.
@@ -36,6 +37,8 @@ pub(crate) const CELL_MAX: usize = 8 << 10;
 pub(crate) const RUN_MAX: usize = 1 << 20;
 /// The largest cell in bytes that begins in shared blocks.
 const STARTER_CELL_MAX: usize = 512;
+/// The free pages of a block none of whose pages is used.
+const ALL_PAGES: u16 = u16::MAX;
 /// How many single pages a cursor takes before it takes whole blocks.
 const STARTER_PAGES: usize = 3;
 /// Entries of the table that finds a type's cursors.
@@ -165,6 +168,14 @@ struct TypeCursors {
 }
 
 impl TypeCursors {
+    fn new(info: &'static TypeInfo) -> TypeCursors {
+        let cursors: Box<[Cursor]> = match info.tail {
+            Some(_) => (0..CLASS_COUNT).map(|class| Cursor::new(class_bytes(class))).collect(),
+            None => [Cursor::new(cell_bytes(info.size(), info.align()))].into(),
+        };
+        TypeCursors { info, cursors: NonNull::from(Box::leak(cursors)) }
+    }
+
     /// The cursors, one by one, as pointers.
     fn each(&self) -> impl Iterator<Item = *mut Cursor> {
         let first = self.cursors.cast::<Cursor>().as_ptr();
@@ -188,31 +199,6 @@ struct CacheEntry {
 /// Stands in cache entries that are empty; no object type.
 struct NoType;
 
-/// Spans that a sweep has done with, on their way back to the mutator.
-#[derive(Default)]
-pub(crate) struct Returned {
-    spans: Mutex<Vec<SpanRef>>,
-    count: AtomicUsize,
-}
-
-impl Returned {
-    pub(crate) fn put(&self, batch: &mut Vec<SpanRef>) {
-        let mut spans = self.spans.lock();
-        spans.append(batch);
-        self.count.store(spans.len(), Relaxed);
-    }
-
-    fn take(&self) -> Vec<SpanRef> {
-        // A count read too early is seen at the next refill.
-        if self.count.load(Relaxed) == 0 {
-            return Vec::new();
-        }
-        let mut spans = self.spans.lock();
-        self.count.store(0, Relaxed);
-        core::mem::take(&mut *spans)
-    }
-}
-
 /// Byte and object counts that may be read at any time, without the lock.
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -232,22 +218,68 @@ pub(crate) struct Counters {
     pub(crate) objects: AtomicUsize,
 }
 
+/// A driven space's mutators wait for the collector when they are over budget by this factor.
+const FAR_OVER: usize = 2;
+
+impl Counters {
+    /// Bytes in use: alive at the last collection, plus handed out since.
+    pub(crate) fn allocated(&self) -> usize {
+        self.live.load(Relaxed) + self.handed_out.load(Relaxed)
+    }
+
+    /// Whether so much was allocated that mutators should not go on without a collection.
+    pub(crate) fn is_far_over_budget(&self) -> bool {
+        self.handed_out.load(Relaxed) / FAR_OVER > self.budget.load(Relaxed)
+    }
+
+    /// Moves the counts of a space whose objects are merged into another's. Both are held exclusively.
+    pub(crate) fn move_into(&self, target: &Counters) {
+        let pairs = [
+            (&self.committed, &target.committed),
+            (&self.live, &target.live),
+            (&self.handed_out, &target.handed_out),
+            (&self.external, &target.external),
+            (&self.objects, &target.objects),
+        ];
+        for (from, into) in pairs {
+            into.fetch_add(from.swap(0, Relaxed), Relaxed);
+        }
+        self.over_budget.store(false, Relaxed);
+    }
+}
+
 /// What the heap needs to know of its space.
 pub(crate) struct HeapLinks {
-    pub(crate) home: NonNull<Home>,
-    pub(crate) counters: *const Counters,
-    pub(crate) returned: *const Returned,
-    pub(crate) want: *const AtomicBool,
+    /// The number of the home record, for blocks.
+    pub(crate) home: u64,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) requests: *const Requests,
     pub(crate) heap_bytes_max: usize,
+}
+
+/// All that a heap has, given up to be another's.
+pub(crate) struct GivenUp {
+    spans: Vec<Vec<SpanRef>>,
+    open_starters: Vec<NonNull<u8>>,
+    full_starters: Vec<NonNull<u8>>,
+    retired: Vec<SpanRef>,
 }
 
 pub(crate) struct Heap {
     cache: [CacheEntry; CACHE_ENTRIES],
     types: HashMap<TypeId, TypeCursors>,
-    /// Blocks that small spans share.
-    starters: Vec<NonNull<u8>>,
+    /// Blocks that small spans share and that have free pages.
+    open_starters: Vec<NonNull<u8>>,
+    /// Blocks that small spans share and that have none.
+    full_starters: Vec<NonNull<u8>>,
     /// Runs and mappings.
     large: Vec<SpanRef>,
+    /// Lists of spans that came with merged spaces: not allocated in until a sweep has been over them.
+    adopted: Vec<Vec<SpanRef>>,
+    /// Mappings that a sweep emptied. They are unmapped after the next finish, when no reader of a weak
+    /// set can look at their mark bits any more.
+    retired: Vec<SpanRef>,
     links: HeapLinks,
 }
 
@@ -283,20 +315,22 @@ impl Heap {
         Heap {
             cache: [none; CACHE_ENTRIES],
             types: HashMap::new(),
-            starters: Vec::new(),
+            open_starters: Vec::new(),
+            full_starters: Vec::new(),
             large: Vec::new(),
+            adopted: Vec::new(),
+            retired: Vec::new(),
             links,
         }
     }
 
     fn counters(&self) -> &Counters {
-        // SAFETY: the counters live in the space that the heap is a part of.
-        unsafe { &*self.links.counters }
+        &self.links.counters
     }
 
     /// Bytes in use: alive at the last collection, plus handed out since.
     fn allocated(&self) -> usize {
-        self.counters().live.load(Relaxed) + self.counters().handed_out.load(Relaxed)
+        self.counters().allocated()
     }
 
     /// The cursors of a type.
@@ -323,13 +357,7 @@ impl Heap {
     #[inline(never)]
     fn cursors_slow<'gc, T: IObject<'gc>>(&mut self) -> *mut Cursor {
         let type_id = TypeId::of::<T::R>();
-        let entry = self.types.entry(type_id).or_insert_with(|| {
-            let cursors: Box<[Cursor]> = match T::TAIL {
-                Some(_) => (0..CLASS_COUNT).map(|class| Cursor::new(class_bytes(class))).collect(),
-                None => [Cursor::new(cell_bytes(size_of::<T>(), align_of::<T>()))].into(),
-            };
-            TypeCursors { info: register::<T>(), cursors: NonNull::from(Box::leak(cursors)) }
-        });
+        let entry = self.types.entry(type_id).or_insert_with(|| TypeCursors::new(register::<T>()));
         let cursors = entry.cursors.cast::<Cursor>().as_ptr();
         // Into an empty place if there is one; else into the first, out of which the other type moves
         // when it is next looked for.
@@ -479,16 +507,22 @@ impl Heap {
         let handed_out = counters.handed_out.load(Relaxed) + bytes;
         counters.handed_out.store(handed_out, Relaxed);
         counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
+        self.requests().note_allocation();
         if handed_out > counters.budget.load(Relaxed) {
             self.ask_for_collection();
         }
         Ok(())
     }
 
+    fn requests(&self) -> &Requests {
+        // SAFETY: the requests live in the space that the heap is a part of, and which is there while
+        // something is allocated.
+        unsafe { &*self.links.requests }
+    }
+
     fn ask_for_collection(&mut self) {
-        self.counters().over_budget.store(true, Relaxed);
-        // SAFETY: the flag lives in the space that the heap is a part of.
-        unsafe { &*self.links.want }.store(true, Relaxed);
+        let first = !self.counters().over_budget.swap(true, Relaxed);
+        self.requests().note_over_budget(first, self.counters().is_far_over_budget());
     }
 
     fn out_of_memory(&self, requested: usize) -> HeapFull {
@@ -516,22 +550,41 @@ impl Heap {
     }
 
     fn take_page(&mut self) -> Result<NonNull<u8>, HeapFull> {
-        for &starter in self.starters.iter().rev() {
+        if self.open_starters.is_empty() {
+            let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home)
+                .ok_or_else(|| self.out_of_memory(BLOCK))?;
+            // SAFETY: just leased to this space.
+            unsafe { (*block_of(starter.as_ptr())).free_pages = ALL_PAGES };
+            self.open_starters.push(starter);
+        }
+        let starter = *self.open_starters.last().expect("one was added if there was none");
+        // SAFETY: the block is leased to this space, whose lock is held.
+        let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
+        let page = free.trailing_zeros() as usize;
+        *free &= *free - 1;
+        if *free == 0 {
+            self.full_starters.extend(self.open_starters.pop());
+        }
+        // SAFETY: the page lies in the block.
+        Ok(unsafe { starter.add(page * PAGE) })
+    }
+
+    /// Sorts the starters after pages of some were put back, and gives all but one back that are empty.
+    fn sort_starters(&mut self) {
+        let mut all = core::mem::take(&mut self.open_starters);
+        all.append(&mut self.full_starters);
+        let mut has_empty = false;
+        for starter in all {
             // SAFETY: the block is leased to this space, whose lock is held.
-            let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
-            if *free != 0 {
-                let page = free.trailing_zeros() as usize;
-                *free &= *free - 1;
-                // SAFETY: the page lies in the block.
-                return Ok(unsafe { starter.add(page * PAGE) });
+            match unsafe { (*block_of(starter.as_ptr())).free_pages } {
+                0 => self.full_starters.push(starter),
+                ALL_PAGES if core::mem::replace(&mut has_empty, true) => {
+                    // SAFETY: no span is made in a block whose pages are all free.
+                    unsafe { pool::give_back_blocks(starter, 1) };
+                }
+                _ => self.open_starters.push(starter),
             }
         }
-        let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home)
-            .ok_or_else(|| self.out_of_memory(BLOCK))?;
-        // SAFETY: just leased to this space.
-        unsafe { (*block_of(starter.as_ptr())).free_pages = !1 };
-        self.starters.push(starter);
-        Ok(starter)
     }
 
     #[cold]
@@ -568,18 +621,24 @@ impl Heap {
 
     /// Takes back what the sweep has done with.
     fn take_returned(&mut self) {
-        // SAFETY: the list lives in the space that the heap is a part of.
-        let spans = unsafe { &*self.links.returned }.take();
-        for span in spans {
-            // SAFETY: the sweep gave the span up; now it is the mutator's (H4).
-            unsafe { self.put_back(span) };
+        let mut put_back_pages = false;
+        for spans in self.links.gate.take() {
+            for span in spans {
+                // SAFETY: the sweep gave the span up; now it is the mutator's (H4).
+                put_back_pages |= unsafe { self.put_back(span) };
+            }
+        }
+        if put_back_pages {
+            self.sort_starters();
         }
     }
 
+    /// Puts a span where it belongs; whether its page is free again.
+    ///
     /// # Safety
     ///
     /// The span is the mutator's (H4), swept, and in no list.
-    unsafe fn put_back(&mut self, span: SpanRef) {
+    unsafe fn put_back(&mut self, span: SpanRef) -> bool {
         // SAFETY: the caller's promise.
         let (kind, live, cell, count, info) = unsafe {
             let record = span.record();
@@ -592,7 +651,14 @@ impl Heap {
             )
         };
         match kind {
-            SpanKind::Run | SpanKind::Mapping => return self.large.push(span),
+            SpanKind::Mapping if live == 0 => {
+                self.retired.push(span);
+                return false;
+            }
+            SpanKind::Run | SpanKind::Mapping => {
+                self.large.push(span);
+                return false;
+            }
             SpanKind::Page if live == 0 => {
                 // SAFETY: nothing of the span is alive; its block is this space's.
                 unsafe {
@@ -601,33 +667,37 @@ impl Heap {
                     (*block_of(base)).free_pages |= 1 << (base.addr() % BLOCK / PAGE);
                 }
                 self.counters().committed.fetch_sub(PAGE, Relaxed);
-                if let Some(cursor) = self.cursor_for(info, cell) {
-                    cursor.pages_taken = cursor.pages_taken.saturating_sub(1);
-                }
-                return;
+                let cursor = self.cursor_for(info, cell);
+                cursor.pages_taken = cursor.pages_taken.saturating_sub(1);
+                return true;
             }
             _ => {}
         }
-        let cursor = self.cursor_for(info, cell).expect("a span's type has cursors");
+        let cursor = self.cursor_for(info, cell);
         if live * 10 > count * 9 {
             cursor.full.push(span);
         } else {
             cursor.with_room.push(span);
         }
+        false
     }
 
-    fn cursor_for(&mut self, info: &'static TypeInfo, cell: usize) -> Option<&mut Cursor> {
-        let of_type = self.types.get(&info.type_id)?;
+    /// The cursor for cells of a type and size. A type that came with a merged space gets its cursors now.
+    fn cursor_for(&mut self, info: &'static TypeInfo, cell: usize) -> &mut Cursor {
+        let of_type = self.types.entry(info.type_id).or_insert_with(|| TypeCursors::new(info));
         let index = if info.tail.is_some() { class_of(cell) } else { 0 };
-        let cursor = of_type.each().nth(index)?;
+        let cursor = of_type.each().nth(index).expect("a cursor for each size class");
         // SAFETY: the holder of the heap has its cursors; the reference lives as long as that to the heap.
-        Some(unsafe { &mut *cursor })
+        unsafe { &mut *cursor }
     }
 
     /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones.
     pub(crate) fn detach(&mut self) -> Vec<SpanRef> {
         self.take_returned();
         let mut spans = core::mem::take(&mut self.large);
+        for mut adopted in self.adopted.drain(..) {
+            spans.append(&mut adopted);
+        }
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; one reference at a time.
@@ -646,8 +716,8 @@ impl Heap {
     /// All spans that are the mutator's now, those just returned included.
     pub(crate) fn spans(&self) -> Vec<SpanRef> {
         let mut spans = self.large.clone();
-        // SAFETY: the list lives in the space that the heap is a part of.
-        spans.extend(unsafe { &*self.links.returned }.spans.lock().iter());
+        spans.extend(self.adopted.iter().flatten());
+        self.links.gate.with_returned(|returned| spans.extend(returned.iter().flatten()));
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; nobody changes one meanwhile.
@@ -658,6 +728,47 @@ impl Heap {
             }
         }
         spans
+    }
+
+    /// Mappings that an earlier sweep emptied, to be unmapped after this finish.
+    pub(crate) fn take_retired(&mut self) -> Vec<SpanRef> {
+        core::mem::take(&mut self.retired)
+    }
+
+    /// Gives all up to another space's heap, and goes by another home record from now on. The cost depends
+    /// on the number of types, not on that of spans.
+    pub(crate) fn give_up(&mut self, home: &Home) -> GivenUp {
+        self.retire_gaps();
+        let mut spans = vec![core::mem::take(&mut self.large)];
+        spans.append(&mut self.adopted);
+        for of_type in self.types.values() {
+            for cursor in of_type.each() {
+                // SAFETY: the holder of the heap has its cursors; one reference at a time.
+                let cursor = unsafe { &mut *cursor };
+                cursor.full.extend(cursor.span.take());
+                cursor.scan = 0;
+                cursor.pages_taken = 0;
+                spans.push(core::mem::take(&mut cursor.with_room));
+                spans.push(core::mem::take(&mut cursor.full));
+            }
+        }
+        spans.retain(|list| !list.is_empty());
+        self.links.home = home.id();
+        self.links.gate = Arc::clone(&home.gate);
+        GivenUp {
+            spans,
+            open_starters: core::mem::take(&mut self.open_starters),
+            full_starters: core::mem::take(&mut self.full_starters),
+            retired: core::mem::take(&mut self.retired),
+        }
+    }
+
+    /// Takes over what another space's heap gave up.
+    pub(crate) fn adopt(&mut self, mut given_up: GivenUp) {
+        self.adopted.append(&mut given_up.spans);
+        self.retired.append(&mut given_up.retired);
+        self.open_starters.append(&mut given_up.open_starters);
+        self.full_starters.append(&mut given_up.full_starters);
     }
 
     /// Ends all gaps, so that the allocation bits alone say what is allocated (H2).
@@ -693,7 +804,7 @@ impl Heap {
 
     /// Gives the shared blocks back, when no span is left in them: the space is going.
     pub(crate) fn release_starters(&mut self) {
-        for starter in self.starters.drain(..) {
+        for starter in self.open_starters.drain(..).chain(self.full_starters.drain(..)) {
             // SAFETY: the space's spans are all gone, so the block holds none.
             unsafe { pool::give_back_blocks(starter, 1) };
         }

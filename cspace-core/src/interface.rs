@@ -49,7 +49,7 @@ pub trait Interface: 'static {
 ///     assert_eq!(shape.area(), 9.0);
 ///     assert!(shape.as_any().is::<Square>());
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 pub struct GcDyn<'gc, I: Interface> {
     object: NonNull<I::At<'gc>>,

@@ -51,13 +51,16 @@ mod os;
 mod owned_root;
 mod pool;
 pub mod protocol;
+mod requests;
 mod root;
+mod root_set;
 mod root_stack;
 mod slot;
 mod space;
 mod static_data;
 pub mod sync;
 mod tail;
+mod transfer;
 mod type_info;
 mod verify;
 mod visitor;
@@ -69,10 +72,11 @@ pub use access::{
 };
 pub use any::GcAny;
 pub use cell::GcCell;
-pub use config::{Builder, GcMode, PanicPolicy};
+pub use config::{Builder, PanicPolicy};
 pub use cspace_derive::IObject;
 pub use error::{
-    AllocError, BuildError, CollectError, HeapFull, HeapFullCause, LockError, RootError, WrongSpace,
+    AllocError, CollectError, HeapFull, HeapFullCause, LockError, RootError, SettingError,
+    TransferError, WaitError, WrongSpace,
 };
 pub use event::{CollectReport, Event, GcStats, MemoryStats};
 pub use gc::Gc;
@@ -88,6 +92,7 @@ pub use slot::Slot;
 pub use space::{Space, WeakSpace};
 pub use static_data::Static;
 pub use tail::{Slice, Str, Tail, Utf8};
+pub use transfer::TransferReport;
 pub use type_info::{TypeIndex, TypeInfo};
 pub use verify::{BadEdge, Fault, VerifyReport};
 pub use visitor::Visitor;

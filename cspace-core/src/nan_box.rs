@@ -41,7 +41,7 @@ use crate::visitor::Visitor;
 ///     assert_eq!(values[2].as_bool(), Some(true));
 ///     assert!(values[3].is_nil());
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 ///
 /// `PartialEq` and `Hash` compare the bits: objects by identity, doubles by representation (so `0.0`

@@ -46,6 +46,11 @@ unsafe impl Send for OwnedRef {}
 pub(crate) struct OwnedList(Vec<OwnedRef>);
 
 impl OwnedList {
+    /// Whether no handle exists whose cell was not taken out.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The cells whose handles exist.
     pub(crate) fn live(&self) -> Vec<OwnedRef> {
         // SAFETY: listed cells are not freed.
@@ -149,7 +154,7 @@ unsafe fn free_cell<T>(cell: NonNull<OwnedHeader>) {
 /// lock.scope_mut(&mut machine, |cx, machine| {
 ///     machine.stack.push(cx.alloc("pushed".to_string()));
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 pub struct OwnedRoot<R: Rootable> {
     cell: NonNull<OwnedHeader>,
@@ -181,7 +186,7 @@ impl<R: Rootable> OwnedRoot<R> {
     #[track_caller]
     fn check<'gc>(&self, cx: &impl Access<'gc>) {
         assert!(
-            Arc::ptr_eq(&self.home, cx.home().get()),
+            self.home.space_id() == cx.space_id(),
             "this OwnedRoot belongs to another space; use it in an access to the space that made it"
         );
     }

@@ -12,7 +12,6 @@ use std::sync::LazyLock;
 use parking_lot::Mutex;
 
 use crate::chunk::{block_of, Block, BLOCK, BLOCK_COUNT, CHUNK, HEADER_BLOCKS};
-use crate::home::Home;
 use crate::os;
 
 /// What kind of blocks a chunk serves.
@@ -83,13 +82,7 @@ impl Pool {
         Some(index)
     }
 
-    fn take(
-        &mut self,
-        chunk: usize,
-        first: usize,
-        count: usize,
-        home: NonNull<Home>,
-    ) -> NonNull<u8> {
+    fn take(&mut self, chunk: usize, first: usize, count: usize, home: u64) -> NonNull<u8> {
         let entry = &mut self.chunks[chunk];
         let mask = run_mask(first, count);
         debug_assert_eq!(entry.free & mask, mask);
@@ -103,14 +96,14 @@ impl Pool {
             // SAFETY: the block was free, so its record is the pool's; the pool is locked.
             unsafe {
                 let record: *mut Block = block_of(base.as_ptr().add(block * BLOCK));
-                (*record).home.store(home.as_ptr(), Relaxed);
+                (*record).home.store(home, Relaxed);
                 (*record).free_pages = 0;
             }
         }
         base
     }
 
-    fn lease(&mut self, use_: BlockUse, count: usize, home: NonNull<Home>) -> Option<NonNull<u8>> {
+    fn lease(&mut self, use_: BlockUse, count: usize, home: u64) -> Option<NonNull<u8>> {
         // The chunk on top of the stack first: what was freed last is warm.
         while let Some(&chunk) = self.open[use_ as usize].last() {
             if self.chunks[chunk].free != 0 {
@@ -135,10 +128,8 @@ impl Pool {
         for block in 0..count {
             // SAFETY: the block was leased to the caller, who gives it up.
             unsafe {
-                (*block_of(base.as_ptr().add(block * BLOCK)))
-                    .home
-                    .store(core::ptr::null_mut(), Relaxed)
-            };
+                (*block_of(base.as_ptr().add(block * BLOCK))).home.store(0, Relaxed);
+            }
         }
         let entry = &mut self.chunks[chunk];
         entry.free |= run_mask(first, count);
@@ -189,14 +180,10 @@ fn find_run(free: u64, count: usize) -> Option<usize> {
     (starts != 0).then(|| starts.trailing_zeros() as usize)
 }
 
-/// Leases `count` blocks in a row to the space of `home`; `None` when the system has no memory.
+/// Leases `count` blocks in a row to the space with the home record of that number; `None` when the system has no memory.
 ///
 /// Their mark and allocation bits are zero, no span is made in them, their contents are arbitrary.
-pub(crate) fn lease_blocks(
-    use_: BlockUse,
-    count: usize,
-    home: NonNull<Home>,
-) -> Option<NonNull<u8>> {
+pub(crate) fn lease_blocks(use_: BlockUse, count: usize, home: u64) -> Option<NonNull<u8>> {
     debug_assert!((1..=BLOCK_COUNT - HEADER_BLOCKS).contains(&count));
     POOL.lock().lease(use_, count, home)
 }
@@ -216,7 +203,7 @@ pub(crate) fn trim() {
 }
 
 /// Maps memory for one object of `bytes`: the mapping's bytes, and where the object goes.
-pub(crate) fn map_object(bytes: usize, home: NonNull<Home>) -> Option<(NonNull<u8>, usize)> {
+pub(crate) fn map_object(bytes: usize, home: u64) -> Option<(NonNull<u8>, usize)> {
     let header = HEADER_BLOCKS * BLOCK;
     let mapped = bytes.checked_add(header)?.checked_next_multiple_of(CHUNK)?;
     let base = os::reserve(mapped, CHUNK)?;
@@ -226,7 +213,7 @@ pub(crate) fn map_object(bytes: usize, home: NonNull<Home>) -> Option<(NonNull<u
     // SAFETY: the object goes behind the header of the fresh mapping, whose records are ours.
     unsafe {
         let object = base.add(header);
-        (*block_of(object.as_ptr())).home.store(home.as_ptr(), Relaxed);
+        (*block_of(object.as_ptr())).home.store(home, Relaxed);
         Some((object, mapped))
     }
 }

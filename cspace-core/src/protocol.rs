@@ -1,6 +1,15 @@
 //! The protocols that run outside of the space's lock, each one small structure.
 //!
-//! They take their atomics from [`crate::sync`], so `loom-tests` tries every interleaving of them.
+//! They take their atomics and locks from [`crate::sync`], so `loom-tests` tries every interleaving of
+//! them.
+
+mod cycle_count;
+mod cycle_gate;
+mod want;
+
+pub use cycle_count::CycleCount;
+pub use cycle_gate::CycleGate;
+pub use want::Want;
 
 use crate::sync::{fence, AtomicU8, AtomicUsize, Ordering};
 

@@ -6,7 +6,8 @@
 //! mutex: an entry that is released or used again meanwhile is read as either, and both name
 //! objects that are alive until this cycle's finish.
 //!
-//! - **R1 (entry).** A live entry's `object` is an object of the entry's home (H1).
+//! - **R1 (entry).** A live entry's `object` is an object of the space that the entry's home belongs to (H1,
+//!   M1).
 //! - **R2 (late).** A root made while a cycle marks is also in `late`, which the finish drains, so
 //!   that no root is missed.
 
@@ -20,7 +21,7 @@ use crate::access::Access;
 use crate::brand::Family;
 use crate::error::WrongSpace;
 use crate::gc::Gc;
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::object::{IObject, Rootable};
 use crate::protocol::HandleCount;
 
@@ -155,7 +156,7 @@ impl RootSnapshot {
 /// let copy = root.clone();
 /// drop(root);
 /// assert_eq!(space.shared(|cx| *copy.get(cx)), 7);
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 ///
 /// A root held inside an object of the same space (which takes a [`Static`](crate::Static)) keeps
@@ -203,12 +204,13 @@ impl<R: Rootable> GcRoot<R> {
     /// The object, or an error if the root belongs to another space.
     #[inline]
     pub fn try_get<'gc>(&self, cx: &impl Access<'gc>) -> Result<Gc<'gc, R::At<'gc>>, WrongSpace> {
-        if self.home != home::address(cx.home().get()) {
+        // SAFETY: the handle keeps its home alive.
+        if unsafe { self.home.as_ref() }.space_id() != cx.space_id() {
             return Err(WrongSpace);
         }
         // SAFETY: the handle keeps its home, and so the entry, alive.
         let object = unsafe { self.entry.as_ref() }.object.load(Relaxed);
-        // SAFETY: by R1 the object is one of this space, alive as the handle is (P1); its type is
+        // SAFETY: by R1 and M1 the object is one of this space, alive as the handle is (P1); its type is
         // that of the family, which the handle is invariant in.
         Ok(unsafe { Gc::from_address(object) })
     }

@@ -32,7 +32,7 @@ use crate::visitor::Visitor;
 ///     node.next.set(cx, Some(node));
 ///     assert!(Gc::ptr_eq(node.next.get(cx).unwrap(), node));
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[repr(transparent)]
 pub struct Slot<'gc, T> {

@@ -4,16 +4,12 @@
 //! heap and the root set, which belong to the holder of the exclusive lock (or to the collector, which
 //! holds it upgradable and then exclusively); and small tables behind mutexes of their own.
 //!
-//! Lock order: the collector's cycle mutex, the space's lock, the mutexes of `home`, the pool's. No
-//! user code runs while one of the mutexes is held.
+//! Lock order: the space's lock, the mutexes of `home`, the pool's. No user code runs while one of the
+//! mutexes is held.
 
 use core::cell::UnsafeCell;
 use core::fmt;
-use core::sync::atomic::{
-    AtomicBool, AtomicU64, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
-};
-use std::collections::HashSet;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -22,10 +18,10 @@ use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed a
 use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
-use crate::batch::{self, Batch};
-use crate::claim::CycleState;
-use crate::config::{Builder, Config, GcMode, PanicPolicy};
-use crate::error::{CollectError, LockError};
+use crate::batch::{self, Batch, Work};
+use crate::collector::Runner;
+use crate::config::{Builder, Config, PanicPolicy};
+use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
@@ -33,6 +29,9 @@ use crate::held::{self, NotNoted};
 use crate::home::Home;
 use crate::memory::Memory;
 use crate::pool;
+use crate::protocol::{CycleCount, Want};
+use crate::requests::Requests;
+use crate::root_set::RootSet;
 
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
@@ -57,10 +56,7 @@ pub(crate) struct TransactionCallbacks {
 
 pub(crate) struct SpaceInner {
     lock: RawRwLock,
-    /// Somebody wants the holder of the lock to come to a safepoint.
-    want: AtomicBool,
-    /// A collection was requested, not for reasons of budget.
-    gc_requested: AtomicBool,
+    requests: Requests,
     poisoned: AtomicBool,
     /// The panic that is under way, if any, left the objects whole.
     harmless_panic: AtomicBool,
@@ -71,15 +67,17 @@ pub(crate) struct SpaceInner {
     stress_skip: AtomicUsize,
     id: u64,
     config: Config,
-    home: Arc<Home>,
+    /// The home record, replaced when the objects are merged into another space. Read by whoever holds the
+    /// lock in some mode, or has the mutex beside it; written by who has both, the lock exclusively.
+    home: UnsafeCell<Arc<Home>>,
+    home_change: Mutex<()>,
     memory: Arc<Memory>,
-    /// Threads that wait for the lock.
-    waiter_count: AtomicUsize,
     /// Of the holder of the exclusive lock.
-    root_set: UnsafeCell<HashSet<*const u8>>,
+    root_set: UnsafeCell<RootSet>,
     pub(crate) stats: Mutex<GcStats>,
-    pub(crate) cycles: AtomicU64,
-    pub(crate) cycle_state: CycleState,
+    pub(crate) cycles: CycleCount,
+    pub(crate) cycles_begun: AtomicU64,
+    pub(crate) last_report: Mutex<Option<CollectReport>>,
     pub(crate) transactions: Mutex<TransactionCallbacks>,
 }
 
@@ -110,19 +108,51 @@ impl SpaceInner {
     ///
     /// The caller holds the space exclusively, or is its collector, and makes no second reference.
     #[allow(clippy::mut_from_ref)]
-    pub(crate) unsafe fn root_set(&self) -> &mut HashSet<*const u8> {
+    pub(crate) unsafe fn root_set(&self) -> &mut RootSet {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.root_set.get() }
     }
 
+    /// The home record, for whoever holds the space.
+    ///
+    /// # Safety
+    ///
+    /// The lock is held, in whatever mode, for as long as the reference is used.
     #[inline(always)]
-    pub(crate) fn home(&self) -> &Arc<Home> {
-        &self.home
+    pub(crate) unsafe fn home(&self) -> &Arc<Home> {
+        // SAFETY: it is replaced with the lock held exclusively, which the caller's hold excludes.
+        unsafe { &*self.home.get() }
+    }
+
+    /// The home record, for whoever does not hold the space: the next moment it may be another.
+    pub(crate) fn current_home(&self) -> Arc<Home> {
+        let _unchanged = self.home_change.lock();
+        // SAFETY: it is replaced with the mutex held.
+        Arc::clone(unsafe { &*self.home.get() })
+    }
+
+    /// Replaces the home record.
+    ///
+    /// # Safety
+    ///
+    /// The lock is held exclusively, and no reference from [`home`](SpaceInner::home) is in use.
+    pub(crate) unsafe fn replace_home(&self, home: Arc<Home>) -> Arc<Home> {
+        let _changing = self.home_change.lock();
+        // SAFETY: the caller holds the lock, this function the mutex.
+        core::mem::replace(unsafe { &mut *self.home.get() }, home)
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     #[inline(always)]
-    pub(crate) fn want(&self) -> &AtomicBool {
-        &self.want
+    pub(crate) fn want(&self) -> &Want {
+        &self.requests.want
+    }
+
+    pub(crate) fn heap_bytes_max(&self) -> usize {
+        self.config.heap_bytes_max
     }
 
     #[inline(always)]
@@ -143,11 +173,6 @@ impl SpaceInner {
         self.stress.load(Relaxed)
     }
 
-    pub(crate) fn request_gc(&self) {
-        self.gc_requested.store(true, SeqCst);
-        self.want.store(true, SeqCst);
-    }
-
     pub(crate) fn note_leaked(&self) {
         self.leaked_count.fetch_add(1, Relaxed);
     }
@@ -164,7 +189,7 @@ impl SpaceInner {
 
     pub(crate) fn note_harmless_panic(&self) {
         self.harmless_panic.store(true, Relaxed);
-        self.want.store(true, Relaxed);
+        self.want().raise();
     }
 
     /// An access ended without a panic: one that was noted was caught. (Raising it raises `want`, so
@@ -218,6 +243,17 @@ impl SpaceInner {
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = live as f64 / (live + external).max(1) as f64;
         ((total as f64 * share) as usize).max(floor / 4)
+    }
+
+    /// The counts have changed: what may be handed out until the next collection does too. By the holder of
+    /// the exclusive lock.
+    pub(crate) fn adjust_budget(&self) {
+        let counters = self.counters();
+        counters.budget.store(self.budget(), Relaxed);
+        if counters.handed_out.load(Relaxed) > counters.budget.load(Relaxed) {
+            let first = !counters.over_budget.swap(true, Relaxed);
+            self.requests.note_over_budget(first, counters.is_far_over_budget());
+        }
     }
 
     // ---- taking and releasing the lock
@@ -276,12 +312,23 @@ impl SpaceInner {
             Wait::For(timeout) => Instant::now().checked_add(timeout),
             Wait::Forever => None,
         };
-        // Whoever has the lock should hand it over at its next safepoint.
-        let waiting = self.wait_for_lock();
+        // The holder has its turn; then it should hand the lock over at its next safepoint.
+        let mut turn = Some(match wait {
+            Wait::For(timeout) => self.config.turn.min(timeout / 2),
+            _ => self.config.turn,
+        });
+        let mut waiting = None;
         loop {
             let patience = deadline.map_or(LEAK_CHECK, |deadline| {
                 deadline.saturating_duration_since(Instant::now()).min(LEAK_CHECK)
             });
+            let patience = match turn.take() {
+                Some(turn) if !turn.is_zero() => patience.min(turn),
+                _ => {
+                    waiting.get_or_insert_with(|| self.wait_for_lock());
+                    patience
+                }
+            };
             let taken = match mode {
                 LockMode::Shared => self.lock.try_lock_shared_for(patience),
                 LockMode::Exclusive | LockMode::Transaction => {
@@ -308,8 +355,7 @@ impl SpaceInner {
 
     /// Counts this thread among those that wait for the lock, and raises `want`.
     pub(crate) fn wait_for_lock(&self) -> Waiting<'_> {
-        self.waiter_count.fetch_add(1, SeqCst);
-        self.want.store(true, SeqCst);
+        self.want().begin_wait();
         Waiting(self)
     }
 
@@ -337,7 +383,7 @@ impl SpaceInner {
         if forgotten.was_leaked {
             self.note_found();
         }
-        let fair = self.want.load(Relaxed);
+        let fair = self.want().is_raised();
         // SAFETY: the caller holds the lock in this mode; guards know whether they do.
         unsafe {
             match (mode, fair) {
@@ -357,15 +403,21 @@ impl SpaceInner {
     /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
     /// the lock: lets others in, or collects.
     pub(crate) fn at_safepoint(self: &Arc<Self>) {
-        if self.is_stress() && self.is_stress_due() {
-            self.gc_requested.store(true, SeqCst);
+        let Some(collector) = self.requests.collector() else { return };
+        let stressed = self.is_stress() && self.is_stress_due();
+        if stressed {
+            self.want().request();
         }
-        let requested = self.gc_requested.load(SeqCst);
-        let automatic = self.config.mode == GcMode::Automatic && self.wants_collection();
-        if requested || automatic {
-            if let Some(collector) = &self.config.collector {
-                collector.at_safepoint(&Space { inner: Arc::clone(self) });
+        let requested = self.want().is_requested();
+        let mine = match collector.runner() {
+            Runner::Safepoints => requested || self.is_over_budget(),
+            Runner::Driver => {
+                stressed || self.requests.is_overdue() || self.counters().is_far_over_budget()
             }
+            Runner::Nobody => requested,
+        };
+        if mine {
+            collector.at_safepoint(&Space { inner: Arc::clone(self) });
         }
     }
 
@@ -377,7 +429,7 @@ impl SpaceInner {
             self.stress_skip.store(skip - 1, Relaxed);
             return false;
         }
-        let cycles = self.cycles.load(Relaxed) as usize / STRESS_CYCLES;
+        let cycles = self.cycles.get() as usize / STRESS_CYCLES;
         let live = self.counters().live.load(Relaxed) / STRESS_BYTES;
         self.stress_skip.store(cycles + live, Relaxed);
         true
@@ -393,29 +445,23 @@ impl SpaceInner {
 
     /// Lowers `want` if there is no reason for it any more. By the holder of the exclusive lock.
     pub(crate) fn settle_want(&self) {
-        // Lowered first: a reason that comes up after it was looked for raises the flag again.
-        self.want.store(false, SeqCst);
-        let over_budget = self.counters().over_budget.load(Relaxed);
-        let reasons = self.is_stress()
-            || self.gc_requested.load(SeqCst)
-            || self.waiter_count.load(SeqCst) > 0
-            || (over_budget
-                && self.config.mode == GcMode::Automatic
-                && self.config.collector.is_some());
-        if reasons {
-            self.want.store(true, SeqCst);
-        }
+        self.want().settle(|| {
+            let over_budget = || match self.requests.runner() {
+                Runner::Safepoints => self.is_over_budget(),
+                Runner::Driver => self.counters().is_far_over_budget(),
+                Runner::Nobody => false,
+            };
+            self.is_stress() || self.requests.is_overdue() || over_budget()
+        });
     }
 
-    /// A cycle begins that serves whoever asked for one until now.
-    pub(crate) fn serve_requests(&self) {
-        self.gc_requested.store(false, SeqCst);
+    fn is_over_budget(&self) -> bool {
+        self.counters().over_budget.load(Relaxed)
     }
 
     /// Whether a collection is asked for, for reasons of budget or others. A guess without the lock.
     pub(crate) fn wants_collection(&self) -> bool {
-        let over_budget = self.counters().over_budget.load(Relaxed);
-        self.gc_requested.load(SeqCst) || over_budget
+        self.want().is_requested() || self.is_over_budget() || self.requests.is_overdue()
     }
 }
 
@@ -424,7 +470,7 @@ pub(crate) struct Waiting<'a>(&'a SpaceInner);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiter_count.fetch_sub(1, SeqCst);
+        self.0.want().end_wait();
     }
 }
 
@@ -437,19 +483,26 @@ impl Drop for SpaceInner {
         held::forget(self.id);
         // SAFETY: nobody else has the space.
         let heap = unsafe { &mut *self.heap() };
+        let home = Arc::clone(self.home.get_mut());
         let batch = Batch {
-            memory: Arc::clone(&self.memory),
             claim: None,
-            spans: heap.detach(),
-            filters: Vec::new(),
-            dropped: self.home.owned.lock().release_all(),
-            mappings: Vec::new(),
-            last: true,
+            work: Box::new(Work {
+                spans: heap.detach(),
+                dropped: home.release_all(),
+                ..Work::default()
+            }),
+            home,
+            live_estimate: 0,
+            poison_freed: self.memory.poison_freed,
+            last: Some(Arc::clone(&self.memory)),
             done: false,
         };
         // A batch that cannot be reclaimed here leaves itself for a thread that can.
         if batch.reclaim().is_ok() {
             batch::run_deferred();
+        }
+        if let Some(collector) = self.requests.collector() {
+            collector.space_gone();
         }
     }
 }
@@ -478,7 +531,7 @@ pub(crate) enum Wait {
 /// let root = space.exclusive(|cx| cx.root(cx.alloc("kept".to_string())));
 /// let length = space.shared(|cx| root.get(cx).len());
 /// assert_eq!(length, 4);
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[derive(Clone)]
 pub struct Space {
@@ -493,13 +546,14 @@ impl Space {
 
     pub(crate) fn from_config(config: Config) -> Space {
         let id = NEXT_ID.fetch_add(1, Relaxed);
-        let home = Home::new();
-        let (stress, budget) = (config.stress, config.budget_floor.min(BUDGET_MIN));
+        let budget = config.budget_floor.min(BUDGET_MIN);
+        let counters = Arc::new(Counters { budget: budget.into(), ..Counters::default() });
+        let home = Home::new(id, &counters);
+        let stress = config.stress;
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
         let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| SpaceInner {
             lock: RawRwLock::INIT,
-            want: AtomicBool::new(stress),
-            gc_requested: AtomicBool::new(false),
+            requests: Requests::new(config.collector.clone(), stress),
             poisoned: AtomicBool::new(false),
             harmless_panic: AtomicBool::new(false),
             leaked_count: AtomicUsize::new(0),
@@ -508,15 +562,16 @@ impl Space {
             id,
             memory: {
                 // SAFETY: only the field's address is taken; the allocation is there.
-                let want = unsafe { &raw const (*this.as_ptr()).want };
-                Memory::new(&home, want, heap_bytes_max, budget, poison_freed)
+                let requests = unsafe { &raw const (*this.as_ptr()).requests };
+                Memory::new(&home, counters, requests, heap_bytes_max, poison_freed)
             },
-            home,
-            waiter_count: AtomicUsize::new(0),
+            home: UnsafeCell::new(home),
+            home_change: Mutex::default(),
             root_set: UnsafeCell::default(),
             stats: Mutex::default(),
-            cycles: AtomicU64::new(0),
-            cycle_state: CycleState::default(),
+            cycles: CycleCount::new(),
+            cycles_begun: AtomicU64::new(0),
+            last_report: Mutex::default(),
             transactions: Mutex::default(),
             config,
         });
@@ -775,15 +830,16 @@ impl Space {
         self.inner.poisoned.store(false, Relaxed);
     }
 
-    /// Asks for a collection at the next safepoint of whoever holds the lock.
+    /// Asks for a collection: by the collector's thread if there is one, else at the next safepoint of whoever
+    /// holds the lock.
     pub fn request_gc(&self) {
-        self.inner.request_gc();
+        self.inner.requests.request();
     }
 
     /// Raises `should_yield` for whoever holds the lock: at its next safepoint it lets others in. For
     /// signal handlers and watchdogs; lock-free.
     pub fn request_yield(&self) {
-        self.inner.want.store(true, Relaxed);
+        self.inner.want().raise();
     }
 
     /// Collects now, on this thread, and returns when everything unreachable is reclaimed (ceda's
@@ -794,7 +850,7 @@ impl Space {
     /// If the space has no collector, if this thread is inside of the space, if a `visit_objects`
     /// panicked, or if the call came from a drop that a sweep runs.
     pub fn synchronous_gc(&self) -> Result<CollectReport, CollectError> {
-        match &self.inner.config.collector {
+        match self.inner.requests.collector() {
             Some(collector) => collector.collect(self),
             None => Err(CollectError::NoCollector { space: self.inner.name() }),
         }
@@ -812,7 +868,7 @@ impl Space {
     /// Collect at every safepoint from now on, or no longer.
     pub fn set_stress(&self, on: bool) {
         self.inner.stress.store(on, Relaxed);
-        self.inner.want.store(true, Relaxed);
+        self.inner.want().raise();
     }
 
     /// How many objects there are: those alive at the last collection, and those made since (ceda's
@@ -857,7 +913,7 @@ impl Space {
 
     /// How many roots are held by [`GcRoot`](crate::GcRoot) handles.
     pub fn num_roots(&self) -> usize {
-        self.inner.home.roots.lock().live_count()
+        self.inner.current_home().num_roots()
     }
 
     /// Totals of the collections so far.
@@ -867,7 +923,39 @@ impl Space {
 
     /// How many collections were completed (ceda's `GetTotalNumCompletedGcs`).
     pub fn total_num_completed_gcs(&self) -> u64 {
-        self.inner.cycles.load(Relaxed)
+        self.inner.cycles.get()
+    }
+
+    /// Waits until more than `n` collections were completed, at most `timeout`; returns how many were. With
+    /// `n` from [`total_num_completed_gcs`](Space::total_num_completed_gcs), that is the next one.
+    ///
+    /// ```
+    /// use cspace_core::Space;
+    /// use std::time::Duration;
+    ///
+    /// let space = Space::builder().build()?;
+    /// let n = space.total_num_completed_gcs();
+    /// // Nobody collects this one.
+    /// assert!(space.wait_for_gc_after(n, Duration::from_millis(1)).is_err());
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the time is over; at once if this thread holds a space or runs a drop of a sweep, as the collection may
+    /// have to wait for that.
+    pub fn wait_for_gc_after(&self, n: u64, timeout: Duration) -> Result<u64, WaitError> {
+        if held::is_sweeping() {
+            return Err(WaitError::InSweep { space: self.inner.name() });
+        }
+        if held::count() > 0 {
+            return Err(WaitError::HoldsSpace { space: self.inner.name() });
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        self.inner.cycles.wait_beyond(n, deadline).ok_or_else(|| WaitError::Timeout {
+            space: self.inner.name(),
+            completed: self.inner.cycles.get(),
+        })
     }
 
     /// A handle that does not keep the space alive, for objects of the space that need to find it.

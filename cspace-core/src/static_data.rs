@@ -16,7 +16,7 @@ use crate::visitor::Visitor;
 /// let space = Space::builder().build()?;
 /// let path = space.exclusive(|cx| cx.root(cx.alloc(Static(std::path::PathBuf::from("a/b")))));
 /// assert!(space.shared(|cx| path.get(cx).ends_with("b")));
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[repr(transparent)]

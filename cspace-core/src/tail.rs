@@ -34,7 +34,7 @@ use crate::visitor::Visitor;
 ///     assert_eq!(**instance, 7);
 ///     assert_eq!(instance.elems().len(), 3);
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 #[repr(C)]
 pub struct Tail<H, E> {
@@ -190,7 +190,7 @@ impl Utf8 {
 ///
 /// let space = Space::builder().build()?;
 /// space.exclusive(|cx| assert_eq!(cx.alloc_str("naïve").as_str().len(), 6));
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 pub type Str = Tail<Utf8, u8>;
 

@@ -13,7 +13,6 @@ use crate::chunk::{block_of, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::held;
-use crate::home;
 use crate::pool;
 use crate::space::Space;
 use crate::type_info::TypeInfo;
@@ -167,7 +166,8 @@ impl Verifier<'_> {
         // other spaces' blocks are atomics.
         let (home, info) =
             unsafe { ((*block_of(target)).home.load(Relaxed), page_info(target).load(Relaxed)) };
-        let elsewhere = !home.is_null() && home != home::address(self.space.inner.home()).as_ptr();
+        // SAFETY: the verifier holds the space.
+        let elsewhere = home != 0 && !unsafe { self.space.inner.home() }.has_id(home);
         Some(if elsewhere && !info.is_null() { Fault::OtherSpace } else { Fault::Dangling })
     }
 }
@@ -214,6 +214,10 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     }
     drop(waiting);
     inner.settle_want();
+    if !claim.begin() {
+        inner.release(crate::guard::LockMode::Exclusive);
+        return Err(CollectError::Transferred { space: inner.name() });
+    }
     struct Release<'a>(&'a Space);
     impl Drop for Release<'_> {
         fn drop(&mut self) {
@@ -253,15 +257,18 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
             let info = crate::chunk::info_of(*cell);
             verifier.edges(Some(info), cell.addr(), |visitor| visitor.trace(*cell));
         }
-        let roots = inner.home().roots.lock().snapshot();
+        let home = inner.home();
+        let (roots, absorbed) = (home.roots.lock().snapshot(), home.absorbed_roots());
         verifier.edges(None, 0, |visitor| {
             roots.for_each(|object| visitor.edge_any(object));
+            for (_home, roots) in &absorbed {
+                roots.for_each(|object| visitor.edge_any(object));
+            }
             for object in inner.root_set().iter() {
-                visitor.edge_any(*object);
+                visitor.edge_any(object);
             }
         });
-        let owned = inner.home().owned.lock().live();
-        for cell in owned {
+        for cell in home.owned_cells() {
             verifier.edges(None, 0, |visitor| cell.visit(visitor));
         }
     }
@@ -283,12 +290,15 @@ impl Space {
                 return Err(CollectError::InsideAccess { space: self.inner.name() });
             }
             if let Some(claim) = self.try_claim_cycle() {
-                return verify(&claim);
+                match verify(&claim) {
+                    Err(CollectError::Transferred { .. }) => continue,
+                    verified => return verified,
+                }
             }
             if !Space::may_wait_for_cycle() {
                 return Err(CollectError::Busy { space: self.inner.name() });
             }
-            self.wait_for_cycle();
+            self.wait_for_cycle(None, &|| true);
         }
     }
 }

@@ -62,7 +62,7 @@ impl WeakCell {
 ///     let weak = cx.downgrade(object);
 ///     assert_eq!(*weak.upgrade(cx).unwrap(), 5);
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 pub struct GcWeak<'gc, T> {
     cell: Gc<'gc, WeakCell>,

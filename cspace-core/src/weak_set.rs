@@ -212,7 +212,7 @@ impl FlipWeakSet {
 ///     names.insert(cx, hash, name);
 ///     assert!(Gc::ptr_eq(names.find(hash, |s| s.as_str() == "name").unwrap(), name));
 /// });
-/// # Ok::<(), cspace_core::BuildError>(())
+/// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 pub struct WeakSet<'gc, T> {
     state: UnsafeCell<State>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, MarkPhase,
+    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, LockWait, MarkPhase,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
@@ -40,9 +40,35 @@ impl Default for Patience {
 /// Attempts that a thread makes which holds another space: readers may wait for that one.
 const ATTEMPTS_INSIDE: usize = 64;
 
-/// The collector of a space: a full mark and sweep for each cycle.
+/// How long a mutator at a safepoint waits for another thread's cycle before it goes on over budget.
+const THROTTLE: Duration = Duration::from_millis(10);
+
+/// The rest of a cycle, for another thread.
+pub(crate) type Rest = Box<dyn FnOnce() + Send>;
+
+/// By whom, and for how long, a cycle is driven.
+#[derive(Clone, Copy)]
+pub(crate) struct Drive<'a> {
+    /// How to wait for the lock.
+    pub(crate) wait: LockWait<'a>,
+    /// Whether to go on waiting for readers to leave; asked after each attempt.
+    pub(crate) stay: &'a dyn Fn() -> bool,
+    /// What to do while another thread's cycle is waited for: it may be among what was left for a driver.
+    pub(crate) meanwhile: &'a dyn Fn(),
+    /// Takes the rest of a cycle that this thread may not reclaim, or gives it back.
+    pub(crate) hand_over: &'a dyn Fn(Rest) -> Result<(), Rest>,
+}
+
+impl Drive<'_> {
+    /// By a thread that has all the time and nobody to hand over to.
+    pub(crate) const ALONE: Drive<'static> =
+        Drive { wait: LockWait::FOREVER, stay: &|| true, meanwhile: &|| (), hand_over: &Err };
+}
+
+/// The collector of a space: a full mark and sweep for each cycle, run by mutators at their safepoints.
 ///
-/// Given to the space by `Builder::collector`; the facade `cspace` does that.
+/// Given to the space by `Builder::collector`. With a thread of its own, a period and more it is
+/// [`GcControl`](crate::GcControl), which the facade `cspace` wires up.
 ///
 /// ```
 /// use cspace_core::Space;
@@ -74,9 +100,23 @@ impl MarkSweep {
         Arc::new(MarkSweep { patience })
     }
 
+    pub(crate) fn from_patience(patience: Patience) -> MarkSweep {
+        MarkSweep { patience }
+    }
+
     /// Runs a claimed cycle.
-    fn run(&self, space: &Space, claim: CycleClaim) -> Result<CollectReport, CollectError> {
-        let condemned = self.mark(claim).and_then(FinishPhase::condemn);
+    pub(crate) fn run(
+        &self,
+        space: &Space,
+        claim: CycleClaim,
+        drive: Drive<'_>,
+    ) -> Result<CollectReport, CollectError> {
+        let mut insisted = None;
+        let condemned = self.mark(claim, drive, &mut insisted).and_then(FinishPhase::condemn);
+        // Not before: a listener is the user's, and the lock was held.
+        if let Some(waited) = insisted {
+            space.announce_insistence(waited);
+        }
         let (batch, report) = condemned.inspect_err(|error| space.note_abandoned(error))?;
         if Batch::can_reclaim() {
             let report = reclaim(space, batch, report);
@@ -84,36 +124,121 @@ impl MarkSweep {
             return Ok(report);
         }
         let (space, later) = (space.clone(), report.clone());
-        defer(move || {
+        let rest = move || {
             reclaim(&space, batch, later);
-        });
+        };
+        if let Err(rest) = (drive.hand_over)(Box::new(rest)) {
+            defer(rest);
+        }
         let mut report = report;
         report.sweep_deferred = true;
         Ok(report)
     }
 
     /// Marks, and gets everybody out.
-    fn mark(&self, claim: CycleClaim) -> Result<FinishPhase, CollectError> {
+    fn mark(
+        &self,
+        claim: CycleClaim,
+        drive: Drive<'_>,
+        insisted: &mut Option<Duration>,
+    ) -> Result<FinishPhase, CollectError> {
         let may_insist = Space::may_wait_for_cycle();
-        let mut phase = MarkPhase::begin(claim)?;
+        let mut phase = MarkPhase::begin(claim, drive.wait)?;
         phase.mark()?;
         let marked = Instant::now();
         let mut back_off = self.patience.back_off;
         let mut attempts = 0;
         loop {
             phase.drain_late()?;
-            let due = may_insist && marked.elapsed() >= self.patience.debt;
+            let waited = marked.elapsed();
+            let due = may_insist && waited >= self.patience.debt;
+            if due && insisted.is_none() {
+                *insisted = Some(waited);
+            }
             let patience = if due { self.patience.insistence } else { self.patience.attempt };
             phase = match phase.try_finish(patience) {
                 Ok(finish) => return Ok(finish),
                 Err(phase) => phase,
             };
             attempts += 1;
-            if phase.is_leaked() || (!may_insist && attempts == ATTEMPTS_INSIDE) {
+            let give_up = phase.is_leaked()
+                || (!may_insist && attempts == ATTEMPTS_INSIDE)
+                || !(drive.stay)();
+            if give_up {
                 return Err(phase.give_up());
             }
             std::thread::sleep(back_off);
             back_off = (back_off * 2).min(self.patience.back_off * 32);
+        }
+    }
+
+    /// A collection that begins after the call, by this thread or another.
+    pub(crate) fn collect_now(
+        &self,
+        space: &Space,
+        drive: Drive<'_>,
+    ) -> Result<CollectReport, CollectError> {
+        if space.is_inside() {
+            return Err(CollectError::InsideAccess { space: space.name().to_string() });
+        }
+        if Space::is_sweeping() {
+            space.request_gc();
+            return Err(CollectError::InSweep { space: space.name().to_string() });
+        }
+        let begun = space.cycles_begun();
+        loop {
+            if let Some(claim) = space.try_claim_cycle() {
+                match self.run(space, claim, drive) {
+                    Err(CollectError::Transferred { .. }) => continue,
+                    result => return result,
+                }
+            }
+            if !Space::may_wait_for_cycle() {
+                space.request_gc();
+                return Err(CollectError::Busy { space: space.name().to_string() });
+            }
+            let go_on = || {
+                (drive.meanwhile)();
+                (drive.wait.go_on)()
+            };
+            if !space.wait_for_cycle(None, &go_on) {
+                return Err(CollectError::Busy { space: space.name().to_string() });
+            }
+            // Of many that ask at once one collects, for all.
+            let last = space.last_report();
+            if let Some(report) = last.filter(|report| report.begun > begun) {
+                return Ok(report);
+            }
+        }
+    }
+
+    /// A collection by a mutator at a safepoint, unless another thread's serves.
+    pub(crate) fn collect_at_safepoint(&self, space: &Space, drive: Drive<'_>) {
+        if Space::is_sweeping() {
+            return;
+        }
+        let mut waited = false;
+        loop {
+            if let Some(claim) = space.try_claim_cycle() {
+                // A cycle that ended meanwhile may have served. Errors are in the events.
+                if !space.wants_collection() {
+                    return;
+                }
+                match self.run(space, claim, drive) {
+                    Err(CollectError::Transferred { .. }) => continue,
+                    _ => return,
+                }
+            }
+            // Not for ever: a drop of that cycle may wait for this thread.
+            if waited || !Space::may_wait_for_cycle() {
+                return;
+            }
+            waited = true;
+            let go_on = || {
+                (drive.meanwhile)();
+                true
+            };
+            space.wait_for_cycle(Some(THROTTLE), &go_on);
         }
     }
 }
@@ -135,41 +260,10 @@ fn reclaim(space: &Space, batch: Batch, mut report: CollectReport) -> CollectRep
 
 impl Collector for MarkSweep {
     fn collect(&self, space: &Space) -> Result<CollectReport, CollectError> {
-        if space.is_inside() {
-            return Err(CollectError::InsideAccess { space: space.name().to_string() });
-        }
-        if Space::is_sweeping() {
-            space.request_gc();
-            return Err(CollectError::InSweep { space: space.name().to_string() });
-        }
-        loop {
-            if let Some(claim) = space.try_claim_cycle() {
-                return self.run(space, claim);
-            }
-            if !Space::may_wait_for_cycle() {
-                space.request_gc();
-                return Err(CollectError::Busy { space: space.name().to_string() });
-            }
-            space.wait_for_cycle();
-        }
+        self.collect_now(space, Drive::ALONE)
     }
 
     fn at_safepoint(&self, space: &Space) {
-        if Space::is_sweeping() {
-            return;
-        }
-        loop {
-            if let Some(claim) = space.try_claim_cycle() {
-                // A cycle that ended meanwhile may have served. Errors are in the events.
-                if space.wants_collection() {
-                    let _ = self.run(space, claim);
-                }
-                return;
-            }
-            if !Space::may_wait_for_cycle() {
-                return;
-            }
-            space.wait_for_cycle();
-        }
+        self.collect_at_safepoint(space, Drive::ALONE);
     }
 }

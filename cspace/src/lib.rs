@@ -101,7 +101,8 @@
 mod space;
 
 pub use cspace_core::*;
-pub use space::{Builder, CSpace, WeakCSpace};
+pub use cspace_gc::{GcDriver, GcMode, GcPool, Patience, PoolError, StartError, StopError};
+pub use space::{BuildError, Builder, CSpace, WeakCSpace};
 
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -2,11 +2,11 @@
 
 use core::fmt;
 use core::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
 
-use cspace_core::{
-    BuildError, Event, GcMode, LockError, LockMode, MultiGuard, PanicPolicy, Space, WeakSpace,
-};
-use cspace_gc::MarkSweep;
+use cspace_core::{Event, LockError, LockMode, MultiGuard, PanicPolicy, Space, WeakSpace};
+use cspace_gc::{GcControl, GcDriver, GcMode, GcPool, GcSettings, Patience, StartError, StopError};
 
 /// A space of garbage-collected objects behind one lock, with its collector.
 ///
@@ -26,33 +26,77 @@ use cspace_gc::MarkSweep;
 /// assert_eq!(space.shared(|cx| root.get(cx).len()), 4);
 /// # Ok::<(), cspace::CollectError>(())
 /// ```
+///
+/// By default a thread of the space's own collects when enough was allocated, and by time if there is a
+/// [`gc_period`](Builder::gc_period). Dropping the last handle stops it and drops every object, on the thread
+/// where that happens.
 #[derive(Clone)]
-pub struct CSpace(Space);
+pub struct CSpace {
+    space: Space,
+    /// None if there is no collector.
+    control: Option<Arc<GcControl>>,
+}
+
+/// A space could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting makes no sense.
+    #[error(transparent)]
+    Setting(#[from] cspace_core::SettingError),
+    /// The collector's thread could not be started. The space is here, and usable: collections happen by
+    /// explicit calls until [`CSpace::start_gc`] succeeds.
+    #[error("{source}")]
+    NotStarted {
+        /// The space.
+        space: CSpace,
+        /// Why its collector was not started.
+        source: StartError,
+    },
+}
 
 impl CSpace {
     /// A space with default settings.
+    ///
+    /// # Panics
+    ///
+    /// If the system gives no thread for its collector; [`builder`](CSpace::builder) returns that as an error.
+    #[track_caller]
     pub fn new() -> CSpace {
-        CSpace::builder().build().expect("the default settings are valid")
+        CSpace::builder().build().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A builder with default settings.
     pub fn builder() -> Builder {
-        Builder(Space::builder())
+        Builder { space: Space::builder(), gc: GcSettings::default() }
     }
 
     /// A handle that does not keep the space alive, for objects of the space that need to find it.
     pub fn downgrade(&self) -> WeakCSpace {
-        WeakCSpace(self.0.downgrade())
+        WeakCSpace { space: self.space.downgrade(), control: self.control.clone() }
     }
 
-    /// Destroys the space now, if this is its last handle (ceda's `Destroy`). Every object is dropped.
+    /// Stops the collector and destroys the space now, if this is its last handle (ceda's `Destroy`). Every object
+    /// is dropped.
     ///
     /// # Errors
     ///
-    /// Gives the handle back if there are others. A collection that another thread runs, or that waits
-    /// to be reclaimed, holds one.
+    /// Gives the handle back if there are others, or if the collector cannot be stopped here
+    /// ([`stop_gc`](CSpace::stop_gc)); it goes on. A collection that waits to be reclaimed holds a handle.
     pub fn destroy(self) -> Result<(), CSpace> {
-        self.0.destroy().map_err(CSpace)
+        let CSpace { space, control } = self;
+        let running = control.as_ref().is_some_and(|control| control.is_running());
+        if let (true, Some(running)) = (running, &control) {
+            if running.stop(&space).is_err() {
+                return Err(CSpace { space, control });
+            }
+        }
+        let Err(space) = space.destroy() else { return Ok(()) };
+        if let (true, Some(stopped)) = (running, &control) {
+            // There was a thread a moment ago. If there is none now, `start_gc` says why.
+            let _ = stopped.start(&space);
+        }
+        Err(CSpace { space, control })
     }
 
     /// Takes the locks of several spaces; see [`Space::lock_multiple`].
@@ -63,12 +107,117 @@ impl CSpace {
     pub fn lock_multiple<'s>(
         spaces: impl IntoIterator<Item = (&'s CSpace, LockMode)>,
     ) -> Result<MultiGuard<'s>, LockError> {
-        Space::lock_multiple(spaces.into_iter().map(|(space, mode)| (&space.0, mode)))
+        Space::lock_multiple(spaces.into_iter().map(|(space, mode)| (&space.space, mode)))
     }
 
     /// Whether two handles are of one space.
     pub fn ptr_eq(a: &CSpace, b: &CSpace) -> bool {
-        Space::ptr_eq(&a.0, &b.0)
+        Space::ptr_eq(&a.space, &b.space)
+    }
+
+    // ---- the collector
+
+    /// Starts the collector's thread, or has the pool run the collections again (ceda's `StartGc`). Nothing
+    /// happens if a thread does already. Spaces start theirs when they are built, unless they are told not to
+    /// ([`Builder::gc`]).
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread; the space stays usable. If this thread holds a space, runs a drop of a sweep,
+    /// or is the collector's. If the space was built without a collector.
+    pub fn start_gc(&self) -> Result<(), StartError> {
+        match &self.control {
+            Some(control) => control.start(&self.space),
+            None => Err(StartError::NoCollector { space: self.name().to_string() }),
+        }
+    }
+
+    /// Stops the collector's thread and waits until it has ended, with the cycle that it is in (ceda's `StopGc`).
+    /// Nothing happens if none runs. Afterwards collections are explicit calls, and safepoints after a request.
+    ///
+    /// ```
+    /// use cspace::CSpace;
+    ///
+    /// let space = CSpace::new();
+    /// space.stop_gc()?;
+    /// assert!(!space.is_gc_running());
+    /// space.start_gc()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If this thread holds a space, runs a drop of a sweep, or is the collector's: it would wait for itself.
+    pub fn stop_gc(&self) -> Result<(), StopError> {
+        self.control.as_ref().map_or(Ok(()), |control| control.stop(&self.space))
+    }
+
+    /// Whether a thread runs the collections: the space's own, a pool's, or the embedder's with a
+    /// [`GcDriver`].
+    pub fn is_gc_running(&self) -> bool {
+        self.control.as_ref().is_some_and(|control| control.is_running())
+    }
+
+    /// How long after the end of a collection the next one is due; `None`: never for reasons of time.
+    pub fn gc_period(&self) -> Option<Duration> {
+        self.control.as_ref().and_then(|control| control.period())
+    }
+
+    /// Sets how long after the end of a collection the next one is due, effective at once: who sleeps for longer
+    /// is woken.
+    ///
+    /// `None`: never for reasons of time. Zero: one after the other without a pause, whatever is allocated, to
+    /// shake out races; slow. Else a collection is skipped while next to nothing was allocated since the last
+    /// one: 64 KiB, and an eighth of what is alive.
+    pub fn set_gc_period(&self, period: impl Into<Option<Duration>>) {
+        if let Some(control) = &self.control {
+            control.set_period(period.into());
+        }
+    }
+
+    /// Sets the period in milliseconds (ceda's `SetMilliSecsPerGc`); negative, or zero: collections one after the
+    /// other without a pause.
+    pub fn set_milli_secs_per_gc(&self, millis: i32) {
+        self.set_gc_period(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    }
+
+    /// The period in milliseconds (ceda's `GetMilliSecsPerGc`): -1 if collections run one after the other,
+    /// `i32::MAX` if there is no period or it is longer than that.
+    pub fn milli_secs_per_gc(&self) -> i32 {
+        match self.gc_period() {
+            Some(Duration::ZERO) => -1,
+            // Less than a millisecond is not no pause.
+            Some(period) => i32::try_from(period.as_millis().max(1)).unwrap_or(i32::MAX),
+            None => i32::MAX,
+        }
+    }
+
+    /// The driver's seat of the space, for a thread of the embedder's own.
+    ///
+    /// ```
+    /// use cspace::{CSpace, GcMode};
+    /// use std::time::Duration;
+    ///
+    /// let space = CSpace::builder().gc(GcMode::Manual).gc_period(Duration::from_millis(1)).build()?;
+    /// let mut driver = space.gc_driver()?;
+    /// let thread = std::thread::spawn(move || {
+    ///     while driver.wait_for_garbage_collect() {
+    ///         driver.collect();
+    ///     }
+    /// });
+    /// space.stop_gc()?;
+    /// thread.join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If a thread runs the collections already, or the space has no collector.
+    pub fn gc_driver(&self) -> Result<GcDriver, StartError> {
+        match &self.control {
+            Some(control) => control.driver(&self.space),
+            None => Err(StartError::NoCollector { space: self.name().to_string() }),
+        }
     }
 }
 
@@ -82,24 +231,34 @@ impl Deref for CSpace {
     type Target = Space;
     #[inline(always)]
     fn deref(&self) -> &Space {
-        &self.0
+        &self.space
     }
 }
 
 impl fmt::Debug for CSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.space.fmt(f)
     }
 }
 
 /// A handle of a space that does not keep it alive. From [`CSpace::downgrade`].
-#[derive(Clone, Debug)]
-pub struct WeakCSpace(WeakSpace);
+#[derive(Clone)]
+pub struct WeakCSpace {
+    space: WeakSpace,
+    control: Option<Arc<GcControl>>,
+}
 
 impl WeakCSpace {
     /// The space, unless it is gone.
     pub fn upgrade(&self) -> Option<CSpace> {
-        self.0.upgrade().map(CSpace)
+        let space = self.space.upgrade()?;
+        Some(CSpace { space, control: self.control.clone() })
+    }
+}
+
+impl fmt::Debug for WeakCSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WeakCSpace")
     }
 }
 
@@ -107,19 +266,28 @@ impl WeakCSpace {
 ///
 /// ```
 /// use cspace::CSpace;
+/// use std::time::Duration;
 ///
-/// let space = CSpace::builder().name("interpreter").max_heap_bytes(256 << 20).build()?;
+/// let space = CSpace::builder()
+///     .name("interpreter")
+///     .max_heap_bytes(256 << 20)
+///     .gc_period(Duration::from_millis(50))
+///     .build()?;
 /// assert_eq!(space.name(), "interpreter");
 /// # Ok::<(), cspace::BuildError>(())
 /// ```
 #[must_use = "a builder does nothing until `build`"]
-pub struct Builder(cspace_core::Builder);
+pub struct Builder {
+    space: cspace_core::Builder,
+    gc: GcSettings,
+}
 
 macro_rules! settings {
     ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*);)*) => { $(
         $(#[$doc])*
-        pub fn $name(self, $($argument: $type),*) -> Builder {
-            Builder(self.0.$name($($argument),*))
+        pub fn $name(mut self, $($argument: $type),*) -> Builder {
+            self.space = self.space.$name($($argument),*);
+            self
         }
     )* };
 }
@@ -147,19 +315,66 @@ impl Builder {
         poison_freed(on: bool);
         /// What a panic in an exclusive access does. Default: [`PanicPolicy::Poison`].
         panic_policy(policy: PanicPolicy);
-        /// Who starts collections. Default: [`GcMode::Automatic`].
-        gc(mode: GcMode);
+        /// How long a thread that waits for the lock leaves the holder undisturbed, before it wants it handed
+        /// over at the next safepoint. Longer: interpreters that share a space switch less often. Shorter: a
+        /// thread that wants in gets in sooner. The collector does not wait for this. Default: 1 ms.
+        turn(duration: Duration);
         /// Calls `listener` for every [`Event`], on the thread where it happens, with no lock held. May be
         /// given several times.
         on_event(listener: impl Fn(&Event) + Send + Sync + 'static);
     }
 
-    /// Builds the space.
+    /// Who runs the collections. Default: [`GcMode::Worker`].
+    pub fn gc(mut self, mode: GcMode) -> Builder {
+        self.gc.mode = mode;
+        self
+    }
+
+    /// How long after the end of a collection the next one is due; see [`CSpace::set_gc_period`]. For collections
+    /// that a thread runs. Default: none; enough must be allocated, or one be requested.
+    pub fn gc_period(mut self, period: impl Into<Option<Duration>>) -> Builder {
+        self.gc.period = period.into();
+        self
+    }
+
+    /// Has the collections run by a pool instead of a thread of the space's own. Implies [`GcMode::Worker`].
+    pub fn gc_pool(mut self, pool: &GcPool) -> Builder {
+        self.gc.pool = Some(pool.clone());
+        self.gc.mode = GcMode::Worker;
+        self
+    }
+
+    /// How collections wait for readers to leave. Default: [`Patience::default`].
+    pub fn gc_patience(mut self, patience: Patience) -> Builder {
+        self.gc.patience = patience;
+        self
+    }
+
+    /// Bytes of stack of the collector's thread, which runs the drops of dead objects. Default: what threads have
+    /// by default.
+    pub fn gc_stack_bytes(mut self, bytes: usize) -> Builder {
+        self.gc.stack_bytes = Some(bytes);
+        self
+    }
+
+    /// Builds the space, and starts its collector's thread.
     ///
     /// # Errors
     ///
-    /// If a setting makes no sense; the error says which.
+    /// If a setting makes no sense; the error says which. If the thread cannot be started; the error has the space,
+    /// which is usable.
     pub fn build(self) -> Result<CSpace, BuildError> {
-        self.0.collector(MarkSweep::new()).build().map(CSpace)
+        let mode = self.gc.mode;
+        if mode == GcMode::Off {
+            return Ok(CSpace { space: self.space.build()?, control: None });
+        }
+        let control = GcControl::new(self.gc);
+        let space = self.space.collector(control.clone()).build()?;
+        let started = if mode == GcMode::Worker { control.start_new(&space) } else { Ok(()) };
+        let space = CSpace { space, control: Some(control) };
+        match started {
+            Ok(()) => Ok(space),
+            Err(source) => Err(BuildError::NotStarted { space, source }),
+        }
     }
 }

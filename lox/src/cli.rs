@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::exit;
 
 use clap::Parser;
-use cspace::CSpace;
+use cspace::{CSpace, GcMode};
 
 use crate::session::{Failure, Session};
 use crate::source::Source;
@@ -92,8 +92,11 @@ pub(crate) fn main() -> i32 {
 }
 
 fn new_space(arguments: &Arguments) -> CSpace {
-    let mut builder =
-        CSpace::builder().name("lox").stress(arguments.gc_stress).poison_freed(arguments.gc_stress);
+    let mut builder = CSpace::builder()
+        .name("lox")
+        .gc(GcMode::Safepoints)
+        .stress(arguments.gc_stress)
+        .poison_freed(arguments.gc_stress);
     if let Some(bytes) = arguments.heap_limit {
         builder = builder.max_heap_bytes(bytes);
     }

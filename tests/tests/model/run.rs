@@ -65,7 +65,7 @@ fn run_caught(program: &Program, verify_each_step: bool) -> Outcome {
     let other = CSpace::new();
     let setting = program.setting;
     let space = CSpace::builder()
-        .gc(if setting.automatic { GcMode::Automatic } else { GcMode::Manual })
+        .gc(if setting.automatic { GcMode::Safepoints } else { GcMode::Manual })
         .stress(setting.stress)
         .gc_budget_floor(setting.budget_floor)
         .poison_freed(setting.poison_freed)

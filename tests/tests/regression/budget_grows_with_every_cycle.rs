@@ -3,7 +3,7 @@ use cspace::*;
 
 #[test]
 fn the_heap_stays_within_its_budget() {
-    let space = CSpace::builder().gc_budget_floor(1 << 20).build().unwrap();
+    let space = CSpace::builder().gc(GcMode::Safepoints).gc_budget_floor(1 << 20).build().unwrap();
     let keep: Vec<_> =
         space.exclusive(|cx| (0..4000).map(|_| cx.root(cx.alloc([1u8; 1024]))).collect());
     let mut lock = space.lock();

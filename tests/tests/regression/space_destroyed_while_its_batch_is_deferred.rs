@@ -14,7 +14,8 @@ impl Drop for Counted {
 fn every_object_is_dropped_once_and_the_blocks_are_clean() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let outer = CSpace::new();
-    let inner = CSpace::new();
+    // With a thread of its own the batch would be that thread's.
+    let inner = CSpace::builder().gc(GcMode::Manual).build().unwrap();
     let root = inner.exclusive(|cx| {
         let mut last = None;
         for i in 0..100 {

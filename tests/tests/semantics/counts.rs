@@ -94,7 +94,7 @@ fn bytes_owned_outside_of_the_heap_are_measured() {
 /// A program that grows tables allocates few objects; paced by its objects alone it never collected.
 #[test]
 fn a_program_that_only_grows_tables_collects_too() {
-    let space = CSpace::builder().gc_budget_floor(1 << 20).build().unwrap();
+    let space = CSpace::builder().gc(GcMode::Safepoints).gc_budget_floor(1 << 20).build().unwrap();
     let mut lock = space.lock();
     let mut table = lock.scope(|cx| cx.own_root(Vec::<Gc<'_, Vec<u64>>>::new()));
     for i in 0..60u64 {

@@ -64,7 +64,7 @@ fn a_drop_reads_its_space_and_takes_guards() {
 #[test]
 fn a_drop_that_collects_its_space_gets_an_error_and_a_collection_later() {
     within(|| {
-        let space = CSpace::builder().name("swept").build().unwrap();
+        let space = CSpace::builder().gc(GcMode::Safepoints).name("swept").build().unwrap();
         let result = in_sweep(&space, |space| {
             space.exclusive(|cx| cx.alloc("garbage of a drop".to_string()).addr());
             space.collect()
@@ -112,7 +112,7 @@ fn spaces_whose_drops_collect_each_other_go_on() {
 #[test]
 fn a_safepoint_in_a_drop_does_not_collect() {
     within(|| {
-        let space = CSpace::new();
+        let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
         let cycles = in_sweep(&space, |space| {
             let mut lock = space.lock();
             space.request_gc();

@@ -96,7 +96,7 @@ fn several_locks_given_up_are_taken_again_by_their_own_guards() {
 #[test]
 fn objects_without_root_are_gone_after_a_collecting_safepoint() {
     let drops = Drops::new();
-    let space = CSpace::new();
+    let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     let mut lock = space.lock();
     let kept = lock.scope(|cx| {
         cx.alloc(drops.probe());
@@ -114,7 +114,7 @@ fn objects_without_root_are_gone_after_a_collecting_safepoint() {
 
 #[test]
 fn a_token_can_ask_for_a_collection() {
-    let space = CSpace::new();
+    let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     let mut lock = space.lock();
     lock.scope(|cx| {
         cx.alloc("garbage".to_string());
@@ -128,7 +128,7 @@ fn a_token_can_ask_for_a_collection() {
 
 #[test]
 fn the_end_of_an_exclusive_access_is_a_safepoint() {
-    let space = CSpace::new();
+    let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     space.exclusive(|cx| {
         cx.alloc("garbage".to_string());
         cx.request_gc();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cspace::collector::{Batch, Collector, MarkPhase, Reclaimed};
+use cspace::collector::{Batch, Collector, LockWait, MarkPhase, Reclaimed};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;
@@ -17,7 +17,8 @@ fn manual() -> Space {
 
 /// Begins a cycle.
 fn begin(space: &Space) -> MarkPhase {
-    MarkPhase::begin(space.try_claim_cycle().expect("no cycle is under way")).unwrap()
+    let claim = space.try_claim_cycle().expect("no cycle is under way");
+    MarkPhase::begin(claim, LockWait::FOREVER).unwrap()
 }
 
 fn finish(phase: MarkPhase) -> Result<(Batch, CollectReport), CollectError> {

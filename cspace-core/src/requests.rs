@@ -1,0 +1,91 @@
+//! Why a space's mutators are wanted at a safepoint, and who runs the collections that are due.
+
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::Arc;
+
+use crate::collector::{Collector, Runner};
+use crate::protocol::Want;
+
+pub(crate) struct Requests {
+    pub(crate) want: Want,
+    collector: Option<Arc<dyn Collector>>,
+    /// Whoever runs the collections sleeps until something is allocated. Set by it, taken back by the
+    /// holder of the exclusive lock.
+    dormant: AtomicBool,
+    /// Whoever runs the collections waited for the lock and gave up for the time being: the holder is to
+    /// collect at its next safepoint itself. Set by it, taken back when a cycle begins.
+    overdue: AtomicBool,
+}
+
+impl Requests {
+    pub(crate) fn new(collector: Option<Arc<dyn Collector>>, stress: bool) -> Requests {
+        Requests {
+            want: Want::new(stress),
+            collector,
+            dormant: AtomicBool::new(false),
+            overdue: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn collector(&self) -> Option<&Arc<dyn Collector>> {
+        self.collector.as_ref()
+    }
+
+    /// Who runs the collections that are due.
+    pub(crate) fn runner(&self) -> Runner {
+        self.collector.as_ref().map_or(Runner::Nobody, |collector| collector.runner())
+    }
+
+    /// Asks for a collection.
+    pub(crate) fn request(&self) {
+        self.want.request();
+        self.wake();
+    }
+
+    /// Tells whoever runs the collections that there may be one to run.
+    fn wake(&self) {
+        if let Some(collector) = &self.collector {
+            collector.wake();
+        }
+    }
+
+    /// Bytes were handed out. By the holder of the exclusive lock, in the slow path of allocation.
+    #[inline]
+    pub(crate) fn note_allocation(&self) {
+        // The flag comes through sooner or later: what is missed until then is next to nothing.
+        if self.dormant.load(Relaxed) {
+            self.dormant.store(false, Relaxed);
+            self.wake();
+        }
+    }
+
+    /// The budget was passed. Raises the flag if mutators have to do something about it.
+    pub(crate) fn note_over_budget(&self, first: bool, far_over: bool) {
+        let driven = self.runner() == Runner::Driver;
+        if driven && first {
+            self.wake();
+        }
+        if !driven || first || far_over {
+            self.want.raise();
+        }
+    }
+
+    pub(crate) fn set_dormant(&self) {
+        self.dormant.store(true, Relaxed);
+    }
+
+    pub(crate) fn set_overdue(&self) {
+        self.overdue.store(true, Relaxed);
+        self.want.raise();
+    }
+
+    pub(crate) fn is_overdue(&self) -> bool {
+        self.overdue.load(Relaxed)
+    }
+
+    /// A cycle begins, which serves all requests made until now.
+    pub(crate) fn serve(&self) {
+        self.overdue.store(false, Relaxed);
+        self.want.serve();
+    }
+}

@@ -1,0 +1,485 @@
+//! [`GcControl`]: the collector of one space, and who runs it.
+//!
+//! Somebody is in the driver's seat ([`Seat`]): a worker, the embedder's own thread with a [`GcDriver`], a
+//! [`GcPool`]; or nobody is, and then mutators collect at their safepoints, or nobody does. A mutator that
+//! comes to a safepoint does not wait for the driver, unless it is far over budget; and if the driver is late
+//! or gave up waiting for the lock, it runs the cycle itself.
+
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use cspace_core::collector::{defer, run_deferred, Collector, LockWait, Runner};
+use cspace_core::{CollectError, CollectReport, Space};
+use parking_lot::Mutex;
+
+use crate::cycle::{Drive, MarkSweep, Patience, Rest};
+use crate::driver::GcDriver;
+use crate::error::{StartError, StopError};
+use crate::period::{Due, Look, Period, Timer};
+use crate::pool::{GcPool, Member};
+use crate::protocol::{Seat, Signal, Tenure};
+use crate::worker;
+
+/// Who runs the collections of a space to begin with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GcMode {
+    /// A thread of the space's own, or the pool that the space is given. Marking goes on beside readers, and
+    /// sweeping beside everybody.
+    #[default]
+    Worker,
+    /// The mutators, at their safepoints; ends of exclusive accesses are safepoints too. For programs that
+    /// count every thread.
+    Safepoints,
+    /// Explicit calls, and safepoints after a request; until `start_gc` or a [`GcDriver`].
+    Manual,
+    /// Nobody: there is no collector, memory is freed when the space goes.
+    Off,
+}
+
+/// How long a waiting collector thread sleeps before it looks whether it was told to stop.
+pub(crate) const STOP_CHECK: Duration = Duration::from_millis(10);
+
+/// After a cycle that failed the next try waits for this long, and for twice as long each time.
+const RETRY: Duration = Duration::from_millis(10);
+/// The longest such wait is this many times the first.
+const RETRY_FACTOR_MAX: u32 = 64;
+
+const NOBODY: u8 = 0;
+const SAFEPOINTS: u8 = 1;
+const DRIVER: u8 = 2;
+
+/// The settings that a control begins with.
+#[derive(Clone, Debug, Default)]
+pub struct GcSettings {
+    /// Who runs the collections.
+    pub mode: GcMode,
+    /// See [`GcControl::set_period`].
+    pub period: Option<Duration>,
+    /// How finishes are entered.
+    pub patience: Patience,
+    /// Bytes of stack of the space's own collector thread; it runs the drops of dead objects. None: as std has it.
+    pub stack_bytes: Option<usize>,
+    /// A pool to run the collections instead of a thread of the space's own.
+    pub pool: Option<GcPool>,
+}
+
+/// Who is in the driver's seat.
+pub(crate) enum Attached {
+    /// A worker or a driver.
+    Thread(Arc<Signal>),
+    /// A pool.
+    Pool(Arc<Member>),
+}
+
+/// The collector of one space: runs cycles, and decides which thread runs them and when.
+///
+/// Made with the space by the facade, whose `CSpace` has its methods under ceda's names. By hand:
+///
+/// ```
+/// use cspace_core::Space;
+/// use cspace_gc::{GcControl, GcSettings};
+/// use std::time::Duration;
+///
+/// let control = GcControl::new(GcSettings::default());
+/// let space = Space::builder().collector(control.clone()).build()?;
+/// control.start(&space)?;
+/// space.exclusive(|cx| {
+///     cx.alloc("garbage".to_string());
+/// });
+/// let n = space.total_num_completed_gcs();
+/// space.request_gc();
+/// space.wait_for_gc_after(n, Duration::from_secs(60))?;
+/// assert_eq!(space.num_objects(), 0);
+/// control.stop(&space)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct GcControl {
+    pub(crate) mark_sweep: MarkSweep,
+    period: Mutex<Period>,
+    /// Who runs the collections that are due: one of the constants above.
+    runner: AtomicU8,
+    /// Who does when there is no driver.
+    without_driver: AtomicU8,
+    pub(crate) seat: Seat,
+    attached: Mutex<Option<Attached>>,
+    /// Of the worker, if there is one.
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Batches of threads that may not reclaim, for the driver.
+    rests: Mutex<Vec<Rest>>,
+    settings: GcSettings,
+}
+
+thread_local! {
+    /// The control whose cycle this thread runs as a driver.
+    static DRIVING: Cell<*const GcControl> = const { Cell::new(core::ptr::null()) };
+}
+
+/// Notes that this thread drives a control, until it is dropped.
+struct Driving(*const GcControl);
+
+impl Driving {
+    fn begin(control: &GcControl) -> Driving {
+        Driving(DRIVING.replace(core::ptr::from_ref(control)))
+    }
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        DRIVING.set(self.0);
+    }
+}
+
+impl GcControl {
+    /// A control with settings. Give it to the builder of one space, then [`start`](GcControl::start) it.
+    pub fn new(settings: GcSettings) -> Arc<GcControl> {
+        let without_driver = match settings.mode {
+            GcMode::Safepoints => SAFEPOINTS,
+            _ => NOBODY,
+        };
+        Arc::new(GcControl {
+            mark_sweep: MarkSweep::from_patience(settings.patience),
+            period: Mutex::new(Period::from(settings.period)),
+            runner: AtomicU8::new(without_driver),
+            without_driver: AtomicU8::new(without_driver),
+            seat: Seat::new(),
+            attached: Mutex::new(None),
+            thread: Mutex::new(None),
+            rests: Mutex::default(),
+            settings,
+        })
+    }
+
+    /// How long after the end of a collection the next one is due; `None`: never for reasons of time.
+    pub fn period(&self) -> Option<Duration> {
+        (*self.period.lock()).into()
+    }
+
+    /// Sets how long after the end of a collection the next one is due, effective at once.
+    ///
+    /// `None`: never for reasons of time. Zero: one after the other without a pause, to shake out races;
+    /// nothing else gets a program as slow. Else a collection is skipped while next to nothing was allocated
+    /// since the last one (64 KiB, and an eighth of what is alive), and put off until three times as long has
+    /// gone by as the last one kept writers out, so that a short period beside a large heap does not eat up
+    /// the program. It applies to collections that a thread runs, not to those of safepoints.
+    pub fn set_period(&self, period: Option<Duration>) {
+        *self.period.lock() = Period::from(period);
+        self.wake();
+    }
+
+    /// Starts the thread, or has the pool run the collections. Nothing happens if one does already.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread; the space stays usable and manual. If this thread holds a space, runs a
+    /// sweep, or is the collector's.
+    pub fn start(self: &Arc<Self>, space: &Space) -> Result<(), StartError> {
+        let name = || space.name().to_string();
+        self.check_caller(
+            || StartError::HoldsSpace { space: name() },
+            || StartError::InSweep { space: name() },
+            || StartError::FromCollector { space: name() },
+        )?;
+        self.start_new(space)
+    }
+
+    /// As [`start`](GcControl::start), for a space that was just built: nobody can be stopping its collector, so
+    /// that it may be called by threads that hold other spaces.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread; the space stays usable and manual.
+    pub fn start_new(self: &Arc<Self>, space: &Space) -> Result<(), StartError> {
+        let name = || space.name().to_string();
+        let Some(tenure) = self.seat.take() else { return Ok(()) };
+        match &self.settings.pool {
+            Some(pool) => {
+                let member = pool.enlist(self, space, tenure);
+                self.attach(Attached::Pool(Arc::clone(&member)));
+                self.seat.enter(tenure);
+                member.wake();
+            }
+            None => {
+                let signal = Arc::new(Signal::new());
+                self.attach(Attached::Thread(Arc::clone(&signal)));
+                let stack = self.settings.stack_bytes;
+                match worker::spawn(Arc::clone(self), space, signal, stack) {
+                    Ok(thread) => {
+                        *self.thread.lock() = Some(thread);
+                        self.seat.enter(tenure);
+                    }
+                    Err(source) => {
+                        self.detach(NOBODY);
+                        self.seat.leave(tenure, false);
+                        return Err(StartError::Thread { space: name(), source });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the thread and waits until it has ended, its present cycle included; of a pool or a driver only
+    /// the cycle. Afterwards nothing is collected but by explicit calls, and by safepoints after a request.
+    /// Nothing happens if none runs.
+    ///
+    /// # Errors
+    ///
+    /// If this thread holds a space, runs a sweep, or is the collector's: it would wait for itself.
+    pub fn stop(&self, space: &Space) -> Result<(), StopError> {
+        let name = || space.name().to_string();
+        self.check_caller(
+            || StopError::HoldsSpace { space: name() },
+            || StopError::InSweep { space: name() },
+            || StopError::FromCollector { space: name() },
+        )?;
+        self.without_driver.store(NOBODY, Relaxed);
+        let Some(tenure) = self.seat.ask_to_leave() else {
+            self.runner.store(NOBODY, Relaxed);
+            return Ok(());
+        };
+        // Told before it is waited for: it may be waiting for the lock or for readers.
+        match &*self.attached.lock() {
+            Some(Attached::Thread(signal)) => signal.stop(),
+            Some(Attached::Pool(member)) => member.stop(),
+            None => {}
+        }
+        self.seat.wait_idle();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // A panic of the thread was reported where it happened.
+            let _ = thread.join();
+        }
+        self.detach(NOBODY);
+        self.seat.leave(tenure, true);
+        // What the driver did not get to.
+        for rest in self.take_rests() {
+            defer(rest);
+        }
+        run_deferred();
+        Ok(())
+    }
+
+    /// Whether a thread runs the collections: the space's own, a pool's, or the embedder's.
+    pub fn is_running(&self) -> bool {
+        self.seat.is_taken()
+    }
+
+    /// Takes the driver's seat for a thread of the embedder's.
+    ///
+    /// # Errors
+    ///
+    /// If somebody is in it.
+    pub fn driver(self: &Arc<Self>, space: &Space) -> Result<GcDriver, StartError> {
+        let name = || space.name().to_string();
+        self.check_caller(
+            || StartError::HoldsSpace { space: name() },
+            || StartError::InSweep { space: name() },
+            || StartError::FromCollector { space: name() },
+        )?;
+        let Some(tenure) = self.seat.take() else {
+            return Err(StartError::Occupied { space: name() });
+        };
+        let signal = Arc::new(Signal::new());
+        self.attach(Attached::Thread(Arc::clone(&signal)));
+        self.seat.enter(tenure);
+        Ok(GcDriver::new(Arc::clone(self), space.downgrade(), signal, tenure))
+    }
+
+    fn check_caller<E>(
+        &self,
+        holds: impl FnOnce() -> E,
+        sweeps: impl FnOnce() -> E,
+        drives: impl FnOnce() -> E,
+    ) -> Result<(), E> {
+        if core::ptr::eq(DRIVING.get(), self) {
+            return Err(drives());
+        }
+        if Space::is_sweeping() {
+            return Err(sweeps());
+        }
+        if !Space::may_wait_for_cycle() {
+            return Err(holds());
+        }
+        Ok(())
+    }
+
+    fn attach(&self, attached: Attached) {
+        *self.attached.lock() = Some(attached);
+        self.runner.store(DRIVER, Relaxed);
+    }
+
+    /// Nobody is in the seat any more.
+    fn detach(&self, runner: u8) {
+        self.runner.store(runner, Relaxed);
+        *self.attached.lock() = None;
+    }
+
+    /// A driver left by itself: mutators do what they did without it.
+    pub(crate) fn driver_left(&self, tenure: Tenure) {
+        if self.seat.leave(tenure, false) {
+            self.detach(self.without_driver.load(Relaxed));
+        }
+        for rest in self.take_rests() {
+            defer(rest);
+        }
+        run_deferred();
+    }
+
+    // ---- what a driver does
+
+    /// Ends what other threads' cycles left; whether there was anything.
+    fn run_rests(&self) -> bool {
+        let rests = self.take_rests();
+        let any = !rests.is_empty();
+        for rest in rests {
+            rest();
+        }
+        any
+    }
+
+    fn take_rests(&self) -> Vec<Rest> {
+        core::mem::take(&mut *self.rests.lock())
+    }
+
+    /// When there is something to do next.
+    pub(crate) fn due(&self, space: &Space, timer: &mut Timer) -> Due {
+        if !self.rests.lock().is_empty() {
+            return Due::Now;
+        }
+        let memory = space.memory();
+        let look = Look {
+            now: Instant::now(),
+            is_wanted: space.wants_collection(),
+            allocated: memory.allocated - memory.live,
+            live: memory.live,
+        };
+        let due = timer.due(*self.period.lock(), look);
+        if due == Due::OnAllocation {
+            space.set_dormant();
+        }
+        due
+    }
+
+    /// Does what is due, as a driver. When it failed, how long to wait before the next try; else none.
+    pub(crate) fn drive(
+        &self,
+        space: &Space,
+        timer: &mut Timer,
+        failures: &mut u32,
+        wait: LockWait<'_>,
+        stay: &dyn Fn() -> bool,
+    ) -> Result<Option<CollectReport>, (CollectError, Duration)> {
+        let _driving = Driving::begin(self);
+        let mut has_waited = self.run_rests();
+        loop {
+            let Some(claim) = space.try_claim_cycle() else {
+                // The batch that is waited for may be among the rests at any moment.
+                let go_on = || (wait.go_on)() && self.rests.lock().is_empty();
+                if !space.wait_for_cycle(None, &go_on) && !self.run_rests() {
+                    return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
+                }
+                has_waited = true;
+                continue;
+            };
+            // Somebody else's cycle may have served.
+            if has_waited && self.due(space, timer) != Due::Now {
+                return Ok(None);
+            }
+            let drive = Drive { wait, stay, ..Drive::ALONE };
+            match self.mark_sweep.run(space, claim, drive) {
+                Ok(report) => {
+                    timer.note_cycle(Instant::now(), report.pause);
+                    *failures = 0;
+                    return Ok(Some(report));
+                }
+                Err(CollectError::Transferred { .. }) => continue,
+                Err(error) => {
+                    *failures = failures.saturating_add(1);
+                    let factor = 1u32.checked_shl(*failures - 1).unwrap_or(RETRY_FACTOR_MAX);
+                    return Err((error, RETRY * factor.min(RETRY_FACTOR_MAX)));
+                }
+            }
+        }
+    }
+
+    /// Calls `f` with how a mutator drives a cycle: beside a driver that may be there.
+    fn as_mutator<R>(&self, f: impl FnOnce(Drive<'_>) -> R) -> R {
+        let hand_over = |rest| self.hand_over(rest);
+        let meanwhile = || {
+            self.run_rests();
+        };
+        f(Drive { hand_over: &hand_over, meanwhile: &meanwhile, ..Drive::ALONE })
+    }
+
+    /// Gives the rest of a cycle to the driver, if there is one.
+    fn hand_over(&self, rest: Rest) -> Result<(), Rest> {
+        let attached = self.attached.lock();
+        if attached.is_none() {
+            return Err(rest);
+        }
+        self.rests.lock().push(rest);
+        drop(attached);
+        self.wake();
+        Ok(())
+    }
+}
+
+impl From<Option<Duration>> for Period {
+    fn from(period: Option<Duration>) -> Period {
+        match period {
+            None => Period::None,
+            Some(Duration::ZERO) => Period::BackToBack,
+            Some(every) => Period::Every(every),
+        }
+    }
+}
+
+impl From<Period> for Option<Duration> {
+    fn from(period: Period) -> Option<Duration> {
+        match period {
+            Period::None => None,
+            Period::BackToBack => Some(Duration::ZERO),
+            Period::Every(every) => Some(every),
+        }
+    }
+}
+
+impl Collector for GcControl {
+    fn collect(&self, space: &Space) -> Result<CollectReport, CollectError> {
+        self.as_mutator(|drive| self.mark_sweep.collect_now(space, drive))
+    }
+
+    fn at_safepoint(&self, space: &Space) {
+        self.as_mutator(|drive| self.mark_sweep.collect_at_safepoint(space, drive));
+    }
+
+    fn runner(&self) -> Runner {
+        match self.runner.load(Relaxed) {
+            NOBODY => Runner::Nobody,
+            SAFEPOINTS => Runner::Safepoints,
+            _ => Runner::Driver,
+        }
+    }
+
+    fn wake(&self) {
+        match &*self.attached.lock() {
+            Some(Attached::Thread(signal)) => signal.wake(),
+            Some(Attached::Pool(member)) => member.wake(),
+            None => {}
+        }
+    }
+
+    fn space_gone(&self) {
+        let attached = self.attached.lock().take();
+        match attached {
+            Some(Attached::Thread(signal)) => signal.stop(),
+            Some(Attached::Pool(member)) => member.stop(),
+            None => {}
+        }
+        // It ends by itself; it may be this thread, or run a drop that waits for it.
+        drop(self.thread.lock().take());
+    }
+}

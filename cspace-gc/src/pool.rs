@@ -1,0 +1,310 @@
+//! [`GcPool`]: a few threads that run the collections of any number of spaces.
+//!
+//! A space in a pool costs a record and no thread. When it is woken (by its budget, a request, its period) it
+//! enters a queue, and the next thread that is free serves it once. No space may hold a thread up: the lock
+//! is waited for only for a moment, then the cycle is left to whoever holds it, at its next safepoint; readers
+//! who stay are waited for somewhat longer, then the cycle is given up and tried again.
+
+use core::cell::Cell;
+use core::cmp::Reverse;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use cspace_core::collector::LockWait;
+use cspace_core::{Space, WeakSpace};
+use parking_lot::{Condvar, Mutex};
+
+use crate::control::GcControl;
+use crate::error::PoolError;
+use crate::period::{Due, Timer};
+use crate::protocol::{Tenure, Turn};
+
+/// How long a thread waits for one space's lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(5);
+/// How long a thread waits for the readers of one space to leave.
+const READER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// Threads that run the collections of any number of spaces.
+///
+/// Given to a space when it is built. For processes with many spaces: one for each request, tenant or actor.
+/// The threads also run the drops of dead objects, so a drop that blocks holds one of them up.
+///
+/// A pool is a handle, `Clone`, and lives as long as a handle or a space in it does.
+///
+/// ```
+/// use cspace_core::Space;
+/// use cspace_gc::{GcControl, GcPool, GcSettings};
+/// use std::time::Duration;
+///
+/// let pool = GcPool::new(2)?;
+/// for i in 0..100 {
+///     let control = GcControl::new(GcSettings { pool: Some(pool.clone()), ..GcSettings::default() });
+///     let space = Space::builder().name(format!("tenant {i}")).collector(control.clone()).build()?;
+///     control.start(&space)?;
+///     space.request_gc();
+///     space.wait_for_gc_after(0, Duration::from_secs(60))?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct GcPool(Arc<Handle>);
+
+/// What handles and spaces count; the threads do not.
+struct Handle {
+    shared: Arc<Shared>,
+    thread_count: usize,
+}
+
+impl Drop for Handle {
+    /// The threads end by themselves: this may be one of them.
+    fn drop(&mut self) {
+        self.shared.queue.lock().stopped = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    ready: VecDeque<Arc<Member>>,
+    timers: BinaryHeap<Reverse<Alarm>>,
+    alarm_count: u64,
+    stopped: bool,
+}
+
+/// When to look at a member.
+struct Alarm {
+    at: Instant,
+    /// Tells alarms of one moment apart.
+    number: u64,
+    member: Weak<Member>,
+}
+
+impl Ord for Alarm {
+    fn cmp(&self, other: &Alarm) -> core::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+impl PartialOrd for Alarm {
+    fn partial_cmp(&self, other: &Alarm) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Alarm {
+    fn eq(&self, other: &Alarm) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Alarm {}
+
+/// A space in a pool.
+pub(crate) struct Member {
+    shared: Arc<Shared>,
+    control: Weak<GcControl>,
+    space: WeakSpace,
+    tenure: Tenure,
+    turn: Turn,
+    stopped: AtomicBool,
+    /// The earliest alarm that is set. Locked after the queue, if both are.
+    alarm: Mutex<Option<Instant>>,
+    /// Of the thread that serves it.
+    work: Mutex<Work>,
+}
+
+struct Work {
+    timer: Timer,
+    failures: u32,
+}
+
+impl GcPool {
+    /// A pool with so many threads.
+    ///
+    /// # Errors
+    ///
+    /// If it is to have none, or the system gives none.
+    pub fn new(thread_count: usize) -> Result<GcPool, PoolError> {
+        if thread_count == 0 {
+            return Err(PoolError::NoThreads);
+        }
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
+        // Its drop ends the threads that were started, if one is refused.
+        let pool = GcPool(Arc::new(Handle { shared: Arc::clone(&shared), thread_count }));
+        for i in 0..thread_count {
+            let shared = Arc::clone(&shared);
+            thread::Builder::new().name(format!("gc pool {i}")).spawn(move || shared.run())?;
+        }
+        Ok(pool)
+    }
+
+    /// How many threads it has.
+    pub fn thread_count(&self) -> usize {
+        self.0.thread_count
+    }
+
+    pub(crate) fn enlist(
+        &self,
+        control: &Arc<GcControl>,
+        space: &Space,
+        tenure: Tenure,
+    ) -> Arc<Member> {
+        Arc::new(Member {
+            shared: Arc::clone(&self.0.shared),
+            control: Arc::downgrade(control),
+            space: space.downgrade(),
+            tenure,
+            turn: Turn::new(),
+            stopped: AtomicBool::new(false),
+            alarm: Mutex::default(),
+            work: Mutex::new(Work { timer: Timer::new(Instant::now()), failures: 0 }),
+        })
+    }
+}
+
+impl fmt::Debug for GcPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GcPool").field("threads", &self.thread_count()).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        let mut queue = self.queue.lock();
+        while !queue.stopped {
+            let now = Instant::now();
+            let next = queue.ring(now);
+            if let Some(member) = queue.ready.pop_front() {
+                drop(queue);
+                member.serve();
+                // Dropping it may drop the pool, which takes the queue's mutex.
+                drop(member);
+                queue = self.queue.lock();
+            } else if let Some(at) = next {
+                self.changed.wait_until(&mut queue, at);
+            } else {
+                self.changed.wait(&mut queue);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// Puts those whose time has come into the queue; returns when the next one's does.
+    fn ring(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            let next = self.timers.peek()?.0.at;
+            if next > now {
+                return Some(next);
+            }
+            let Reverse(alarm) = self.timers.pop()?;
+            if let Some(member) = alarm.member.upgrade() {
+                *member.alarm.lock() = None;
+                if member.turn.wake() {
+                    self.ready.push_back(member);
+                }
+            }
+        }
+    }
+}
+
+impl Member {
+    /// Something may be to do.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if self.turn.wake() {
+            self.enqueue();
+        }
+    }
+
+    /// The space leaves the pool.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Relaxed);
+    }
+
+    fn enqueue(self: &Arc<Self>) {
+        self.shared.queue.lock().ready.push_back(Arc::clone(self));
+        self.shared.changed.notify_one();
+    }
+
+    /// Looks again then, if not before.
+    fn set_alarm(self: &Arc<Self>, at: Instant) {
+        let mut queue = self.shared.queue.lock();
+        let mut alarm = self.alarm.lock();
+        // One that rings too early does no harm: it is looked whether something is due.
+        if alarm.is_some_and(|set| set <= at) {
+            return;
+        }
+        *alarm = Some(at);
+        drop(alarm);
+        queue.alarm_count += 1;
+        let number = queue.alarm_count;
+        queue.timers.push(Reverse(Alarm { at, number, member: Arc::downgrade(self) }));
+        drop(queue);
+        // Whoever sleeps until a later one has to know.
+        self.shared.changed.notify_one();
+    }
+
+    /// Does once what is due.
+    fn serve(self: &Arc<Self>) {
+        self.turn.begin();
+        let due = self.work();
+        if let Due::At(at) = due {
+            self.set_alarm(at);
+        }
+        if due == Due::Now {
+            // Behind those that are in the queue.
+            self.turn.wake();
+        }
+        if self.turn.end() {
+            self.enqueue();
+        }
+    }
+
+    /// Collects if that is due; returns when to look again.
+    fn work(self: &Arc<Self>) -> Due {
+        let (Some(control), Some(space)) = (self.control.upgrade(), self.space.upgrade()) else {
+            return Due::WhenWoken;
+        };
+        if !control.seat.begin_work(self.tenure) {
+            return Due::WhenWoken;
+        }
+        /// Ends the work also when a panic gets here.
+        struct AtWork<'a>(&'a GcControl, Tenure);
+        impl Drop for AtWork<'_> {
+            fn drop(&mut self) {
+                self.0.seat.end_work(self.1);
+            }
+        }
+        let _at_work = AtWork(&control, self.tenure);
+        let mut work = self.work.lock();
+        let Work { timer, failures } = &mut *work;
+        let due = control.due(&space, timer);
+        if due != Due::Now {
+            return due;
+        }
+        let begun = Instant::now();
+        let go_on = || !self.stopped.load(Relaxed) && begun.elapsed() < LOCK_PATIENCE;
+        let marked = Cell::new(None);
+        let stay = || {
+            let since = marked.get().unwrap_or_else(Instant::now);
+            marked.set(Some(since));
+            !self.stopped.load(Relaxed) && since.elapsed() < READER_PATIENCE
+        };
+        let wait = LockWait { slice: LOCK_PATIENCE / 2, go_on: &go_on };
+        match control.drive(&space, timer, failures, wait, &stay) {
+            Ok(_) => control.due(&space, timer),
+            Err(_) if self.stopped.load(Relaxed) => Due::WhenWoken,
+            Err((_, retry)) => {
+                // Whoever holds the lock runs the cycle, if it comes to a safepoint before the retry.
+                space.set_overdue();
+                begun.checked_add(retry.max(LOCK_PATIENCE)).map_or(Due::WhenWoken, Due::At)
+            }
+        }
+    }
+}

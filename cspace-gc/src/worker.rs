@@ -1,0 +1,60 @@
+//! The worker: a thread of a space's own that runs its collections.
+//!
+//! It knows the space by a weak handle and has a strong one only while it looks or collects. So dropping the
+//! last handle elsewhere ends it, and if its own is the last one, the objects are dropped here.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Instant;
+
+use cspace_core::collector::LockWait;
+use cspace_core::{Space, WeakSpace};
+
+use crate::control::{GcControl, STOP_CHECK};
+use crate::period::{Due, Timer};
+use crate::protocol::Signal;
+
+/// Starts the worker of a space.
+pub(crate) fn spawn(
+    control: Arc<GcControl>,
+    space: &Space,
+    signal: Arc<Signal>,
+    stack_bytes: Option<usize>,
+) -> io::Result<JoinHandle<()>> {
+    // Systems show the first fifteen bytes or so; a zero byte cannot be in a thread's name.
+    let name = format!("gc {}", space.name()).replace('\0', " ");
+    let mut builder = Builder::new().name(name);
+    if let Some(bytes) = stack_bytes {
+        builder = builder.stack_size(bytes);
+    }
+    let space = space.downgrade();
+    builder.spawn(move || run(&control, &space, &signal))
+}
+
+fn run(control: &GcControl, space: &WeakSpace, signal: &Signal) {
+    let mut timer = Timer::new(Instant::now());
+    let mut failures = 0;
+    loop {
+        let seen = signal.look();
+        if seen.is_stopped() {
+            return;
+        }
+        let Some(strong) = space.upgrade() else { return };
+        let due = control.due(&strong, &mut timer);
+        let deadline = match due {
+            Due::Now => {
+                let go_on = || !signal.is_stopped();
+                let wait = LockWait { slice: STOP_CHECK, go_on: &go_on };
+                match control.drive(&strong, &mut timer, &mut failures, wait, &go_on) {
+                    Ok(_) => continue,
+                    Err((_, retry)) => Instant::now().checked_add(retry),
+                }
+            }
+            Due::At(deadline) => Some(deadline),
+            Due::OnAllocation | Due::WhenWoken => None,
+        };
+        drop(strong);
+        signal.wait(seen, deadline);
+    }
+}
