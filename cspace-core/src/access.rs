@@ -167,7 +167,7 @@ impl<'gc> ExclusiveAccess<'gc> for Alloc<'gc> {}
 
 impl<'gc> Alloc<'gc> {
     #[inline(always)]
-    fn inner(&self) -> &SpaceInner {
+    pub(crate) fn inner(&self) -> &SpaceInner {
         // SAFETY: the space stays put while its token exists (A2).
         unsafe { &*self.space }
     }
@@ -486,7 +486,7 @@ impl<'gc> Shared<'gc> {
     }
 
     #[inline]
-    fn inner(&self) -> &SpaceInner {
+    pub(crate) fn inner(&self) -> &SpaceInner {
         // SAFETY: the space stays put while its token exists (A2).
         unsafe { &*self.space }
     }

@@ -298,6 +298,7 @@ impl FinishPhase {
             spans,
             filters,
             dropped,
+            slot_values: Vec::new(),
             mappings,
             last: false,
             done: false,

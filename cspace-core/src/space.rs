@@ -1,8 +1,9 @@
 //! [`Space`]: objects, their lock, and what belongs to both.
 //!
 //! Fields of [`SpaceInner`] fall into three groups: the lock and flags that any thread may touch; the
-//! heap and the root set, which belong to the holder of the exclusive lock (or to the collector, which
-//! holds it upgradable and then exclusively); and small tables behind mutexes of their own.
+//! heap, the root set and the values of slots, which belong to the holder of the exclusive lock (the first
+//! two or to the collector, which holds it upgradable and then exclusively); and small tables behind
+//! mutexes of their own.
 //!
 //! Lock order: the collector's cycle mutex, the space's lock, the mutexes of `home`, the pool's. No
 //! user code runs while one of the mutexes is held.
@@ -33,6 +34,7 @@ use crate::held::{self, NotNoted};
 use crate::home::Home;
 use crate::memory::Memory;
 use crate::pool;
+use crate::ptr_slot::PtrSlots;
 
 /// How long a thread waits for a lock before it looks whether the lock was leaked.
 const LEAK_CHECK: Duration = Duration::from_millis(50);
@@ -77,14 +79,17 @@ pub(crate) struct SpaceInner {
     waiter_count: AtomicUsize,
     /// Of the holder of the exclusive lock.
     root_set: UnsafeCell<HashSet<*const u8>>,
+    /// Of the holders of the lock: written by the exclusive one, read by all.
+    pub(crate) ptr_slots: PtrSlots,
     pub(crate) stats: Mutex<GcStats>,
     pub(crate) cycles: AtomicU64,
     pub(crate) cycle_state: CycleState,
     pub(crate) transactions: Mutex<TransactionCallbacks>,
 }
 
-// SAFETY: the cells belong to the holder of the exclusive lock, which orders their uses; everything
-// else is shared structures.
+// SAFETY: the cells belong to the holder of the exclusive lock, which orders their uses (`ptr_slots`
+// also to readers, who are kept off while it is written, X2; its values are `Send` and `Sync`);
+// everything else is shared structures.
 unsafe impl Send for SpaceInner {}
 // SAFETY: as above.
 unsafe impl Sync for SpaceInner {}
@@ -443,6 +448,7 @@ impl Drop for SpaceInner {
             spans: heap.detach(),
             filters: Vec::new(),
             dropped: self.home.owned.lock().release_all(),
+            slot_values: self.ptr_slots.take_all(),
             mappings: Vec::new(),
             last: true,
             done: false,
@@ -514,6 +520,7 @@ impl Space {
             home,
             waiter_count: AtomicUsize::new(0),
             root_set: UnsafeCell::default(),
+            ptr_slots: PtrSlots::default(),
             stats: Mutex::default(),
             cycles: AtomicU64::new(0),
             cycle_state: CycleState::default(),

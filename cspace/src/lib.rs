@@ -70,6 +70,11 @@
 //! the interpreter must not run an inner loop, as the frames outside of it hold `Gc`s and it could never reach a
 //! safepoint: let it return what it wants called and continue from the one loop.
 //!
+//! # Where does my library keep what it needs for each space?
+//!
+//! In a slot of the space: a [`PtrSlot`] is a `static` key, with a value of its own in each space, read in any
+//! access, and dropped with the space.
+//!
 //! # And async?
 //!
 //! A guard across an `.await` makes a future that is not `Send`, and on one thread the next task would find the
@@ -80,6 +85,7 @@
 //! | ceda | cspace |
 //! | --- | --- |
 //! | `CSpace`, `CreateCSpace`, `Destroy` | [`CSpace`], [`CSpace::builder`], dropping it or [`CSpace::destroy`] |
+//! | `GetPtrSlotArray` | [`PtrSlot`], [`Shared::ptr_slot`], [`Exclusive::set_ptr_slot`] |
 //! | `IObject`, `VisitObjects`, `GetReflectedClass` | [`IObject`], [`IObject::visit_objects`], [`TypeInfo`] |
 //! | `QueryInterface`, `ptr<I>` | [`GcAny::downcast`], [`GcDyn`] |
 //! | `$new`, `RegisterGcObject` | [`Alloc::alloc`] |

@@ -18,6 +18,7 @@ mod locks;
 mod owned_roots;
 mod patience;
 mod phases;
+mod ptr_slots;
 mod root_stack;
 mod roots;
 mod several;
