@@ -7,6 +7,7 @@ mod watchdog;
 mod cells;
 mod collect;
 mod counts;
+mod current;
 mod drops;
 mod events;
 mod fan_out;
