@@ -154,7 +154,7 @@ impl<'gc> ExclusiveAccess<'gc> for Alloc<'gc> {}
 
 impl<'gc> Alloc<'gc> {
     #[inline(always)]
-    fn inner(&self) -> &SpaceInner {
+    pub(crate) fn inner(&self) -> &SpaceInner {
         // SAFETY: the space stays put while its token exists (A2).
         unsafe { &*self.space }
     }
@@ -475,7 +475,7 @@ impl<'gc> Shared<'gc> {
     }
 
     #[inline]
-    fn inner(&self) -> &SpaceInner {
+    pub(crate) fn inner(&self) -> &SpaceInner {
         // SAFETY: the space stays put while its token exists (A2).
         unsafe { &*self.space }
     }

@@ -3,7 +3,8 @@
 //! A finish detaches all of the space's spans, the entries of weak sets that are to be filtered, and
 //! the contents of owned roots that nobody holds any more. The batch owns them: the mutator goes on
 //! with new spans. Reclaiming filters the weak sets, then drops what is dead and not marked, span by
-//! span, and hands the spans back.
+//! span, and hands the spans back. The last batch of a space also owns the values of its slots
+//! (`ptr_slot.rs`), which are dropped after the objects.
 //!
 //! - **B1 (dead).** A cell of the batch whose allocation bit is set and whose mark bit is not holds an
 //!   object that nobody can reach: weak references to it are cleared, weak sets do not show it.
@@ -25,6 +26,7 @@ use crate::home::Home;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
+use crate::ptr_slot::SlotValue;
 use crate::weak_set::Filter;
 
 /// What freed memory is overwritten with under `poison_freed`.
@@ -54,6 +56,8 @@ pub(crate) struct Work {
     pub(crate) filters: Vec<Arc<Filter>>,
     pub(crate) dropped: Vec<DroppedCell>,
     pub(crate) spans: Vec<SpanRef>,
+    /// Of the last batch of a space.
+    pub(crate) slot_values: Vec<SlotValue>,
     /// Emptied by the sweep before: nobody can look at them any more.
     pub(crate) mappings: Vec<SpanRef>,
     /// Bytes of spans that were given back to the pool and not counted yet.
@@ -85,6 +89,7 @@ impl Batch {
     ///
     /// Gives the batch back if this thread may not ([`can_reclaim`](Batch::can_reclaim)). Dropped then, it
     /// leaves itself for a thread that may.
+    // moved once a cycle, and given back whole is what it is for
     pub fn reclaim(mut self) -> Result<Reclaimed, Batch> {
         if !Batch::can_reclaim() {
             return Err(self);
@@ -106,6 +111,9 @@ impl Batch {
                 let swept = core::mem::replace(&mut swept, Vec::with_capacity(HAND_BACK));
                 self.hand_back(swept, 0);
             }
+        }
+        for value in self.work.slot_values.drain(..) {
+            guarded(&mut reclaimed.drop_panics, || drop(value));
         }
         for span in core::mem::take(&mut self.work.mappings) {
             // SAFETY: swept and empty since the cycle before; its finish ended every access that could

@@ -366,7 +366,7 @@ impl FinishPhase {
         let batch = Batch {
             home,
             claim: self.claim.take(),
-            work: Box::new(Work { filters, dropped, spans, mappings, freed: 0 }),
+            work: Box::new(Work { filters, dropped, spans, mappings, ..Work::default() }),
             live_estimate,
             poison_freed: memory.poison_freed,
             last: None,

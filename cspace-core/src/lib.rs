@@ -18,7 +18,7 @@
 //! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), P1–P4 (protocols off the lock, [`protocol`]).
+//! W1–W2 (weak sets), X1–X2 (slots of the space), P1–P4 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -51,6 +51,7 @@ mod os;
 mod owned_root;
 mod pool;
 pub mod protocol;
+mod ptr_slot;
 mod requests;
 mod root;
 mod root_set;
@@ -86,6 +87,7 @@ pub use interface::{GcDyn, Interface};
 pub use nan_box::NanBox;
 pub use object::{IObject, Rootable};
 pub use owned_root::OwnedRoot;
+pub use ptr_slot::PtrSlot;
 pub use root::GcRoot;
 pub use root_stack::RootStack;
 pub use slot::Slot;

@@ -1,8 +1,9 @@
 //! [`Space`]: objects, their lock, and what belongs to both.
 //!
 //! Fields of [`SpaceInner`] fall into three groups: the lock and flags that any thread may touch; the
-//! heap and the root set, which belong to the holder of the exclusive lock (or to the collector, which
-//! holds it upgradable and then exclusively); and small tables behind mutexes of their own.
+//! heap, the root set and the values of slots, which belong to the holder of the exclusive lock (the first
+//! two or to the collector, which holds it upgradable and then exclusively); and small tables behind
+//! mutexes of their own.
 //!
 //! Lock order: the space's lock, the mutexes of `home`, the pool's. No user code runs while one of the
 //! mutexes is held.
@@ -30,6 +31,7 @@ use crate::home::Home;
 use crate::memory::Memory;
 use crate::pool;
 use crate::protocol::{CycleCount, Want};
+use crate::ptr_slot::PtrSlots;
 use crate::requests::Requests;
 use crate::root_set::RootSet;
 
@@ -74,6 +76,8 @@ pub(crate) struct SpaceInner {
     memory: Arc<Memory>,
     /// Of the holder of the exclusive lock.
     root_set: UnsafeCell<RootSet>,
+    /// Of the holders of the lock: written by the exclusive one, read by all.
+    pub(crate) ptr_slots: PtrSlots,
     pub(crate) stats: Mutex<GcStats>,
     pub(crate) cycles: CycleCount,
     pub(crate) cycles_begun: AtomicU64,
@@ -81,8 +85,9 @@ pub(crate) struct SpaceInner {
     pub(crate) transactions: Mutex<TransactionCallbacks>,
 }
 
-// SAFETY: the cells belong to the holder of the exclusive lock, which orders their uses; everything
-// else is shared structures.
+// SAFETY: the cells belong to the holder of the exclusive lock, which orders their uses (`ptr_slots`
+// also to readers, who are kept off while it is written, X2; its values are `Send` and `Sync`);
+// everything else is shared structures.
 unsafe impl Send for SpaceInner {}
 // SAFETY: as above.
 unsafe impl Sync for SpaceInner {}
@@ -489,6 +494,7 @@ impl Drop for SpaceInner {
             work: Box::new(Work {
                 spans: heap.detach(),
                 dropped: home.release_all(),
+                slot_values: self.ptr_slots.take_all(),
                 ..Work::default()
             }),
             home,
@@ -568,6 +574,7 @@ impl Space {
             home: UnsafeCell::new(home),
             home_change: Mutex::default(),
             root_set: UnsafeCell::default(),
+            ptr_slots: PtrSlots::default(),
             stats: Mutex::default(),
             cycles: CycleCount::new(),
             cycles_begun: AtomicU64::new(0),

@@ -70,6 +70,17 @@
 //! the interpreter must not run an inner loop, as the frames outside of it hold `Gc`s and it could never reach a
 //! safepoint: let it return what it wants called and continue from the one loop.
 //!
+//! # Must I pass the space to everything?
+//!
+//! No: [`set_current`](CSpace::set_current) makes it the current space of a thread, and the functions of
+//! [`current`] act on that. Tokens still come from taking the lock, never from the thread. A space for one job
+//! is [`CSpace::scope`].
+//!
+//! # Where does my library keep what it needs for each space?
+//!
+//! In a slot of the space: a [`PtrSlot`] is a `static` key, with a value of its own in each space, read in any
+//! access, and dropped with the space.
+//!
 //! # And async?
 //!
 //! A guard across an `.await` makes a future that is not `Send`, and on one thread the next task would find the
@@ -80,6 +91,9 @@
 //! | ceda | cspace |
 //! | --- | --- |
 //! | `CSpace`, `CreateCSpace`, `Destroy` | [`CSpace`], [`CSpace::builder`], dropping it or [`CSpace::destroy`] |
+//! | the thread's `CSpace`, free functions | [`CSpace::set_current`], [`CSpace::current`], the module [`current`] |
+//! | `CSpaceCreator` | [`CSpace::scope`] |
+//! | `GetPtrSlotArray` | [`PtrSlot`], [`Shared::ptr_slot`], [`Exclusive::set_ptr_slot`] |
 //! | `IObject`, `VisitObjects`, `GetReflectedClass` | [`IObject`], [`IObject::visit_objects`], [`TypeInfo`] |
 //! | `QueryInterface`, `ptr<I>` | [`GcAny::downcast`], [`GcDyn`] |
 //! | `$new`, `RegisterGcObject` | [`Alloc::alloc`] |
@@ -98,10 +112,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod current;
 mod space;
 
 pub use cspace_core::*;
 pub use cspace_gc::{GcDriver, GcMode, GcPool, Patience, PoolError, StartError, StopError};
+pub use current::{CurrentError, CurrentGuard, NoCurrentSpace};
 pub use space::{BuildError, Builder, CSpace, WeakCSpace};
 
 #[cfg(doctest)]
