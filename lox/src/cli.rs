@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::exit;
+use std::time::Duration;
 
-use clap::Parser;
-use cspace::{CSpace, GcMode};
+use clap::{ArgGroup, Parser};
+use cspace::{BuildError, CSpace, GcMode, GcPool};
 
+use crate::crew::{self, Crew};
+use crate::output::Output;
 use crate::session::{Failure, Session};
 use crate::source::Source;
 use crate::{gc_log, interrupt, repl};
@@ -14,15 +17,20 @@ const EXIT_USAGE: i32 = 64;
 const EXIT_COMPILE: i32 = 65;
 const EXIT_RUNTIME: i32 = 70;
 pub(crate) const EXIT_IO: i32 = 74;
+const EXIT_OS: i32 = 71;
+/// More threads than that are a mistake.
+const THREADS_MAX: usize = 1024;
 
 /// Run programs in Lox, the language of the book "Crafting Interpreters".
 #[derive(Parser, Debug)]
 #[command(
     name = "lox",
     version,
+    group = ArgGroup::new("program").args(["file", "execute"]),
     after_help = "Without FILE and CODE, lines are read and run one after the other.\n\n\
         Exit codes: 64 wrong command line, 65 compile error, 70 runtime error,\n\
-        74 file or output error, 130 interrupted."
+        71 no thread to be had, 74 file or output error, 130 interrupted.\n\
+        With --threads, the exit code is that of the first program that failed."
 )]
 struct Arguments {
     /// The program to run
@@ -44,7 +52,26 @@ struct Arguments {
     #[arg(long)]
     gc_stress: bool,
 
-    /// How large the heap may become: bytes, or with a suffix K, M or G
+    /// Collect on a thread beside the program, so many milliseconds after the end of the last
+    /// collection if enough was allocated since; 0 or negative: one after the other, without a pause
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    gc_period: Option<i32>,
+
+    /// How many threads run the collections. With 0 programs collect at their safepoints, which is the
+    /// default without --gc-period and --threads; with them it is 1
+    #[arg(long, value_name = "COUNT", value_parser = parse_count_or_zero)]
+    gc_threads: Option<usize>,
+
+    /// Run so many copies of the program side by side, each in a heap of its own. What each printed comes
+    /// when all have ended, in order
+    #[arg(long, value_name = "COUNT", value_parser = parse_count, requires = "program")]
+    threads: Option<usize>,
+
+    /// With --threads: let them all live in one heap
+    #[arg(long, requires = "threads")]
+    shared: bool,
+
+    /// How large the heap may become (each, with --threads): bytes, or with a suffix K, M or G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     heap_limit: Option<usize>,
 }
@@ -71,39 +98,85 @@ pub(crate) fn main() -> i32 {
         (None, None) => None,
     };
 
-    let space = new_space(&arguments);
-    interrupt::install(&space);
-    let mut session = match Session::new(space.clone(), arguments.gc_stress) {
-        Ok(session) => session,
-        Err(failure) => return report(&failure),
+    if arguments.gc_period.is_some() && arguments.gc_threads == Some(0) {
+        eprintln!("error: --gc-period needs a thread that collects; leave --gc-threads 0 away");
+        return EXIT_USAGE;
+    }
+
+    let spaces = match new_spaces(&arguments) {
+        Ok(spaces) => spaces,
+        Err(message) => {
+            eprintln!("Cannot start: {message}.");
+            return EXIT_OS;
+        }
     };
-    let code = match source {
-        Some(source) => match session.run(&source) {
-            Ok(()) => 0,
-            Err(failure) => report(&failure),
-        },
-        None => repl::run(&mut session),
+    interrupt::install(&spaces);
+    let code = match (source, arguments.threads) {
+        (Some(source), Some(threads)) => {
+            let crew = Crew { spaces: &spaces, threads, stress: arguments.gc_stress };
+            crew::run(crew, &source)
+        }
+        (source, _) => run_one(&spaces[0], arguments.gc_stress, source),
     };
     if arguments.gc_stats {
-        eprintln!("{}", gc_log::summary(&space));
+        for space in &spaces {
+            eprintln!("{}", gc_log::summary(space));
+        }
     }
     // The process ends at once: giving back a heap object by object would only take time.
     exit(code)
 }
 
-fn new_space(arguments: &Arguments) -> CSpace {
-    let mut builder = CSpace::builder()
-        .name("lox")
-        .gc(GcMode::Safepoints)
-        .stress(arguments.gc_stress)
-        .poison_freed(arguments.gc_stress);
+/// Runs one program, or lines one after the other.
+fn run_one(space: &CSpace, stress: bool, source: Option<Source>) -> i32 {
+    let mut session = match Session::new(space.clone(), stress, Output::new()) {
+        Ok(session) => session,
+        Err(failure) => return report(&failure),
+    };
+    match source {
+        Some(source) => match session.run(&source) {
+            Ok(()) => 0,
+            Err(failure) => report(&failure),
+        },
+        None => repl::run(&mut session),
+    }
+}
+
+/// One space, or one for each of the programs.
+fn new_spaces(arguments: &Arguments) -> Result<Vec<CSpace>, String> {
+    let count = if arguments.shared { 1 } else { arguments.threads.unwrap_or(1) };
+    let is_driven = arguments.gc_period.is_some() || arguments.threads.is_some();
+    let pool = match arguments.gc_threads.unwrap_or(usize::from(is_driven)) {
+        0 => None,
+        threads => Some(GcPool::new(threads).map_err(|error| error.to_string())?),
+    };
+    (0..count)
+        .map(|i| new_space(arguments, pool.as_ref(), i).map_err(|error| error.to_string()))
+        .collect()
+}
+
+fn new_space(
+    arguments: &Arguments,
+    pool: Option<&GcPool>,
+    number: usize,
+) -> Result<CSpace, BuildError> {
+    let name = if number == 0 { "lox".to_string() } else { format!("lox {number}") };
+    let mut builder =
+        CSpace::builder().name(name).stress(arguments.gc_stress).poison_freed(arguments.gc_stress);
+    builder = match pool {
+        Some(pool) => builder.gc_pool(pool),
+        None => builder.gc(GcMode::Safepoints),
+    };
+    if let Some(millis) = arguments.gc_period {
+        builder = builder.gc_period(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
+    }
     if let Some(bytes) = arguments.heap_limit {
         builder = builder.max_heap_bytes(bytes);
     }
     if arguments.gc_log {
         builder = builder.on_event(gc_log::log);
     }
-    builder.build().expect("these settings are valid")
+    builder.build()
 }
 
 /// Says on standard error why a program failed; gives the exit code for that.
@@ -113,12 +186,32 @@ pub(crate) fn report(failure: &Failure) -> i32 {
     if !is_closed_pipe {
         eprintln!("{failure}");
     }
+    exit_code(failure)
+}
+
+/// The exit code that tells of a failure.
+pub(crate) fn exit_code(failure: &Failure) -> i32 {
     match failure {
         Failure::Compile(_) => EXIT_COMPILE,
         Failure::Runtime(_) | Failure::OutOfMemory => EXIT_RUNTIME,
         Failure::Interrupted => interrupt::EXIT_CODE,
         Failure::Output(_) => EXIT_IO,
     }
+}
+
+/// Reads how many threads there should be.
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..=THREADS_MAX).contains(&count) => Ok(count),
+        _ => Err(format!("a number of threads is from 1 to {THREADS_MAX}")),
+    }
+}
+
+fn parse_count_or_zero(text: &str) -> Result<usize, String> {
+    if text == "0" {
+        return Ok(0);
+    }
+    parse_count(text)
 }
 
 /// Reads a size like `64M`.

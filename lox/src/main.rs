@@ -10,6 +10,7 @@
 mod bytecode;
 mod cli;
 mod compiler;
+mod crew;
 mod gc_log;
 mod globals;
 mod interrupt;

@@ -64,14 +64,19 @@ impl From<HeapFull> for Failure {
 }
 
 impl Session {
-    /// A session in an empty space. Under `stress` every instruction that allocates comes after a
-    /// collection.
-    pub(crate) fn new(space: CSpace, stress: bool) -> Result<Self, Failure> {
+    /// A session in a space, beside others if there are. Under `stress` every instruction that allocates
+    /// comes after a collection.
+    pub(crate) fn new(space: CSpace, stress: bool, out: Output) -> Result<Self, Failure> {
         let vm = space.exclusive(|cx| {
             let vm = Vm::new(cx, stress)?;
             Ok::<_, HeapFull>(cx.own_root(vm))
         })?;
-        Ok(Session { space, vm, out: Output::new() })
+        Ok(Session { space, vm, out })
+    }
+
+    /// Ends the session; gives what was printed, if that went to memory.
+    pub(crate) fn into_printed(self) -> Vec<u8> {
+        self.out.into_printed()
     }
 
     /// Runs a program. What it printed is written out when this returns.
