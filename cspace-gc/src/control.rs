@@ -349,18 +349,30 @@ impl GcControl {
         if !self.rests.lock().is_empty() {
             return Due::Now;
         }
+        let mut look = self.look(space);
+        let due = timer.due(*self.period.lock(), look);
+        if due != Due::OnAllocation {
+            return due;
+        }
+        space.set_dormant();
+        // What was allocated before that wakes nobody. (What is missed even so is the one gap that a mutator was
+        // handed at that very moment.)
+        let asleep = look.allocated;
+        look = self.look(space);
+        if look.allocated == asleep {
+            return due;
+        }
+        timer.due(*self.period.lock(), look)
+    }
+
+    fn look(&self, space: &Space) -> Look {
         let memory = space.memory();
-        let look = Look {
+        Look {
             now: Instant::now(),
             is_wanted: space.wants_collection(),
             allocated: memory.allocated - memory.live,
             live: memory.live,
-        };
-        let due = timer.due(*self.period.lock(), look);
-        if due == Due::OnAllocation {
-            space.set_dormant();
         }
-        due
     }
 
     /// Does what is due, as a driver. When it failed, how long to wait before the next try; else none.
