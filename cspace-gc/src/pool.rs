@@ -26,7 +26,7 @@ use crate::protocol::{Tenure, Turn};
 /// How long a thread waits for one space's lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(5);
 /// How long a thread waits for the readers of one space to leave.
-const READER_PATIENCE: Duration = Duration::from_millis(500);
+const READER_PATIENCE: Duration = Duration::from_millis(150);
 
 /// Threads that run the collections of any number of spaces.
 ///

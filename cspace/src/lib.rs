@@ -32,10 +32,31 @@
 //!
 //! # When can a collection happen?
 //!
-//! When [`synchronous_gc`](Space::synchronous_gc) or a guard's [`collect`](ExclusiveGuard::collect) is called,
-//! and, if the budget is used up or somebody asked, at a guard's [`safepoint`](ExclusiveGuard::safepoint) and at
-//! the end of an exclusive access. Never inside an access or a scope. Poll
-//! [`should_yield`](Alloc::should_yield) in loops and leave the scope when it is up.
+//! Never inside an access or a scope. By default a thread of the space's own collects: when the budget is used
+//! up (as many bytes as are alive, at least 32 MiB), when somebody [asks](Space::request_gc), and by time if
+//! there is a [`gc_period`](Builder::gc_period). It needs the lock for that: poll
+//! [`should_yield`](Alloc::should_yield) in loops, leave the scope when it is up, and come to a
+//! [`safepoint`](ExclusiveGuard::safepoint). [`synchronous_gc`](Space::synchronous_gc) and a guard's
+//! [`collect`](ExclusiveGuard::collect) collect now, on the calling thread.
+//!
+//! # Who runs the collector?
+//!
+//! | | |
+//! | --- | --- |
+//! | a thread of the space's own | the default; [`start_gc`](CSpace::start_gc), [`stop_gc`](CSpace::stop_gc) |
+//! | a few threads for many spaces | [`GcPool`], [`Builder::gc_pool`] |
+//! | a thread of yours | [`CSpace::gc_driver`] |
+//! | the mutators, at safepoints and ends of exclusive accesses | [`GcMode::Safepoints`] |
+//! | explicit calls only | [`GcMode::Manual`] |
+//!
+//! To shake races out of a program, collect without a pause and overwrite what is freed:
+//! `gc_period(Duration::ZERO)`, [`poison_freed`](Builder::poison_freed); and [`stress`](Builder::stress) for a
+//! collection at every safepoint.
+//!
+//! # How do I bring two heaps together?
+//!
+//! [`transfer_from`](Space::transfer_from) makes all objects of one space another's, handles and all, in
+//! microseconds: a request, an actor or a parser can build its objects in a space of its own and hand them over.
 //!
 //! # Which access do I take?
 //!
@@ -103,8 +124,11 @@
 //! | `ECSpaceLockMode`, `CSpaceLock`, `CSpaceTxn` | [`LockMode`], [`ExclusiveGuard`] and [`SharedGuard`], [`Space::transaction`] |
 //! | `BeginUnlock`, `EndUnlock` | [`ExclusiveGuard::begin_unlock`], [`LockInfo::end_unlock`] |
 //! | `LockMultipleCSpaces`, `MultipleCSpaceLock` | [`CSpace::lock_multiple`], [`MultiGuard`] |
-//! | `SynchronousGc` | [`Space::synchronous_gc`] |
+//! | `SynchronousGc`, `StartGc`, `StopGc` | [`Space::synchronous_gc`], [`CSpace::start_gc`], [`CSpace::stop_gc`] |
+//! | `GetMilliSecsPerGc`, `SetMilliSecsPerGc` | [`CSpace::milli_secs_per_gc`], [`CSpace::set_milli_secs_per_gc`], [`CSpace::set_gc_period`] |
+//! | `WaitForGarbageCollect` | [`GcDriver::wait_for_garbage_collect`] |
 //! | `GetTotalNumCompletedGcs`, `GetNumObjects` | [`Space::total_num_completed_gcs`], [`Space::num_objects`] |
+//! | `TransferCSpace` | [`Space::transfer_from`] |
 //!
 //! # Features
 //!
