@@ -84,10 +84,14 @@ pub trait Collector: Send + Sync {
     fn space_gone(&self) {}
 }
 
+/// The longest time for which the collector waits for the lock without looking whether to go on.
+const SLICE_MAX: Duration = Duration::from_millis(320);
+
 /// How the collector waits for the lock.
 #[derive(Clone, Copy)]
 pub struct LockWait<'a> {
-    /// How long at a time, before it looks whether to go on.
+    /// How long at first, before it looks whether to go on; then for twice as long each time, as who looks loses
+    /// its place in the queue.
     pub slice: Duration,
     /// Whether to go on waiting; asked after each slice.
     pub go_on: &'a dyn Fn() -> bool,
@@ -126,11 +130,13 @@ impl MarkPhase {
             error => error.into(),
         })?;
         let waiting = inner.wait_for_lock();
+        let mut slice = wait.slice;
         loop {
-            let patience = if may_wait { wait.slice } else { Duration::ZERO };
+            let patience = if may_wait { slice } else { Duration::ZERO };
             if inner.raw_lock().try_lock_upgradable_for(patience) {
                 break;
             }
+            slice = (slice * 2).min(SLICE_MAX.max(wait.slice));
             let error = if inner.is_leaked() {
                 LockError::LockLeaked { space: inner.name() }.into()
             } else if claim.is_stale() {
