@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
+use crate::error::WrongSpace;
 use crate::home::Home;
 use crate::object::{IObject, Rootable};
 use crate::protocol::OwnedState;
@@ -182,45 +183,70 @@ impl<R: Rootable> OwnedRoot<R> {
         OwnedRoot { cell, home: Arc::clone(home), family: PhantomData }
     }
 
-    #[inline]
-    #[track_caller]
-    fn check<'gc>(&self, cx: &impl Access<'gc>) {
-        assert!(
-            self.home.space_id() == cx.space_id(),
-            "this OwnedRoot belongs to another space; use it in an access to the space that made it"
-        );
-    }
-
     /// The value, to read.
     ///
     /// # Panics
     ///
-    /// If the value belongs to another space.
+    /// If the value belongs to another space; [`try_get`](OwnedRoot::try_get) returns that as an error.
     #[inline]
     #[track_caller]
     pub fn get<'a, 'gc: 'a>(&'a self, cx: &impl Access<'gc>) -> &'a R::At<'gc> {
-        self.check(cx);
+        match self.try_get(cx) {
+            Ok(value) => value,
+            Err(WrongSpace) => wrong_space(),
+        }
+    }
+
+    /// The value, to read, or an error if it belongs to another space.
+    #[inline]
+    pub fn try_get<'a, 'gc: 'a>(
+        &'a self,
+        cx: &impl Access<'gc>,
+    ) -> Result<&'a R::At<'gc>, WrongSpace> {
+        if self.home.space_id() != cx.space_id() {
+            return Err(WrongSpace);
+        }
         // SAFETY: the cell holds the family's type; the token keeps the collector out, and `&self`
-        // everybody who would write (O1).
-        unsafe { &*(*self.cell.cast::<OwnedCell<R::At<'gc>>>().as_ptr()).value.get() }
+        // everybody who would write (O1, M1).
+        Ok(unsafe { &*(*self.cell.cast::<OwnedCell<R::At<'gc>>>().as_ptr()).value.get() })
     }
 
     /// The value, to change, beside the token: `cx` stays usable.
     ///
     /// # Panics
     ///
-    /// If the value belongs to another space.
+    /// If the value belongs to another space; [`try_get_mut`](OwnedRoot::try_get_mut) returns that as an error.
     #[inline]
     #[track_caller]
     pub fn get_mut<'a, 'gc: 'a>(
         &'a mut self,
         cx: &impl ExclusiveAccess<'gc>,
     ) -> &'a mut R::At<'gc> {
-        self.check(cx);
-        // SAFETY: as in `get`; the handle is borrowed uniquely for as long as the reference, and
-        // `'gc`, which bounds it, ends with the access.
-        unsafe { &mut *(*self.cell.cast::<OwnedCell<R::At<'gc>>>().as_ptr()).value.get() }
+        match self.try_get_mut(cx) {
+            Ok(value) => value,
+            Err(WrongSpace) => wrong_space(),
+        }
     }
+
+    /// The value, to change, or an error if it belongs to another space.
+    #[inline]
+    pub fn try_get_mut<'a, 'gc: 'a>(
+        &'a mut self,
+        cx: &impl ExclusiveAccess<'gc>,
+    ) -> Result<&'a mut R::At<'gc>, WrongSpace> {
+        if self.home.space_id() != cx.space_id() {
+            return Err(WrongSpace);
+        }
+        // SAFETY: as in `try_get`; the handle is borrowed uniquely for as long as the reference, and
+        // `'gc`, which bounds it, ends with the access.
+        Ok(unsafe { &mut *(*self.cell.cast::<OwnedCell<R::At<'gc>>>().as_ptr()).value.get() })
+    }
+}
+
+#[cold]
+#[track_caller]
+fn wrong_space() -> ! {
+    panic!("this OwnedRoot belongs to another space; use it in an access to the space that made it, or that it was merged into");
 }
 
 impl<R: Rootable> Drop for OwnedRoot<R> {

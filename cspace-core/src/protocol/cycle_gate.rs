@@ -10,7 +10,8 @@
 //!    0       0      0     free, if no batch was inherited either
 //!    1       0      0     somebody is about to begin
 //!    1       1      0     marking, finishing, or a batch is out
-//!    1       0      1     the claim is stale: it never began, its holder lets go of it
+//!    1       0      1     the claim is stale: it never began, its holder lets go of it (as it does if a batch
+//!                         was inherited since)
 //!    1       1      1     the batch belongs to the gate moved into, which counts it as inherited
 //! ```
 //!
@@ -87,12 +88,13 @@ impl<T, O, K> CycleGate<T, O, K> {
         free
     }
 
-    /// The claim's holder has the space's lock and begins, unless the gate has moved since: then the
-    /// claim is stale. The lock keeps the gate from moving until the batch is out.
+    /// The claim's holder has the space's lock and begins, unless the claim is stale: since it was made, the gate
+    /// has moved, or another one with a batch that is out moved into it. The lock keeps either from happening
+    /// from here on, until the batch is out.
     pub fn begin(&self) -> bool {
         let mut state = self.state.lock();
         debug_assert!(state.claimed && !state.begun);
-        state.begun = !state.moved;
+        state.begun = !state.moved && state.inherited == 0;
         state.begun
     }
 

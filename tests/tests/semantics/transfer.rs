@@ -320,6 +320,25 @@ fn a_claim_that_has_not_begun_is_stale_after_a_merge() {
     assert!(source.collect().is_ok());
 }
 
+/// The cycle of a target that had claimed it before the merge marked beside the sweep of what came with it.
+#[test]
+fn a_claim_of_the_target_is_stale_if_a_batch_came_with_the_merge() {
+    let drops = Drops::new();
+    let (target, source) = (manual(), manual());
+    let root = ring(&source, 100, &drops);
+    drop(ring(&source, 100, &drops));
+    let batch = condemn(&source);
+    let claim = target.try_claim_cycle().unwrap();
+    assert!(target.transfer_from(&source).unwrap().sweep_under_way);
+    let error = MarkPhase::begin(claim, LockWait::FOREVER).err().unwrap();
+    assert!(matches!(error, CollectError::Transferred { .. }), "{error}");
+    assert!(target.try_claim_cycle().is_none());
+    drop(batch.reclaim());
+    assert_eq!(target.collect().unwrap().objects_live, 100);
+    assert_clean(&[&target]);
+    drop(root);
+}
+
 #[test]
 fn an_interned_string_is_found_after_its_set_was_merged_during_a_sweep() {
     type Set = Rootable![WeakSet<'_, String>];

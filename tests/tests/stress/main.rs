@@ -4,8 +4,9 @@
 //! from it, when they do it does not, so that a seed makes a failure likely again and not sure.
 //!
 //! - `CSPACE_STRESS_SEED`: the first seed. Default: the time.
-//! - `CSPACE_STRESS_SECONDS`: how long each of the two long tests takes. Default: 5.
+//! - `CSPACE_STRESS_SECONDS`: how long each of the three long tests takes. Default: 5, and 10 for `collector`.
 
+mod collector;
 mod exchange;
 mod leaks;
 mod many_spaces;
@@ -29,14 +30,19 @@ fn seed(test: &str) -> u64 {
     seed
 }
 
-/// How long each of the two long tests takes.
+/// How long a long test takes, in seconds, unless the environment says otherwise.
+fn seconds(default: u64) -> u64 {
+    rng::from_env("CSPACE_STRESS_SECONDS").unwrap_or(default)
+}
+
+/// How long most of the long tests take.
 fn duration() -> Duration {
-    Duration::from_secs(rng::from_env("CSPACE_STRESS_SECONDS").unwrap_or(5))
+    Duration::from_secs(seconds(5))
 }
 
 /// Runs a test that must not hang: aborts when it takes far too long.
 fn watched(test: impl FnOnce()) {
-    let limit = duration() * 10 + Duration::from_secs(120);
+    let limit = Duration::from_secs(seconds(10)) * 10 + Duration::from_secs(120);
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let watch = threads.spawn(|| {

@@ -70,7 +70,11 @@ pub struct Life {
 impl Life {
     #[track_caller]
     pub fn assert_alive(&self) {
-        assert_eq!(self.check, !self.number, "an object is read that is dead");
+        assert!(self.number_is_whole(), "an object is read that is dead");
+    }
+
+    pub fn number_is_whole(&self) -> bool {
+        self.check == !self.number
     }
 }
 
