@@ -337,6 +337,8 @@ impl GcControl {
         for rest in rests {
             rest();
         }
+        // What drops among them left for when this thread is done: the last batches of spaces, say.
+        run_deferred();
         any
     }
 

@@ -1,6 +1,6 @@
 //! Every interleaving of cspace's small protocols.
 //!
-//! Each file under `tests/` is about one structure of [`cspace_core::protocol`]: it plays the scene in
+//! Each file under `tests/` is about one structure of [`cspace_core::protocol`] or [`cspace_gc::protocol`]: it plays the scene in
 //! which the space uses the structure, with two or three threads, and says what must hold. Built with
 //! `--cfg cspace_loom` (`.ci/loom` does), loom runs every interleaving, and every value that a relaxed
 //! load may return; without, the scenes run a few thousand times on ordinary threads.
@@ -30,6 +30,41 @@ pub fn play(scene: impl Fn() + Send + Sync + 'static) {
     }
 }
 
+/// Plays a scene in every interleaving with at most so many preemptions: for scenes that have too many.
+pub fn play_bounded(preemptions: usize, scene: impl Fn() + Send + Sync + 'static) {
+    #[cfg(cspace_loom)]
+    {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.check(scene);
+    }
+    #[cfg(not(cspace_loom))]
+    {
+        let _ = preemptions;
+        play(scene);
+    }
+}
+
+/// Whether loom finds a deadlock in the test of this name. It is run in a process of its own, as what loom unwinds
+/// through then panics again.
+#[cfg(cspace_loom)]
+pub fn deadlocks(test: &str, scene: impl FnOnce()) -> bool {
+    const CHILD: &str = "CSPACE_LOOM_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        scene();
+        // Not reached if there is a deadlock.
+        std::process::exit(0);
+    }
+    let this = std::env::current_exe().expect("the test's own path");
+    let child = std::process::Command::new(this)
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .expect("the test runs itself");
+    let said = String::from_utf8_lossy(&child.stderr);
+    !child.status.success() && said.contains("deadlock; threads")
+}
+
 /// Memory that is not atomic: loom finds accesses that no order keeps apart.
 pub struct Plain {
     #[cfg(cspace_loom)]
@@ -38,6 +73,10 @@ pub struct Plain {
     #[cfg(not(cspace_loom))]
     value: std::sync::atomic::AtomicU32,
 }
+
+// SAFETY: loom panics at an access that another thread's may race with.
+#[cfg(cspace_loom)]
+unsafe impl Sync for Plain {}
 
 impl Plain {
     /// Memory with a first value.

@@ -57,7 +57,9 @@ impl Want {
 
     /// A cycle begins, which serves whoever asked until now (P6). By the collector, with the lock held.
     pub fn serve(&self) {
-        self.requested.store(false, Ordering::SeqCst);
+        // ORDERING: a swap, not a store: it reads the requests that it takes away, so that the cycle sees what
+        // was done before they were made (P6).
+        self.requested.swap(false, Ordering::SeqCst);
     }
 
     /// One thread more waits for the lock.
