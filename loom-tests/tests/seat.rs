@@ -77,7 +77,7 @@ impl<C: Chair> Scene<C> {
     }
 }
 
-/// S3: a start against a start and a stop.
+/// Q3: a start against a start and a stop.
 fn there_is_one_driver_at_a_time<C: Chair>() {
     play_bounded(3, || {
         let scene = Scene::<C>::new();
@@ -99,7 +99,7 @@ fn there_is_one_driver_at_a_time<C: Chair>() {
     });
 }
 
-/// S4: a stop against a driver that works.
+/// Q4: a stop against a driver that works.
 fn a_stop_waits_for_the_work<C: Chair>(waits: bool) {
     play_bounded(3, move || {
         let scene = Scene::<C>::new();
@@ -142,17 +142,17 @@ fn one_ends_the_tenure<C: Chair>() {
 }
 
 #[test]
-fn s3_there_is_one_driver_at_a_time() {
+fn q3_there_is_one_driver_at_a_time() {
     there_is_one_driver_at_a_time::<Seat>();
 }
 
 #[test]
-fn s4_a_driver_that_was_stopped_does_not_work() {
+fn q4_a_driver_that_was_stopped_does_not_work() {
     a_stop_waits_for_the_work::<Seat>(true);
 }
 
 #[test]
-fn s3_a_driver_that_leaves_while_it_is_stopped_leaves_once() {
+fn q3_a_driver_that_leaves_while_it_is_stopped_leaves_once() {
     one_ends_the_tenure::<Seat>();
 }
 

@@ -33,7 +33,7 @@ impl Bell for Signal {
     }
 }
 
-/// S1 and S2: work comes, then the order to stop. The driver does the work and ends; a wake that is not heard
+/// Q1 and Q2: work comes, then the order to stop. The driver does the work and ends; a wake that is not heard
 /// is a deadlock.
 fn the_driver_does_what_there_is_and_ends<B: Bell>() {
     play(|| {
@@ -63,7 +63,7 @@ fn the_driver_does_what_there_is_and_ends<B: Bell>() {
 }
 
 #[test]
-fn s1_s2_a_wake_between_the_look_and_the_wait_is_heard_and_a_stop_is_final() {
+fn q1_s2_a_wake_between_the_look_and_the_wait_is_heard_and_a_stop_is_final() {
     the_driver_does_what_there_is_and_ends::<Signal>();
 }
 

@@ -61,7 +61,7 @@ impl<P: Place> Member<P> {
     }
 }
 
-/// S5 and S6: two threads that both wake and serve.
+/// Q5 and Q6: two threads that both wake and serve.
 fn nothing_is_lost_and_nobody_serves_beside_another<P: Place>() {
     play_bounded(3, || {
         let member = Arc::new(Member {
@@ -88,7 +88,7 @@ fn nothing_is_lost_and_nobody_serves_beside_another<P: Place>() {
 }
 
 #[test]
-fn s5_s6_a_member_is_served_once_more_by_one_thread_at_a_time() {
+fn q5_s6_a_member_is_served_once_more_by_one_thread_at_a_time() {
     nothing_is_lost_and_nobody_serves_beside_another::<Turn>();
 }
 

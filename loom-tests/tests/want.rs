@@ -107,13 +107,23 @@ fn p6_a_request_is_taken_away_by_a_cycle_that_begins_after_it() {
 #[cfg(cspace_loom)]
 mod weakened {
     use super::*;
-    use cspace_core::sync::{AtomicBool, Ordering::SeqCst};
+    use cspace_core::sync::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 
-    /// [`Want`] with its steps in another order, or with a store where it swaps.
-    struct Weak<const LOWER_FIRST: bool, const WRITE_FIRST: bool, const SWAP: bool> {
+    /// [`Want`] with its steps in another order, or with stores where it swaps.
+    struct Weak<const LOWER_FIRST: bool, const WRITE_FIRST: bool, const SWAPS: bool> {
         raised: AtomicBool,
         requested: AtomicBool,
         waiters: AtomicUsize,
+    }
+
+    impl<const L: bool, const W: bool, const S: bool> Weak<L, W, S> {
+        fn set(&self, flag: &AtomicBool, value: bool) {
+            if S {
+                flag.swap(value, AcqRel);
+            } else {
+                flag.store(value, Release);
+            }
+        }
     }
 
     impl<const L: bool, const W: bool, const S: bool> Flag for Weak<L, W, S> {
@@ -126,44 +136,40 @@ mod weakened {
         }
         fn request(&self) {
             if W {
-                self.requested.store(true, SeqCst);
-                self.raised.store(true, SeqCst);
+                self.set(&self.requested, true);
+                self.set(&self.raised, true);
             } else {
-                self.raised.store(true, SeqCst);
-                self.requested.store(true, SeqCst);
+                self.set(&self.raised, true);
+                self.set(&self.requested, true);
             }
         }
         fn begin_wait(&self) {
-            self.waiters.fetch_add(1, SeqCst);
-            self.raised.store(true, SeqCst);
+            self.waiters.fetch_add(1, AcqRel);
+            self.set(&self.raised, true);
         }
         fn end_wait(&self) {
-            self.waiters.fetch_sub(1, SeqCst);
+            self.waiters.fetch_sub(1, AcqRel);
         }
         fn settle(&self) {
-            let reasons = || self.requested.load(SeqCst) || self.waiters.load(SeqCst) > 0;
+            let reasons = || self.requested.load(Acquire) || self.waiters.load(Acquire) > 0;
             if L {
-                self.raised.store(false, SeqCst);
+                self.set(&self.raised, false);
                 if reasons() {
-                    self.raised.store(true, SeqCst);
+                    self.set(&self.raised, true);
                 }
             } else {
                 let reasons = reasons();
-                self.raised.store(reasons, SeqCst);
+                self.set(&self.raised, reasons);
             }
         }
         fn serve(&self) {
-            if S {
-                self.requested.swap(false, SeqCst);
-            } else {
-                self.requested.store(false, SeqCst);
-            }
+            self.set(&self.requested, false);
         }
         fn is_raised(&self) -> bool {
             self.raised.load(Relaxed)
         }
         fn is_requested(&self) -> bool {
-            self.requested.load(SeqCst)
+            self.requested.load(Acquire)
         }
     }
 
@@ -202,6 +208,12 @@ mod weakened {
     #[should_panic = "a request was lost"]
     fn serving_without_reading_the_request_is_found_out() {
         a_request_is_served_by_a_later_cycle::<Weak<true, true, false>>(true);
+    }
+
+    #[test]
+    #[should_panic = "a reason without the flag"]
+    fn lowering_without_reading_the_raise_is_found_out() {
+        a_reason_keeps_the_flag_up::<Weak<true, true, false>>();
     }
 
     #[test]

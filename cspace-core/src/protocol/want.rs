@@ -39,47 +39,49 @@ impl Want {
     /// Raises the flag, for a reason that is written down elsewhere or is none.
     #[inline]
     pub fn raise(&self) {
-        // ORDERING: SeqCst, with `settle`: of two threads of which one writes a reason and raises, and
-        // the other lowers and looks, the second sees the reason or the first comes last (P5).
-        self.raised.store(true, Ordering::SeqCst);
+        // ORDERING: with `settle`: of two threads of which one writes a reason down and raises, and the other
+        // lowers and looks, the swap that comes second reads what the first wrote. So either the second sees
+        // the reason, or the flag stays up (P5).
+        self.raised.swap(true, Ordering::AcqRel);
     }
 
     /// Asks for a collection.
     pub fn request(&self) {
-        self.requested.store(true, Ordering::SeqCst);
+        // ORDERING: a swap, with `serve` (P6).
+        self.requested.swap(true, Ordering::AcqRel);
         self.raise();
     }
 
     /// Whether a collection was asked for and none began since.
     pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::SeqCst)
+        self.requested.load(Ordering::Acquire)
     }
 
     /// A cycle begins, which serves whoever asked until now (P6). By the collector, with the lock held.
     pub fn serve(&self) {
         // ORDERING: a swap, not a store: it reads the requests that it takes away, so that the cycle sees what
         // was done before they were made (P6).
-        self.requested.swap(false, Ordering::SeqCst);
+        self.requested.swap(false, Ordering::AcqRel);
     }
 
     /// One thread more waits for the lock.
     pub fn begin_wait(&self) {
-        self.waiter_count.fetch_add(1, Ordering::SeqCst);
+        self.waiter_count.fetch_add(1, Ordering::AcqRel);
         self.raise();
     }
 
     /// One thread less does.
     pub fn end_wait(&self) {
-        self.waiter_count.fetch_sub(1, Ordering::SeqCst);
+        self.waiter_count.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Lowers the flag unless there is a reason for it. By the holder of the exclusive lock; `other` says
     /// whether there are reasons that are written down elsewhere.
     pub fn settle(&self, other: impl FnOnce() -> bool) {
         // Lowered first: a reason that comes up after it was looked for raises the flag again (P5).
-        self.raised.store(false, Ordering::SeqCst);
-        let reasons = self.requested.load(Ordering::SeqCst)
-            || self.waiter_count.load(Ordering::SeqCst) > 0
+        self.raised.swap(false, Ordering::AcqRel);
+        let reasons = self.requested.load(Ordering::Acquire)
+            || self.waiter_count.load(Ordering::Acquire) > 0
             || other();
         if reasons {
             self.raise();

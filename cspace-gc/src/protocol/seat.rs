@@ -9,8 +9,8 @@ use cspace_core::sync::{Condvar, Mutex, MutexGuard};
 ///                     └────────────────leave────────────────────────────────────────^
 /// ```
 ///
-/// - **S3 (one).** From `take` to `leave` there is one tenure; nobody else's `take` succeeds.
-/// - **S4 (out).** When [`wait_idle`](Seat::wait_idle) returns to who asked the tenant to leave, the tenant does
+/// - **Q3 (one).** From `take` to `leave` there is one tenure; nobody else's `take` succeeds.
+/// - **Q4 (out).** When [`wait_idle`](Seat::wait_idle) returns to who asked the tenant to leave, the tenant does
 ///   not work and will not begin to.
 #[derive(Debug)]
 pub struct Seat {

@@ -9,8 +9,8 @@ use cspace_core::sync::{Condvar, Mutex};
 /// Whoever waits first [looks](Signal::look), then finds out whether there is something to do, then waits for a
 /// change *since it looked*.
 ///
-/// - **S1 (heard).** A wake, or a stop, that comes after a look ends the wait that follows it.
-/// - **S2 (final).** A signal that was stopped stays so.
+/// - **Q1 (heard).** A wake, or a stop, that comes after a look ends the wait that follows it.
+/// - **Q2 (final).** A signal that was stopped stays so.
 #[derive(Debug)]
 pub struct Signal {
     state: Mutex<State>,

@@ -9,9 +9,9 @@ const AGAIN: u8 = 3;
 
 /// A member's place between being woken and being served.
 ///
-/// - **S5 (one).** Between `begin` and `end` no other thread serves the member: it is in the queue at most once,
+/// - **Q5 (one).** Between `begin` and `end` no other thread serves the member: it is in the queue at most once,
 ///   and not while it is served.
-/// - **S6 (again).** A wake during or before a service is followed by a service that begins after it, or is
+/// - **Q6 (again).** A wake during or before a service is followed by a service that begins after it, or is
 ///   in the queue.
 #[derive(Debug)]
 pub struct Turn(AtomicU8);
@@ -32,7 +32,7 @@ impl Turn {
                 SERVED => AGAIN,
                 _ => {
                     // ORDERING: Release, though nothing changes: the service that is still to come sees what
-                    // the waker did before (S6).
+                    // the waker did before (Q6).
                     state
                 }
             };
@@ -45,14 +45,14 @@ impl Turn {
 
     /// A thread took the member from the queue and serves it.
     pub fn begin(&self) {
-        // ORDERING: AcqRel: what wakers did before their wake is seen by this service (S6).
+        // ORDERING: AcqRel: what wakers did before their wake is seen by this service (Q6).
         let was = self.0.swap(SERVED, Ordering::AcqRel);
         debug_assert_eq!(was, QUEUED);
     }
 
     /// The thread is done with it; true if the caller must put it into the queue again.
     pub fn end(&self) -> bool {
-        // ORDERING: AcqRel: what this service did is seen by the next one (S5).
+        // ORDERING: AcqRel: what this service did is seen by the next one (Q5).
         if self.0.compare_exchange(SERVED, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return false;
         }
