@@ -480,3 +480,133 @@ fn destroying_stops_the_worker_first_and_gives_a_shared_space_back_running() {
         assert_eq!(drops.count(), 50);
     });
 }
+
+#[test]
+fn many_short_accesses_keep_the_worker_out_no_more_than_it_keeps_them_out() {
+    within(|| {
+        let space = CSpace::new();
+        let stop = AtomicBool::new(false);
+        let accesses = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        space.exclusive(|cx| cx.alloc(1u64).addr());
+                        accesses.fetch_add(1, SeqCst);
+                    }
+                });
+            }
+            for n in 0..20 {
+                space.request_gc();
+                space.wait_for_gc_after(n, LONG).unwrap();
+                let before = accesses.load(SeqCst);
+                eventually(|| accesses.load(SeqCst) > before + 4);
+            }
+            stop.store(true, SeqCst);
+        });
+    });
+}
+
+#[test]
+fn a_writer_gets_in_beside_a_stream_of_readers_and_a_collector_that_never_rests() {
+    within(|| {
+        let space = CSpace::builder().gc_period(Duration::ZERO).build().unwrap();
+        let stop = AtomicBool::new(false);
+        thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        // Long enough that one always is inside.
+                        space.shared(|cx| (0..200).map(|_| cx.num_objects()).sum::<usize>());
+                    }
+                });
+            }
+            for _ in 0..50 {
+                space.exclusive(|cx| cx.alloc(1u64).addr());
+            }
+            stop.store(true, SeqCst);
+        });
+    });
+}
+
+#[test]
+fn readers_that_wait_for_each_other_go_on_beside_a_collector_that_never_rests() {
+    within(|| {
+        let space = CSpace::builder().gc_period(Duration::ZERO).build().unwrap();
+        for _ in 0..50 {
+            let (to_b, from_a) = channel();
+            let (to_a, from_b) = channel();
+            thread::scope(|threads| {
+                let space = &space;
+                threads.spawn(move || {
+                    space.shared(|_| {
+                        to_b.send(()).unwrap();
+                        from_b.recv().unwrap();
+                    });
+                });
+                threads.spawn(move || {
+                    from_a.recv().unwrap();
+                    space.shared(|_| to_a.send(()).unwrap());
+                });
+            });
+        }
+        let n = space.total_num_completed_gcs();
+        space.wait_for_gc_after(n, LONG).unwrap();
+    });
+}
+
+#[test]
+fn a_finish_that_insists_says_so() {
+    within(|| {
+        let insisted = Arc::new(AtomicBool::new(false));
+        let told = insisted.clone();
+        let space = CSpace::builder()
+            .gc_patience(Patience { debt: Duration::from_millis(1), ..Patience::default() })
+            .on_event(move |event| {
+                if let Event::Insisting { waited } = event {
+                    assert!(*waited >= Duration::from_millis(1));
+                    told.store(true, SeqCst);
+                }
+            })
+            .build()
+            .unwrap();
+        // Again, if the worker was so late that the reader had left.
+        while !insisted.load(SeqCst) {
+            let (begun, n) = (space.cycles_begun(), space.total_num_completed_gcs());
+            let reader = space.lock_shared();
+            space.request_gc();
+            // The worker marks beside this reader, and waits for it to leave.
+            eventually(|| reader.space().cycles_begun() > begun);
+            thread::sleep(Duration::from_millis(5));
+            drop(reader);
+            space.wait_for_gc_after(n, LONG).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_waits_for_the_lock_leaves_the_holder_its_turn() {
+    within(|| {
+        // With an endless turn nobody is asked to hand over for a mutator's sake, but for the collector's.
+        let space = CSpace::builder().turn(LONG).build().unwrap();
+        let mut lock = space.lock();
+        thread::scope(|threads| {
+            let waits = threads.spawn(|| space.exclusive(|_| ()));
+            thread::sleep(Duration::from_millis(20));
+            assert!(!lock.should_yield() && !waits.is_finished());
+            space.request_gc();
+            while space.total_num_completed_gcs() == 0 {
+                lock.safepoint();
+            }
+            drop(lock);
+        });
+        // Without one the holder is asked at once.
+        let space = CSpace::builder().turn(Duration::ZERO).build().unwrap();
+        let lock = space.lock();
+        thread::scope(|threads| {
+            threads.spawn(|| space.exclusive(|_| ()));
+            eventually(|| lock.should_yield());
+            drop(lock);
+        });
+    });
+}
