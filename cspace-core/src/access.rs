@@ -19,7 +19,7 @@ use crate::owned_root::OwnedRoot;
 use crate::root::GcRoot;
 use crate::space::SpaceInner;
 use crate::tail::{Slice, Str, Tail, Utf8};
-use crate::weak::{GcWeak, WeakCell};
+use crate::weak::{GcWeak, WeakCell, WeakRoot};
 
 mod sealed {
     pub trait Sealed {}
@@ -413,6 +413,18 @@ impl<'gc> Alloc<'gc> {
     #[track_caller]
     pub fn downgrade<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcWeak<'gc, T> {
         GcWeak::new(self.alloc(WeakCell::new(object)))
+    }
+
+    /// Makes a weak reference to an object that can be kept outside of the heap, on any thread.
+    ///
+    /// # Panics
+    ///
+    /// As [`alloc`](Alloc::alloc): a weak reference takes 16 bytes of the heap.
+    #[inline]
+    #[track_caller]
+    pub fn weak_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> WeakRoot<T::R> {
+        // SAFETY: the token proves that the lock is held (A2).
+        WeakRoot::new(unsafe { self.inner().home() }, self.downgrade(object))
     }
 
     /// Makes a value that lives outside of the heap and holds handles an [`OwnedRoot`] of this space

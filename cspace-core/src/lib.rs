@@ -98,7 +98,7 @@ pub use transfer::TransferReport;
 pub use type_info::{TypeIndex, TypeInfo};
 pub use verify::{BadEdge, Fault, VerifyReport};
 pub use visitor::Visitor;
-pub use weak::GcWeak;
+pub use weak::{GcWeak, WeakRoot};
 pub use weak_set::WeakSet;
 
 /// Names the family of an object type: `Rootable![Node<'_>]`, for [`GcRoot`] and [`OwnedRoot`].

@@ -7,10 +7,16 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
+use std::sync::Arc;
+
 use crate::access::Access;
+use crate::brand::Family;
 use crate::chunk::is_marked;
+use crate::error::WrongSpace;
 use crate::gc::Gc;
+use crate::home::Home;
 use crate::object::{IObject, Rootable};
+use crate::root::GcRoot;
 use crate::visitor::Visitor;
 
 /// The object behind a weak reference. Emptied by the collector in the finish; else never changed.
@@ -99,6 +105,102 @@ impl<'gc, T: IObject<'gc>> GcWeak<'gc, T> {
 impl<T> core::fmt::Debug for GcWeak<'_, T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "GcWeak({:#x})", self.cell.addr())
+    }
+}
+
+/// A reference from outside of the heap that does not keep its object alive.
+///
+/// Made by `cx.weak_root(gc)`; `Send`, `Sync` and `Clone`, like a [`GcRoot`]: for caches and registries on other
+/// threads. It keeps 16 bytes of the heap, which go with its last copy.
+///
+/// ```
+/// use cspace_core::Space;
+///
+/// let space = Space::builder().build()?;
+/// let (weak, root) = space.exclusive(|cx| {
+///     let object = cx.alloc(5u64);
+///     (cx.weak_root(object), cx.root(object))
+/// });
+/// let value = std::thread::scope(|threads| {
+///     threads.spawn(|| space.shared(|cx| weak.upgrade(cx).map(|object| *object))).join().unwrap()
+/// });
+/// assert_eq!(value, Some(5));
+/// # drop(root);
+/// # Ok::<(), cspace_core::SettingError>(())
+/// ```
+pub struct WeakRoot<R: Rootable> {
+    cell: GcRoot<WeakCell>,
+    family: Family<R>,
+}
+
+impl<R: Rootable> WeakRoot<R> {
+    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(
+        home: &Arc<Home>,
+        weak: GcWeak<'gc, T>,
+    ) -> WeakRoot<R> {
+        WeakRoot { cell: GcRoot::new(home, weak.cell), family: PhantomData }
+    }
+
+    /// The object, unless a collection found it dead.
+    ///
+    /// # Panics
+    ///
+    /// If the reference belongs to another space; [`try_upgrade`](WeakRoot::try_upgrade) returns that as an error.
+    #[inline]
+    #[track_caller]
+    pub fn upgrade<'gc>(&self, cx: &impl Access<'gc>) -> Option<Gc<'gc, R::At<'gc>>> {
+        self.get(cx).upgrade(cx)
+    }
+
+    /// The object, unless a collection found it dead, or an error if the reference belongs to another space.
+    #[inline]
+    pub fn try_upgrade<'gc>(
+        &self,
+        cx: &impl Access<'gc>,
+    ) -> Result<Option<Gc<'gc, R::At<'gc>>>, WrongSpace> {
+        Ok(self.try_get(cx)?.upgrade(cx))
+    }
+
+    /// Whether a collection found the object dead.
+    ///
+    /// # Panics
+    ///
+    /// As [`upgrade`](WeakRoot::upgrade).
+    #[track_caller]
+    pub fn is_dead<'gc>(&self, cx: &impl Access<'gc>) -> bool {
+        self.upgrade(cx).is_none()
+    }
+
+    /// The reference in the form in which objects hold one.
+    ///
+    /// # Panics
+    ///
+    /// As [`upgrade`](WeakRoot::upgrade).
+    #[inline]
+    #[track_caller]
+    pub fn get<'gc>(&self, cx: &impl Access<'gc>) -> GcWeak<'gc, R::At<'gc>> {
+        match self.try_get(cx) {
+            Ok(weak) => weak,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[inline]
+    fn try_get<'gc>(&self, cx: &impl Access<'gc>) -> Result<GcWeak<'gc, R::At<'gc>>, WrongSpace> {
+        // The cell was made for an object of the family, in which the handle is invariant.
+        Ok(GcWeak::new(self.cell.try_get(cx)?))
+    }
+}
+
+impl<R: Rootable> Clone for WeakRoot<R> {
+    fn clone(&self) -> Self {
+        WeakRoot { cell: self.cell.clone(), family: PhantomData }
+    }
+}
+
+impl<R: Rootable> core::fmt::Debug for WeakRoot<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("WeakRoot").finish_non_exhaustive()
     }
 }
 

@@ -33,5 +33,6 @@ mod transfer;
 mod types;
 mod verify;
 mod weak;
+mod weak_roots;
 mod weak_set;
 mod worker;
