@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::case::Figure;
+use super::run_delay::RunDelay;
 
 /// Times in nanoseconds.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +39,43 @@ impl FromIterator<Duration> for Waits {
         let mut all = Waits::default();
         waits.into_iter().for_each(|wait| all.push(wait));
         all
+    }
+}
+
+/// How long one thread waited, with and without the time that it could run and did not.
+pub(super) struct ThreadWaits {
+    run_delay: RunDelay,
+    delay_before: Duration,
+    pub(super) all: Waits,
+    pub(super) apart: Waits,
+}
+
+impl ThreadWaits {
+    /// Of the calling thread.
+    pub(super) fn new() -> ThreadWaits {
+        let mut run_delay = RunDelay::open();
+        let delay_before = run_delay.read();
+        ThreadWaits { run_delay, delay_before, all: Waits::default(), apart: Waits::default() }
+    }
+
+    /// What follows may be a wait.
+    pub(super) fn begin(&mut self) {
+        self.delay_before = self.run_delay.read();
+    }
+
+    /// It was one. What was no wait since `begin`, or the last `push`, should have been short.
+    pub(super) fn push(&mut self, wait: Duration) {
+        let delay = self.run_delay.read();
+        self.all.push(wait);
+        self.apart.push(wait.saturating_sub(delay - self.delay_before));
+        self.delay_before = delay;
+    }
+
+    pub(super) fn figures(self, what: &str) -> Vec<Figure> {
+        let mut figures = self.all.figures(what).to_vec();
+        let [_, p99, worst] = self.apart.figures("apart from scheduling");
+        figures.extend([p99, worst]);
+        figures
     }
 }
 
