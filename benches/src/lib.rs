@@ -10,6 +10,9 @@
 //! of them alike. A child reports the wall and processor time of the measured part, the peak
 //! resident set and a checksum; the runner refuses a figure whose checksum is not the analytic one.
 //!
+//! How the collector gets along with a program is measured apart, by the command
+//! [`collector`](mod@collector).
+//!
 //! # When is a figure not about the heap?
 //!
 //! When most of it is system time. Touching memory for the first time costs whatever the kernel,
@@ -44,6 +47,7 @@
 
 pub mod child;
 pub mod children;
+pub mod collector;
 pub mod measure;
 pub mod options;
 pub mod random;

@@ -80,8 +80,22 @@ fn system_ns() -> Option<u64> {
 /// The most memory this process had resident at one time, in bytes; `None` where the system does
 /// not tell (anything but Linux).
 pub fn rss_bytes_max() -> Option<u64> {
+    Some(status("VmHWM:")? * 1024)
+}
+
+/// The memory that this process has resident, in bytes; `None` where the system does not tell.
+pub fn rss_bytes() -> Option<u64> {
+    Some(status("VmRSS:")? * 1024)
+}
+
+/// How many threads this process has; `None` where the system does not tell.
+pub fn thread_count() -> Option<u64> {
+    status("Threads:")
+}
+
+/// A number of Linux's account of this process (see `man 5 proc_pid_status`).
+fn status(key: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kibibytes * 1024)
+    let line = status.lines().find(|line| line.starts_with(key))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -51,7 +51,7 @@ fn cell(value: Option<f64>) -> String {
 }
 
 /// Three digits are what these measurements can bear; whole numbers are not rounded.
-fn significant(value: f64) -> String {
+pub(crate) fn significant(value: f64) -> String {
     match value {
         _ if value >= 100.0 => format!("{value:.0}"),
         _ if value >= 10.0 => format!("{value:.1}"),

@@ -6,6 +6,12 @@
 //! with the checksum; giving the memory back at the end of the program is not in it, unless the
 //! program itself frees as it goes.
 //!
+//! # cspace's collector
+//!
+//! Its cycles run at safepoints of the measured thread: a worker beside it would take a second
+//! processor, and hide what a collection costs. The collector at work is measured apart, by the
+//! command `collector`.
+//!
 //! # gc-arena's pacing
 //!
 //! gc-arena collects in steps that pay off the debt of allocation, called wherever the program
@@ -13,6 +19,8 @@
 //! heap near 1.5 times what is live and does the work in small steps. `gc-arena-stw` is
 //! `Pacing::STOP_THE_WORLD` with a longer sleep: whole collections, less often, at the price of
 //! more memory and longer pauses.
+
+use cspace::{CSpace, GcMode};
 
 use crate::workload::Workload;
 
@@ -36,3 +44,8 @@ pub static ALL: &[&Workload] = &[
     &access::SLOT_GET,
     &access::SLOT_SET,
 ];
+
+/// A space whose collections run on the thread that uses it.
+fn safepoint_space() -> CSpace {
+    CSpace::builder().gc(GcMode::Safepoints).build().expect("default settings, and no thread")
+}

@@ -35,8 +35,10 @@ use crate::ptr_slot::PtrSlots;
 use crate::requests::Requests;
 use crate::root_set::RootSet;
 
-/// How long a thread waits for a lock before it looks whether the lock was leaked.
-const LEAK_CHECK: Duration = Duration::from_millis(50);
+/// How long a thread waits for a lock before it looks whether the lock was leaked meanwhile. To look it leaves the
+/// lock's queue, or gives up the place before all readers that it had got when the collector left: so not as often
+/// as marks end.
+const LEAK_CHECK: Duration = Duration::from_secs(1);
 
 /// What may be allocated before a collection when nothing is alive, in bytes.
 const BUDGET_MIN: usize = 4 << 20;

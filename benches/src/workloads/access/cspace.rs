@@ -5,6 +5,7 @@ use std::hint::black_box;
 use cspace::{CSpace, Gc, GcRoot, IObject, Rootable, Slot};
 
 use crate::measure::{measure, Measured};
+use crate::workloads::safepoint_space;
 
 #[derive(IObject)]
 struct Node<'gc> {
@@ -24,7 +25,7 @@ fn node(space: &CSpace) -> NodeRoot {
 }
 
 pub(super) fn exclusive(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let mut count = 0;
     let ((), timing) = measure(size, || {
         for _ in 0..size {
@@ -35,7 +36,7 @@ pub(super) fn exclusive(size: u64) -> Measured {
 }
 
 pub(super) fn shared(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let mut count = 0;
     let ((), timing) = measure(size, || {
         for _ in 0..size {
@@ -46,7 +47,7 @@ pub(super) fn shared(size: u64) -> Measured {
 }
 
 pub(super) fn scope(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let mut lock = space.lock();
     let mut count = 0;
     let ((), timing) = measure(size, || {
@@ -59,7 +60,7 @@ pub(super) fn scope(size: u64) -> Measured {
 }
 
 pub(super) fn root_get(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let root = node(&space);
     space.exclusive(|cx| {
         let (sum, timing) = measure(size, || {
@@ -74,7 +75,7 @@ pub(super) fn root_get(size: u64) -> Measured {
 }
 
 pub(super) fn slot_get(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let root = node(&space);
     space.exclusive(|cx| {
         let node = Gc::as_ref(root.get(cx));
@@ -90,7 +91,7 @@ pub(super) fn slot_get(size: u64) -> Measured {
 }
 
 pub(super) fn slot_set(size: u64) -> Measured {
-    let space = CSpace::new();
+    let space = safepoint_space();
     let roots = [node(&space), node(&space)];
     space.exclusive(|cx| {
         let targets = [roots[0].get(cx), roots[1].get(cx)];

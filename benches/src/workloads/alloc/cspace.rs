@@ -1,9 +1,10 @@
 //! Garbage in a cspace: the lock is held throughout, a scope lasts until a collection is wanted.
 
-use cspace::{Alloc, CSpace, IObject};
+use cspace::{Alloc, IObject};
 
 use super::{batches, payload, read};
 use crate::measure::{measure, Measured};
+use crate::workloads::safepoint_space;
 
 #[derive(IObject)]
 struct Garbage<const WORDS: usize>([u64; WORDS]);
@@ -12,7 +13,7 @@ const _: () = assert!(!<Garbage<2> as IObject<'_>>::NEEDS_VISIT);
 
 pub(super) fn run<const WORDS: usize>(size: u64) -> Measured {
     let ((checksum, _space), timing) = measure(size, || {
-        let space = CSpace::new();
+        let space = safepoint_space();
         let mut lock = space.lock();
         let mut sum = 0u64;
         let mut batches = batches(size).peekable();

@@ -1,10 +1,11 @@
 //! Binary trees in a cspace: the lock is held throughout, one scope per tree, a safepoint after
 //! each.
 
-use cspace::{Alloc, CSpace, ExclusiveGuard, Gc, GcRoot, IObject, Rootable};
+use cspace::{Alloc, ExclusiveGuard, Gc, GcRoot, IObject, Rootable};
 
 use super::{Program, NODE_BYTES};
 use crate::measure::{measure, Measured};
+use crate::workloads::safepoint_space;
 
 #[derive(IObject)]
 struct Tree<'gc> {
@@ -16,7 +17,7 @@ const _: () = assert!(size_of::<Tree<'_>>() == NODE_BYTES);
 pub(super) fn run(size: u64) -> Measured {
     let program = Program::new(size);
     let ((checksum, _space), timing) = measure(program.node_count(), || {
-        let space = CSpace::new();
+        let space = safepoint_space();
         let mut lock = space.lock();
         let mut sum = short_lived(&mut lock, program.stretch_depth());
         let long_lived: GcRoot<Rootable![Tree<'_>]> =

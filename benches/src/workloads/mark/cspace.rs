@@ -4,6 +4,7 @@ use cspace::{Alloc, CSpace, Gc, GcRoot, IObject, Rootable, Slot};
 
 use super::{Graph, COLLECTION_COUNT, NODE_BYTES};
 use crate::measure::{measure, Measured};
+use crate::workloads::safepoint_space;
 
 type Edge<'gc> = Slot<'gc, Option<Gc<'gc, Node<'gc>>>>;
 
@@ -19,7 +20,7 @@ const _: () = assert!(size_of::<Node<'_>>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
-    let space = CSpace::new();
+    let space = safepoint_space();
     let root: GcRoot<Rootable![Node<'_>]> = space.exclusive(|cx| cx.root(build(cx, &graph)));
     collect(&space);
     let ((), timing) = measure(COLLECTION_COUNT * graph.size(), || {
