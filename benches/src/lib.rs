@@ -22,18 +22,22 @@
 //! The global allocator is a property of a binary, so there are two children from this one library:
 //! `child_sys` on the system's allocator and `child_mi` on mimalloc. A switch inside one binary
 //! would need unsafe code and would cost the peers a branch per allocation. A label that ends in
-//! `-mi` runs on mimalloc; cspace runs on the system's allocator, which it needs only for its
-//! bookkeeping.
+//! `-sys` runs on the system's allocator, one that ends in `-mi` on mimalloc; cspace runs on the
+//! system's allocator, which it needs only for its bookkeeping.
 //!
 //! # What is in a label?
 //!
-//! | label | what it is |
+//! | label, without `-sys` and `-mi` | what it is |
 //! | --- | --- |
 //! | `cspace` | this workspace |
-//! | `gc-arena-mi` | gc-arena with its default, incremental pacing |
-//! | `gc-arena-stw-mi` | gc-arena with the best pacing found for these workloads, see [`PACING`] |
-//! | `box-mi`, `box-sys` | `Box`, freed by hand: no collector at all |
-//! | `bumpalo-mi` | a bump arena that never frees: the floor for allocation, and no memory manager |
+//! | `box` | `Box`, freed by hand: no collector at all |
+//! | `rc` | `Rc`: counts, and cycles broken by hand |
+//! | `bumpalo` | a bump arena that never frees: the floor for allocation, and no memory manager |
+//! | `gc-arena` | gc-arena with its default, incremental pacing |
+//! | `gc-arena-stw` | gc-arena with the best pacing found for these workloads, see [`PACING`] |
+//! | `boa` | boa_gc, the mark-sweep collector of the Boa JavaScript engine, as it comes |
+//! | `dumpster` | dumpster's collector for one thread: counts, and a search for cycles now and then |
+//! | `safe-gc` | safe-gc: mark-sweep with indices for references and no unsafe code |
 //! | `hand` | what one would write by hand for this one question |
 //! | `mutex`, `rwlock` | a bare parking_lot lock |
 //! | `plain` | the same operation on ordinary Rust memory |
@@ -46,6 +50,7 @@ pub mod child;
 pub mod children;
 pub mod measure;
 pub mod options;
+pub mod pause;
 pub mod random;
 pub mod report;
 pub mod runner;

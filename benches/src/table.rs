@@ -74,6 +74,7 @@ mod tests {
                 wall_ns: wall * 1_000_000,
                 cpu_ns: 2 * wall * 1_000_000,
                 system_ns: Some(wall * 1_000_000),
+                pauses: None,
             },
             rss_bytes_max: Some(3 << 20),
         };

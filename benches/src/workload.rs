@@ -70,6 +70,35 @@ impl Implementation {
     }
 }
 
+/// Writes out the implementations of a workload.
+///
+/// Those of `once` carry their label as it is and run on the system's allocator. Each of the others
+/// runs on both allocators, as `-sys` and `-mi`; those of `peers` exist with the feature only.
+macro_rules! implementations {
+    (
+        once: { $($once:literal: $run_once:expr),* $(,)? }
+        each: { $($each:literal: $run_each:expr),* $(,)? }
+        peers: { $($peer:literal: $run_peer:expr),* $(,)? }
+    ) => {
+        &[
+            $($crate::workload::Implementation::on_system($once, $run_once),)*
+            $(
+                $crate::workload::Implementation::on_system(concat!($each, "-sys"), $run_each),
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_mimalloc(concat!($each, "-mi"), $run_each),
+            )*
+            $(
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_system(concat!($peer, "-sys"), $run_peer),
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_mimalloc(concat!($peer, "-mi"), $run_peer),
+            )*
+        ]
+    };
+}
+
+pub(crate) use implementations;
+
 #[cfg(test)]
 mod tests {
     use crate::workloads;

@@ -22,6 +22,7 @@ pub mod binary_trees;
 #[cfg(feature = "peers")]
 mod gc_arena_pacing;
 pub mod mark;
+mod safepoint;
 
 /// Every workload, in the order of the tables.
 pub static ALL: &[&Workload] = &[
