@@ -21,12 +21,14 @@ pub mod alloc;
 pub mod binary_trees;
 #[cfg(feature = "peers")]
 mod gc_arena_pacing;
+pub mod gcbench;
 pub mod mark;
 mod safepoint;
 
 /// Every workload, in the order of the tables.
 pub static ALL: &[&Workload] = &[
     &binary_trees::WORKLOAD,
+    &gcbench::WORKLOAD,
     &mark::WORKLOAD,
     &alloc::WORKLOAD_16,
     &alloc::WORKLOAD_32,

@@ -3,7 +3,7 @@
 //! Which allocator is below does not matter to the result, so all of them run in this one process.
 
 use cspace_benches::workload::Workload;
-use cspace_benches::workloads::{access, alloc, binary_trees, mark};
+use cspace_benches::workloads::{access, alloc, binary_trees, gcbench, mark};
 
 fn check(workload: &Workload) {
     let expected = (workload.expected)(workload.size_tiny);
@@ -18,6 +18,11 @@ fn check(workload: &Workload) {
 #[test]
 fn binary_trees_have_the_analytic_number_of_nodes() {
     check(&binary_trees::WORKLOAD);
+}
+
+#[test]
+fn gcbench_keeps_what_lives_long_and_builds_every_tree() {
+    check(&gcbench::WORKLOAD);
 }
 
 #[test]
