@@ -19,6 +19,8 @@ use crate::workload::Workload;
 pub mod access;
 pub mod alloc;
 pub mod binary_trees;
+pub mod churn;
+pub mod cycles;
 #[cfg(feature = "peers")]
 mod gc_arena_pacing;
 pub mod gcbench;
@@ -29,6 +31,8 @@ mod safepoint;
 pub static ALL: &[&Workload] = &[
     &binary_trees::WORKLOAD,
     &gcbench::WORKLOAD,
+    &churn::WORKLOAD,
+    &cycles::WORKLOAD,
     &mark::WORKLOAD,
     &alloc::WORKLOAD_16,
     &alloc::WORKLOAD_32,
