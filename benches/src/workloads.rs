@@ -24,7 +24,9 @@ pub mod cycles;
 #[cfg(feature = "peers")]
 mod gc_arena_pacing;
 pub mod gcbench;
+pub mod list;
 pub mod mark;
+pub mod quads;
 mod safepoint;
 
 /// Every workload, in the order of the tables.
@@ -33,6 +35,8 @@ pub static ALL: &[&Workload] = &[
     &gcbench::WORKLOAD,
     &churn::WORKLOAD,
     &cycles::WORKLOAD,
+    &quads::WORKLOAD,
+    &list::WORKLOAD,
     &mark::WORKLOAD,
     &alloc::WORKLOAD_16,
     &alloc::WORKLOAD_32,
