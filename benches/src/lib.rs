@@ -1,14 +1,24 @@
 //! How fast cspace is, beside the heaps one would use instead.
 //!
 //! ```text
+//! cargo run --release -p cspace-benches --features peers
 //! cargo run --release -p cspace-benches --features peers -- binary-trees --sizes 16,18 --runs 5
 //! ```
 //!
-//! Each [workload](workloads) documents the question it asks and the baseline to read it against.
-//! The runner starts one child process for each measurement, one at a time and in turn between the
-//! implementations, so that no heap inherits another's fragmentation and a noisy minute hurts all
-//! of them alike. A child reports the wall and processor time of the measured part, the peak
-//! resident set and a checksum; the runner refuses a figure whose checksum is not the analytic one.
+//! The first runs everything, which takes hours; `-- --help` says how to run less. Each
+//! [workload](workloads) documents the question it asks and the baseline to read it against. The runner
+//! starts one process for each measurement, one at a time, in turn between the implementations and
+//! pinned to one processor, so that no heap inherits another's fragmentation and a noisy minute hurts
+//! all of them alike. It reports the wall and processor time of the measured part, the peak resident
+//! set, pauses where an implementation notes them, and a checksum; the runner refuses a figure whose
+//! checksum is not the analytic one. Peers in [other languages](foreign) take part where they are
+//! installed.
+//!
+//! # What is a pause?
+//!
+//! What the program waits at a safepoint that has something to do: the whole of it, whatever the
+//! collector does in it and whoever it waits for. Only cspace notes them; the others stop inside of
+//! allocations and barriers, where a clock would cost more than what it measures.
 //!
 //! # When is a figure not about the heap?
 //!
@@ -42,20 +52,26 @@
 //! | `mutex`, `rwlock` | a bare parking_lot lock |
 //! | `plain` | the same operation on ordinary Rust memory |
 //!
+//! Those of the peers in other languages are [there](foreign).
+//!
 //! [`PACING`]: workloads#gc-arenas-pacing
 
 #![forbid(unsafe_code)]
 
 pub mod child;
 pub mod children;
+pub mod contender;
+pub mod foreign;
 pub mod measure;
 pub mod options;
 pub mod pause;
+pub mod pin;
 pub mod random;
 pub mod report;
 pub mod runner;
 pub mod size;
 pub mod summary;
 pub mod table;
+pub mod tool;
 pub mod workload;
 pub mod workloads;

@@ -48,13 +48,18 @@ pub enum Allocator {
 impl Workload {
     /// Whether `pattern` names this workload or the family it belongs to.
     pub fn is_named(&self, pattern: &str) -> bool {
-        self.name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        is_of_family(self.name, pattern)
     }
 
     /// Returns the implementation with this label.
     pub fn implementation(&self, label: &str) -> Option<&'static Implementation> {
         self.implementations.iter().find(|implementation| implementation.label == label)
     }
+}
+
+/// Whether `name` is `pattern`, or begins with it and a hyphen.
+pub fn is_of_family(name: &str, pattern: &str) -> bool {
+    name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 impl Implementation {

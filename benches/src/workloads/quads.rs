@@ -44,7 +44,7 @@ const HEAP_BYTES_MIN: u64 = 1 << 20;
 
 /// The bytes allocated between two collections, as a multiple of the live ones: what
 /// [`HEAP_FACTOR`] leaves, less a little for the collector to be in time.
-const BUDGET_FACTOR: f64 = HEAP_FACTOR - 1.0 - 0.05;
+pub const BUDGET_FACTOR: f64 = HEAP_FACTOR - 1.0 - 0.05;
 
 /// A live tree and garbage beside it.
 pub static WORKLOAD: Workload = Workload {
@@ -86,8 +86,7 @@ impl Program {
     }
 
     fn heap_bytes(self) -> u64 {
-        let bytes = nodes(self.depth) as f64 * NODE_BYTES as f64 * HEAP_FACTOR;
-        (bytes as u64).max(HEAP_BYTES_MIN)
+        heap_bytes(self.depth)
     }
 
     /// How many small trees a round makes.
@@ -100,6 +99,12 @@ impl Program {
     fn node_count(self) -> u64 {
         nodes(self.depth) + ROUNDS * self.garbage_tree_count() * nodes(GARBAGE_DEPTH)
     }
+}
+
+/// How large the heap is for a live tree of this depth.
+pub fn heap_bytes(depth: u64) -> u64 {
+    let bytes = nodes(depth) as f64 * NODE_BYTES as f64 * HEAP_FACTOR;
+    (bytes as u64).max(HEAP_BYTES_MIN)
 }
 
 /// How many nodes a tree has.
