@@ -1,16 +1,17 @@
 //! The child binaries: built beside the runner, started one at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::child::ChildReport;
+use crate::pin::Pin;
 use crate::workload::{Allocator, Implementation, Workload};
 
 /// Where the children are and how they are started.
 #[derive(Clone, Debug)]
 pub struct Children {
     directory: PathBuf,
-    pin: Option<String>,
+    pin: Pin,
 }
 
 impl Children {
@@ -22,7 +23,7 @@ impl Children {
     /// # Errors
     ///
     /// If the children do not build.
-    pub fn locate(pin: Option<String>) -> Result<Self, String> {
+    pub fn locate(pin: Pin) -> Result<Self, String> {
         let runner =
             std::env::current_exe().map_err(|error| format!("which binary am I: {error}"))?;
         let directory = runner.parent().ok_or("the runner is in no directory")?.to_owned();
@@ -67,18 +68,13 @@ impl Children {
         implementation: &Implementation,
         size: u64,
     ) -> Result<ChildReport, String> {
-        let context = |what: String| format!("{} {}: {what}", workload.name, implementation.label);
-        let output = self
-            .command(implementation.allocator)
-            .args([workload.name, implementation.label, &size.to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|error| context(error.to_string()))?;
-        if !output.status.success() {
-            return Err(context(output.status.to_string()));
-        }
-        serde_json::from_slice(&output.stdout).map_err(|error| context(error.to_string()))
+        let mut command = self.command(implementation.allocator);
+        report_of(command.args([workload.name, implementation.label, &size.to_string()]))
+    }
+
+    /// Where the children are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn command(&self, allocator: Allocator) -> Command {
@@ -87,13 +83,23 @@ impl Children {
             Allocator::Mimalloc => "child_mi",
         };
         let child = self.directory.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        match &self.pin {
-            None => Command::new(child),
-            Some(processors) => {
-                let mut command = Command::new("taskset");
-                command.args(["--cpu-list", processors]).arg(child);
-                command
-            }
-        }
+        self.pin.command(child)
     }
+}
+
+/// Runs a program that prints a report.
+///
+/// # Errors
+///
+/// If it does not start, fails, or prints something else.
+pub fn report_of(command: &mut Command) -> Result<ChildReport, String> {
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(output.status.to_string());
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
 }

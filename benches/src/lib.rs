@@ -1,14 +1,24 @@
 //! How fast cspace is, beside the heaps one would use instead.
 //!
 //! ```text
+//! cargo run --release -p cspace-benches --features peers
 //! cargo run --release -p cspace-benches --features peers -- binary-trees --sizes 16,18 --runs 5
 //! ```
 //!
-//! Each [workload](workloads) documents the question it asks and the baseline to read it against.
-//! The runner starts one child process for each measurement, one at a time and in turn between the
-//! implementations, so that no heap inherits another's fragmentation and a noisy minute hurts all
-//! of them alike. A child reports the wall and processor time of the measured part, the peak
-//! resident set and a checksum; the runner refuses a figure whose checksum is not the analytic one.
+//! The first runs everything, which takes hours; `-- --help` says how to run less. Each
+//! [workload](workloads) documents the question it asks and the baseline to read it against. The runner
+//! starts one process for each measurement, one at a time, in turn between the implementations and
+//! pinned to one processor, so that no heap inherits another's fragmentation and a noisy minute hurts
+//! all of them alike. It reports the wall and processor time of the measured part, the peak resident
+//! set, pauses where an implementation notes them, and a checksum; the runner refuses a figure whose
+//! checksum is not the analytic one. Peers in [other languages](foreign) take part where they are
+//! installed.
+//!
+//! # What is a pause?
+//!
+//! What the program waits at a safepoint that has something to do: the whole of it, whatever the
+//! collector does in it and whoever it waits for. Only cspace notes them; the others stop inside of
+//! allocations and barriers, where a clock would cost more than what it measures.
 //!
 //! How the collector gets along with a program is measured apart, by the command
 //! [`collector`](mod@collector).
@@ -25,21 +35,27 @@
 //! The global allocator is a property of a binary, so there are two children from this one library:
 //! `child_sys` on the system's allocator and `child_mi` on mimalloc. A switch inside one binary
 //! would need unsafe code and would cost the peers a branch per allocation. A label that ends in
-//! `-mi` runs on mimalloc; cspace runs on the system's allocator, which it needs only for its
-//! bookkeeping.
+//! `-sys` runs on the system's allocator, one that ends in `-mi` on mimalloc; cspace runs on the
+//! system's allocator, which it needs only for its bookkeeping.
 //!
 //! # What is in a label?
 //!
-//! | label | what it is |
+//! | label, without `-sys` and `-mi` | what it is |
 //! | --- | --- |
 //! | `cspace` | this workspace |
-//! | `gc-arena-mi` | gc-arena with its default, incremental pacing |
-//! | `gc-arena-stw-mi` | gc-arena with the best pacing found for these workloads, see [`PACING`] |
-//! | `box-mi`, `box-sys` | `Box`, freed by hand: no collector at all |
-//! | `bumpalo-mi` | a bump arena that never frees: the floor for allocation, and no memory manager |
+//! | `box` | `Box`, freed by hand: no collector at all |
+//! | `rc` | `Rc`: counts, and cycles broken by hand |
+//! | `bumpalo` | a bump arena that never frees: the floor for allocation, and no memory manager |
+//! | `gc-arena` | gc-arena with its default, incremental pacing |
+//! | `gc-arena-stw` | gc-arena with the best pacing found for these workloads, see [`PACING`] |
+//! | `boa` | boa_gc, the mark-sweep collector of the Boa JavaScript engine, as it comes |
+//! | `dumpster` | dumpster's collector for one thread: counts, and a search for cycles now and then |
+//! | `safe-gc` | safe-gc: mark-sweep with indices for references and no unsafe code |
 //! | `hand` | what one would write by hand for this one question |
 //! | `mutex`, `rwlock` | a bare parking_lot lock |
 //! | `plain` | the same operation on ordinary Rust memory |
+//!
+//! Those of the peers in other languages are [there](foreign).
 //!
 //! [`PACING`]: workloads#gc-arenas-pacing
 
@@ -48,13 +64,18 @@
 pub mod child;
 pub mod children;
 pub mod collector;
+pub mod contender;
+pub mod foreign;
 pub mod measure;
 pub mod options;
+pub mod pause;
+pub mod pin;
 pub mod random;
 pub mod report;
 pub mod runner;
 pub mod size;
 pub mod summary;
 pub mod table;
+pub mod tool;
 pub mod workload;
 pub mod workloads;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
+use crate::pause::{PauseLog, Pauses};
+
 /// The outcome of one run of a workload.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Measured {
@@ -19,6 +21,9 @@ pub struct Measured {
     /// The part of it that the kernel took, mostly for page faults; `None` where the system does
     /// not tell (anything but Linux).
     pub system_ns: Option<u64>,
+    /// How long the program was stopped for collections, where the implementation tells.
+    #[serde(default)]
+    pub pauses: Option<Pauses>,
 }
 
 /// Measures `part`, which does `operation_count` operations, and keeps what it returns.
@@ -57,7 +62,15 @@ impl Timing {
             wall_ns: self.wall.as_nanos() as u64,
             cpu_ns: self.cpu.as_nanos() as u64,
             system_ns: self.system_ns,
+            pauses: None,
         }
+    }
+}
+
+impl Measured {
+    /// Adds the pauses that the program saw.
+    pub fn with_pauses(self, log: PauseLog) -> Self {
+        Self { pauses: log.pauses(), ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::child::ChildReport;
+use crate::pause::Pauses;
 use crate::summary::Summary;
 
 /// One workload at one size.
@@ -58,6 +59,17 @@ impl Row {
     /// Peak resident set, in MiB.
     pub fn rss_mib_max(&self) -> Option<Summary> {
         self.summary(|run| Some(run.rss_bytes_max? as f64 / f64::from(1 << 20)))
+    }
+
+    /// Pauses, in milliseconds: the medians of the runs' 50th and 99th percentiles, and the longest.
+    pub fn pauses_ms(&self) -> Option<[f64; 3]> {
+        let of = |value: fn(&Pauses) -> u64| {
+            self.summary(|run| Some(value(run.measured.pauses.as_ref()?) as f64 / 1e6))
+        };
+        let p50 = of(|pauses| pauses.p50_ns)?.median;
+        let p99 = of(|pauses| pauses.p99_ns)?.median;
+        let max = of(|pauses| pauses.max_ns)?.max;
+        Some([p50, p99, max])
     }
 
     fn summary(&self, value: impl Fn(&ChildReport) -> Option<f64>) -> Option<Summary> {

@@ -48,13 +48,18 @@ pub enum Allocator {
 impl Workload {
     /// Whether `pattern` names this workload or the family it belongs to.
     pub fn is_named(&self, pattern: &str) -> bool {
-        self.name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        is_of_family(self.name, pattern)
     }
 
     /// Returns the implementation with this label.
     pub fn implementation(&self, label: &str) -> Option<&'static Implementation> {
         self.implementations.iter().find(|implementation| implementation.label == label)
     }
+}
+
+/// Whether `name` is `pattern`, or begins with it and a hyphen.
+pub fn is_of_family(name: &str, pattern: &str) -> bool {
+    name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 impl Implementation {
@@ -69,6 +74,35 @@ impl Implementation {
         Self { label, allocator: Allocator::Mimalloc, run }
     }
 }
+
+/// Writes out the implementations of a workload.
+///
+/// Those of `once` carry their label as it is and run on the system's allocator. Each of the others
+/// runs on both allocators, as `-sys` and `-mi`; those of `peers` exist with the feature only.
+macro_rules! implementations {
+    (
+        once: { $($once:literal: $run_once:expr),* $(,)? }
+        each: { $($each:literal: $run_each:expr),* $(,)? }
+        peers: { $($peer:literal: $run_peer:expr),* $(,)? }
+    ) => {
+        &[
+            $($crate::workload::Implementation::on_system($once, $run_once),)*
+            $(
+                $crate::workload::Implementation::on_system(concat!($each, "-sys"), $run_each),
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_mimalloc(concat!($each, "-mi"), $run_each),
+            )*
+            $(
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_system(concat!($peer, "-sys"), $run_peer),
+                #[cfg(feature = "peers")]
+                $crate::workload::Implementation::on_mimalloc(concat!($peer, "-mi"), $run_peer),
+            )*
+        ]
+    };
+}
+
+pub(crate) use implementations;
 
 #[cfg(test)]
 mod tests {

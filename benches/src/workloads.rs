@@ -27,13 +27,24 @@ use crate::workload::Workload;
 pub mod access;
 pub mod alloc;
 pub mod binary_trees;
+pub mod churn;
+pub mod cycles;
 #[cfg(feature = "peers")]
 mod gc_arena_pacing;
+pub mod gcbench;
+pub mod list;
 pub mod mark;
+pub mod quads;
+mod safepoint;
 
 /// Every workload, in the order of the tables.
 pub static ALL: &[&Workload] = &[
     &binary_trees::WORKLOAD,
+    &gcbench::WORKLOAD,
+    &churn::WORKLOAD,
+    &cycles::WORKLOAD,
+    &quads::WORKLOAD,
+    &list::WORKLOAD,
     &mark::WORKLOAD,
     &alloc::WORKLOAD_16,
     &alloc::WORKLOAD_32,

@@ -3,7 +3,9 @@
 //! Which allocator is below does not matter to the result, so all of them run in this one process.
 
 use cspace_benches::workload::Workload;
-use cspace_benches::workloads::{access, alloc, binary_trees, mark};
+use cspace_benches::workloads::{
+    access, alloc, binary_trees, churn, cycles, gcbench, list, mark, quads,
+};
 
 fn check(workload: &Workload) {
     let expected = (workload.expected)(workload.size_tiny);
@@ -18,6 +20,31 @@ fn check(workload: &Workload) {
 #[test]
 fn binary_trees_have_the_analytic_number_of_nodes() {
     check(&binary_trees::WORKLOAD);
+}
+
+#[test]
+fn gcbench_keeps_what_lives_long_and_builds_every_tree() {
+    check(&gcbench::WORKLOAD);
+}
+
+#[test]
+fn table_and_what_it_points_at_survive_the_churn() {
+    check(&churn::WORKLOAD);
+}
+
+#[test]
+fn every_ring_is_walked_before_it_is_dropped() {
+    check(&cycles::WORKLOAD);
+}
+
+#[test]
+fn live_tree_is_complete_after_each_round_of_garbage() {
+    check(&quads::WORKLOAD);
+}
+
+#[test]
+fn list_is_complete_before_it_is_dropped() {
+    check(&list::WORKLOAD);
 }
 
 #[test]

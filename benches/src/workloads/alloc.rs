@@ -10,43 +10,50 @@
 
 use std::hint::black_box;
 
-use crate::workload::{Implementation, Workload};
+use crate::workload::{implementations, Workload};
 
+#[cfg(feature = "peers")]
+mod boa;
 mod boxed;
 #[cfg(feature = "peers")]
 mod bump;
 mod cspace;
 #[cfg(feature = "peers")]
+mod dumpster;
+#[cfg(feature = "peers")]
 mod gc_arena;
+mod rc;
+#[cfg(feature = "peers")]
+mod safe_gc;
 
 /// How many objects are allocated between two chances to collect.
 pub const BATCH: u64 = 1024;
 
 /// The implementations for objects of `$words` words.
-macro_rules! implementations {
+macro_rules! implementations_of_words {
     ($words:literal) => {
-        &[
-            Implementation::on_system("cspace", cspace::run::<$words>),
-            Implementation::on_system("box-sys", boxed::run::<$words>),
-            #[cfg(feature = "peers")]
-            Implementation::on_mimalloc("box-mi", boxed::run::<$words>),
-            #[cfg(feature = "peers")]
-            Implementation::on_mimalloc("bumpalo-mi", bump::run::<$words>),
-            #[cfg(feature = "peers")]
-            Implementation::on_mimalloc("gc-arena-mi", gc_arena::run::<$words>),
-            #[cfg(feature = "peers")]
-            Implementation::on_mimalloc("gc-arena-stw-mi", gc_arena::run_stop_the_world::<$words>),
-        ]
+        implementations! {
+            once: { "cspace": cspace::run::<$words> }
+            each: { "box": boxed::run::<$words>, "rc": rc::run::<$words> }
+            peers: {
+                "bumpalo": bump::run::<$words>,
+                "gc-arena": gc_arena::run::<$words>,
+                "gc-arena-stw": gc_arena::run_stop_the_world::<$words>,
+                "boa": boa::run::<$words>,
+                "dumpster": dumpster::run::<$words>,
+                "safe-gc": safe_gc::run::<$words>,
+            }
+        }
     };
 }
 
 /// Objects of 16 bytes.
 pub static WORKLOAD_16: Workload =
-    Workload { name: "alloc-16", implementations: implementations!(2), ..WORKLOAD };
+    Workload { name: "alloc-16", implementations: implementations_of_words!(2), ..WORKLOAD };
 
 /// Objects of 32 bytes.
 pub static WORKLOAD_32: Workload =
-    Workload { name: "alloc-32", implementations: implementations!(4), ..WORKLOAD };
+    Workload { name: "alloc-32", implementations: implementations_of_words!(4), ..WORKLOAD };
 
 const WORKLOAD: Workload = Workload {
     name: "alloc",

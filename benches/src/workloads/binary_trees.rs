@@ -11,14 +11,21 @@
 //!
 //! [Computer Language Benchmarks Game]: https://benchmarksgame-team.pages.debian.net/benchmarksgame/description/binarytrees.html
 
-use crate::workload::{Implementation, Workload};
+use crate::workload::{implementations, Implementation, Workload};
 
+#[cfg(feature = "peers")]
+mod boa;
 mod boxed;
 #[cfg(feature = "peers")]
 mod bump;
 mod cspace;
 #[cfg(feature = "peers")]
+mod dumpster;
+#[cfg(feature = "peers")]
 mod gc_arena;
+mod rc;
+#[cfg(feature = "peers")]
+mod safe_gc;
 
 /// The program at one depth.
 pub static WORKLOAD: Workload = Workload {
@@ -33,18 +40,18 @@ pub static WORKLOAD: Workload = Workload {
     implementations: IMPLEMENTATIONS,
 };
 
-const IMPLEMENTATIONS: &[Implementation] = &[
-    Implementation::on_system("cspace", cspace::run),
-    Implementation::on_system("box-sys", boxed::run),
-    #[cfg(feature = "peers")]
-    Implementation::on_mimalloc("box-mi", boxed::run),
-    #[cfg(feature = "peers")]
-    Implementation::on_mimalloc("bumpalo-mi", bump::run),
-    #[cfg(feature = "peers")]
-    Implementation::on_mimalloc("gc-arena-mi", gc_arena::run),
-    #[cfg(feature = "peers")]
-    Implementation::on_mimalloc("gc-arena-stw-mi", gc_arena::run_stop_the_world),
-];
+const IMPLEMENTATIONS: &[Implementation] = implementations! {
+    once: { "cspace": cspace::run }
+    each: { "box": boxed::run, "rc": rc::run }
+    peers: {
+        "bumpalo": bump::run,
+        "gc-arena": gc_arena::run,
+        "gc-arena-stw": gc_arena::run_stop_the_world,
+        "boa": boa::run,
+        "dumpster": dumpster::run,
+        "safe-gc": safe_gc::run,
+    }
+};
 
 const DEPTH_MIN: u64 = 4;
 

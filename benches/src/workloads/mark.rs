@@ -12,12 +12,16 @@
 //! tables that the graph is built from, up to 16 bytes per object.
 
 use crate::random::Random;
-use crate::workload::{Implementation, Workload};
+use crate::workload::{implementations, Implementation, Workload};
 
+#[cfg(feature = "peers")]
+mod boa;
 mod by_hand;
 mod cspace;
 #[cfg(feature = "peers")]
 mod gc_arena;
+#[cfg(feature = "peers")]
+mod safe_gc;
 
 /// How many collections are measured in a run.
 pub const COLLECTION_COUNT: u64 = 5;
@@ -35,12 +39,11 @@ pub static WORKLOAD: Workload = Workload {
     implementations: IMPLEMENTATIONS,
 };
 
-const IMPLEMENTATIONS: &[Implementation] = &[
-    Implementation::on_system("cspace", cspace::run),
-    Implementation::on_system("hand", by_hand::run),
-    #[cfg(feature = "peers")]
-    Implementation::on_mimalloc("gc-arena-mi", gc_arena::run),
-];
+const IMPLEMENTATIONS: &[Implementation] = implementations! {
+    once: { "cspace": cspace::run, "hand": by_hand::run }
+    each: {}
+    peers: { "gc-arena": gc_arena::run, "boa": boa::run, "safe-gc": safe_gc::run }
+};
 
 /// What an object is in every implementation, apart from headers.
 const NODE_BYTES: usize = 32;

@@ -2,8 +2,10 @@
 
 use cspace::{Alloc, IObject};
 
+use super::super::safepoint::safepoint;
 use super::{batches, payload, read};
 use crate::measure::{measure, Measured};
+use crate::pause::PauseLog;
 use crate::workloads::safepoint_space;
 
 #[derive(IObject)]
@@ -12,6 +14,7 @@ struct Garbage<const WORDS: usize>([u64; WORDS]);
 const _: () = assert!(!<Garbage<2> as IObject<'_>>::NEEDS_VISIT);
 
 pub(super) fn run<const WORDS: usize>(size: u64) -> Measured {
+    let mut pauses = PauseLog::default();
     let ((checksum, _space), timing) = measure(size, || {
         let space = safepoint_space();
         let mut lock = space.lock();
@@ -26,12 +29,12 @@ pub(super) fn run<const WORDS: usize>(size: u64) -> Measured {
                     }
                 }
             });
-            lock.safepoint();
+            safepoint(&mut lock, &mut pauses);
         }
         drop(lock);
         (sum, space)
     });
-    timing.with_checksum(checksum)
+    timing.with_checksum(checksum).with_pauses(pauses)
 }
 
 fn run_batch<const WORDS: usize>(cx: &Alloc<'_>, batch: std::ops::Range<u64>) -> u64 {

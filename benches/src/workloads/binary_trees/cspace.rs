@@ -3,8 +3,10 @@
 
 use cspace::{Alloc, ExclusiveGuard, Gc, GcRoot, IObject, Rootable};
 
+use super::super::safepoint::safepoint;
 use super::{Program, NODE_BYTES};
 use crate::measure::{measure, Measured};
+use crate::pause::PauseLog;
 use crate::workloads::safepoint_space;
 
 #[derive(IObject)]
@@ -16,27 +18,28 @@ const _: () = assert!(size_of::<Tree<'_>>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let program = Program::new(size);
+    let mut pauses = PauseLog::default();
     let ((checksum, _space), timing) = measure(program.node_count(), || {
         let space = safepoint_space();
         let mut lock = space.lock();
-        let mut sum = short_lived(&mut lock, program.stretch_depth());
+        let mut sum = short_lived(&mut lock, program.stretch_depth(), &mut pauses);
         let long_lived: GcRoot<Rootable![Tree<'_>]> =
             lock.scope(|cx| cx.root(build(cx, program.depth_max)));
         for (depth, tree_count) in program.batches() {
             for _ in 0..tree_count {
-                sum += short_lived(&mut lock, depth);
+                sum += short_lived(&mut lock, depth, &mut pauses);
             }
         }
         sum += lock.scope(|cx| node_count(long_lived.get(cx)));
         drop(lock);
         (sum, space)
     });
-    timing.with_checksum(checksum)
+    timing.with_checksum(checksum).with_pauses(pauses)
 }
 
-fn short_lived(lock: &mut ExclusiveGuard<'_>, depth: u64) -> u64 {
+fn short_lived(lock: &mut ExclusiveGuard<'_>, depth: u64, pauses: &mut PauseLog) -> u64 {
     let sum = lock.scope(|cx| node_count(build(cx, depth)));
-    lock.safepoint();
+    safepoint(lock, pauses);
     sum
 }
 

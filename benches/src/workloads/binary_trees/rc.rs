@@ -1,0 +1,41 @@
+//! Binary trees of `Rc`: as with `Box`, with a count in each node that never passes one.
+
+use std::rc::Rc;
+
+use super::{Program, NODE_BYTES};
+use crate::measure::{measure, Measured};
+
+struct Tree {
+    children: Option<[Rc<Tree>; 2]>,
+}
+
+const _: () = assert!(size_of::<Tree>() == NODE_BYTES);
+
+pub(super) fn run(size: u64) -> Measured {
+    let program = Program::new(size);
+    let (checksum, timing) = measure(program.node_count(), || {
+        let mut sum = build(program.stretch_depth()).node_count();
+        let long_lived = build(program.depth_max);
+        for (depth, tree_count) in program.batches() {
+            for _ in 0..tree_count {
+                sum += build(depth).node_count();
+            }
+        }
+        sum + long_lived.node_count()
+    });
+    timing.with_checksum(checksum)
+}
+
+fn build(depth: u64) -> Rc<Tree> {
+    let children = (depth > 0).then(|| [build(depth - 1), build(depth - 1)]);
+    Rc::new(Tree { children })
+}
+
+impl Tree {
+    fn node_count(&self) -> u64 {
+        match &self.children {
+            None => 1,
+            Some([left, right]) => 1 + left.node_count() + right.node_count(),
+        }
+    }
+}

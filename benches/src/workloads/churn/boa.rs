@@ -1,0 +1,49 @@
+//! Churn in boa_gc, which collects when it likes, inside of an allocation; the table is on the stack's
+//! side, each of its handles a root.
+
+use std::cell::Cell;
+
+use boa_gc::{Finalize, Gc, Trace};
+
+use super::{fill, replace, Step, NODE_BYTES};
+use crate::measure::{measure, Measured};
+
+type Edges = Option<[Gc<Node>; 2]>;
+
+#[derive(Finalize, Trace)]
+struct Node {
+    edges: Cell<Edges>,
+    key: u64,
+    _payload: u64,
+}
+
+const _: () = assert!(size_of::<Node>() == NODE_BYTES);
+
+pub(super) fn run(size: u64) -> Measured {
+    let ((checksum, _table), timing) = measure(replace(size).len() as u64, || {
+        let mut table = Vec::new();
+        for step in fill(size) {
+            table.push(node(&table, step));
+        }
+        for step in replace(size) {
+            let new = node(&table, step);
+            std::mem::replace(&mut table[step.entry], new).edges.set(None);
+        }
+        (table.iter().map(|node| node.sum()).sum(), table)
+    });
+    timing.with_checksum(checksum)
+}
+
+fn node(table: &[Gc<Node>], step: Step) -> Gc<Node> {
+    let edges = step.targets.map(|targets| targets.map(|target| table[target].clone()));
+    Gc::new(Node { edges: Cell::new(edges), key: step.key, _payload: 0 })
+}
+
+impl Node {
+    fn sum(&self) -> u64 {
+        let edges = self.edges.take();
+        let sum = self.key + edges.iter().flatten().map(|target| target.key).sum::<u64>();
+        self.edges.set(edges);
+        sum
+    }
+}

@@ -1,0 +1,50 @@
+//! Quads in dumpster: counted, and freed at zero; there are no cycles to look for.
+
+use dumpster::unsync::Gc;
+use dumpster::Trace;
+
+use super::{Program, GARBAGE_DEPTH, NODE_BYTES, ROUNDS};
+use crate::measure::{measure, Measured};
+
+/// A reference may be dead and has no niche, so this is more than the 32 bytes of the others.
+#[derive(Trace)]
+struct Quad {
+    children: Option<[Gc<Quad>; 4]>,
+}
+
+const _: () = assert!(size_of::<Quad>() == NODE_BYTES + 8);
+
+pub(super) fn run(size: u64) -> Measured {
+    let program = Program::new(size);
+    let ((checksum, _live), timing) = measure(program.node_count(), || {
+        let live = build(program.depth);
+        let mut sum = 0;
+        for _ in 0..ROUNDS {
+            for _ in 0..program.garbage_tree_count() {
+                sum += build(GARBAGE_DEPTH).branch();
+            }
+            sum += live.node_count();
+        }
+        (sum, live)
+    });
+    timing.with_checksum(checksum)
+}
+
+fn build(depth: u64) -> Gc<Quad> {
+    let children = (depth > 0).then(|| [(); 4].map(|()| build(depth - 1)));
+    Gc::new(Quad { children })
+}
+
+impl Quad {
+    fn branch(&self) -> u64 {
+        match &self.children {
+            None => 1,
+            Some([first, ..]) => 1 + first.branch(),
+        }
+    }
+
+    fn node_count(&self) -> u64 {
+        let children = self.children.iter().flatten();
+        1 + children.map(|child| child.node_count()).sum::<u64>()
+    }
+}
