@@ -464,7 +464,9 @@ impl Arena {
     }
 }
 
-fn check_machine<'gc, C>(cx: &C, machine: &Machine<'gc>)
+/// Reads what a machine reaches.
+#[track_caller]
+pub fn check_machine<'gc, C>(cx: &C, machine: &Machine<'gc>)
 where
     C: cspace::Access<'gc> + cspace::CellAccess<'gc>,
 {

@@ -1,7 +1,7 @@
 //! What the threads put into their spaces: objects that know whether they are alive.
 
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,40 +12,76 @@ use cspace::{
 
 use crate::rng::Rng;
 
+/// What a drop does now and then.
+type Act = Box<dyn Fn(Rng, &Arc<Chaos>) + Send + Sync>;
+
 /// What happens by chance, and how often; and how many things there are.
 pub struct Chaos {
     seed: AtomicU64,
     /// A visit panics once in so many times; 0: never.
     visit_panics: AtomicUsize,
     drop_acts: AtomicUsize,
+    act: Act,
+    /// Threads that do something by chance, or are about to find out whether to.
+    acting: AtomicUsize,
     made: AtomicUsize,
     dropped: AtomicUsize,
-    /// The space that drops play with.
-    pub space: WeakCSpace,
 }
 
 impl Chaos {
+    /// Drops play with one space.
     pub fn new(seed: u64, space: WeakCSpace, visit_panics: usize, drop_acts: usize) -> Arc<Chaos> {
+        let act = move |rng, chaos: &Arc<Chaos>| act_in_drop(rng, chaos, &space);
+        Chaos::with_act(seed, visit_panics, drop_acts, Box::new(act))
+    }
+
+    pub fn with_act(seed: u64, visit_panics: usize, drop_acts: usize, act: Act) -> Arc<Chaos> {
         Arc::new(Chaos {
             seed: seed.into(),
             visit_panics: visit_panics.into(),
             drop_acts: drop_acts.into(),
+            act,
+            acting: 0.into(),
             made: 0.into(),
             dropped: 0.into(),
-            space,
         })
     }
 
     /// From now on nothing happens by chance.
     pub fn calm(&self) {
-        self.visit_panics.store(0, Relaxed);
-        self.drop_acts.store(0, Relaxed);
+        self.visit_panics.store(0, SeqCst);
+        self.drop_acts.store(0, SeqCst);
     }
 
     fn chance(&self, once_in: &AtomicUsize) -> Option<Rng> {
-        let times = once_in.load(Relaxed);
+        let times = once_in.load(SeqCst);
         let mut rng = Rng::new(self.seed.fetch_add(1, Relaxed));
         (times != 0 && rng.one_in(times)).then_some(rng)
+    }
+
+    /// Now and then does what drops do.
+    pub fn act_by_chance(self: &Arc<Self>) {
+        struct Acting<'a>(&'a AtomicUsize);
+        impl Drop for Acting<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, SeqCst);
+            }
+        }
+        self.acting.fetch_add(1, SeqCst);
+        let _acting = Acting(&self.acting);
+        if let Some(rng) = self.chance(&self.drop_acts) {
+            (self.act)(rng, self);
+        }
+    }
+
+    /// Once it is [calm](Chaos::calm): whether nothing happens by chance any more.
+    pub fn is_quiet(&self) -> bool {
+        self.acting.load(SeqCst) == 0
+    }
+
+    /// How many were made, and how many dropped.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.made.load(Relaxed), self.dropped.load(Relaxed))
     }
 
     pub fn alive(&self) -> usize {
@@ -81,15 +117,14 @@ impl Life {
 impl Drop for Life {
     fn drop(&mut self) {
         if self.check != !self.number {
+            // In whose `chaos` nothing is to be believed.
             eprintln!("what is dropped was dropped before, or overwritten");
             std::process::abort();
         }
         self.check = 0;
         let chaos = Arc::clone(&self.chaos);
         chaos.dropped.fetch_add(1, Relaxed);
-        if let Some(rng) = chaos.chance(&chaos.drop_acts) {
-            act_in_drop(rng, &chaos);
-        }
+        chaos.act_by_chance();
     }
 }
 
@@ -97,8 +132,8 @@ impl Drop for Life {
 pub const DROP_PANICS: &str = "a drop panics";
 
 /// What drops of a careless program do.
-fn act_in_drop(mut rng: Rng, chaos: &Arc<Chaos>) {
-    let Some(space) = chaos.space.upgrade() else { return };
+fn act_in_drop(mut rng: Rng, chaos: &Arc<Chaos>, space: &WeakCSpace) {
+    let Some(space) = space.upgrade() else { return };
     match rng.below(6) {
         0 => resume_unwind(Box::new(DROP_PANICS)),
         1 => {
