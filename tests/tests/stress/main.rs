@@ -4,13 +4,14 @@
 //! from it, when they do it does not, so that a seed makes a failure likely again and not sure.
 //!
 //! - `CSPACE_STRESS_SEED`: the first seed. Default: the time.
-//! - `CSPACE_STRESS_SECONDS`: how long each of the three long tests takes. Default: 5, and 10 for `collector`.
+//! - `CSPACE_STRESS_SECONDS`: how long each of the long tests takes. Default: 5, and 10 for `collector` and `restless`.
 
 mod collector;
 mod exchange;
 mod leaks;
 mod many_spaces;
 mod one_space;
+mod restless;
 #[path = "../model/rng.rs"]
 mod rng;
 mod things;
@@ -42,7 +43,11 @@ fn duration() -> Duration {
 
 /// Runs a test that must not hang: aborts when it takes far too long.
 fn watched(test: impl FnOnce()) {
-    let limit = Duration::from_secs(seconds(10)) * 10 + Duration::from_secs(120);
+    watched_for(Duration::from_secs(seconds(10)) * 10 + Duration::from_secs(120), "a test", test);
+}
+
+/// Runs what must not take longer than that: aborts when it does.
+fn watched_for(limit: Duration, what: &str, test: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|threads| {
         let watch = threads.spawn(|| {
@@ -50,7 +55,7 @@ fn watched(test: impl FnOnce()) {
             while !done.load(Relaxed) {
                 std::thread::park_timeout(Duration::from_secs(1));
                 if begun.elapsed() > limit {
-                    let _ = writeln!(std::io::stderr(), "stress: a test hangs");
+                    let _ = writeln!(std::io::stderr(), "stress: {what} hangs");
                     std::process::abort();
                 }
             }
