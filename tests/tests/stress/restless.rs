@@ -443,6 +443,7 @@ impl Arena {
                 threads.spawn(|| drop((roots, parcels, directories)));
             }),
         }
+        older.synchronous_gc().expect("visits are calm");
         wait_until_gone(&older, &chaos);
         for driver in drivers.into_inner().unwrap_or_else(PoisonError::into_inner) {
             driver.join().expect("a driver does not panic");
