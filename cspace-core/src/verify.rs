@@ -259,14 +259,14 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         }
         let home = inner.home();
         let (roots, absorbed) = (home.roots.lock().snapshot(), home.absorbed_roots());
+        // Read once: other threads drop handles meanwhile.
+        let mut objects: Vec<*const u8> = inner.root_set().iter().collect();
+        roots.for_each(|object| objects.push(object));
+        for (_home, roots) in &absorbed {
+            roots.for_each(|object| objects.push(object));
+        }
         verifier.edges(None, 0, |visitor| {
-            roots.for_each(|object| visitor.edge_any(object));
-            for (_home, roots) in &absorbed {
-                roots.for_each(|object| visitor.edge_any(object));
-            }
-            for object in inner.root_set().iter() {
-                visitor.edge_any(object);
-            }
+            objects.iter().for_each(|object| visitor.edge_any(*object));
         });
         for cell in home.owned_cells() {
             verifier.edges(None, 0, |visitor| cell.visit(visitor));

@@ -18,6 +18,7 @@ mod listener_that_collects_hangs;
 mod safepoint_of_one_of_several_locks_loses_it;
 mod space_destroyed_while_its_batch_is_deferred;
 mod too_many_spaces_is_called_inside_access;
+mod verify_reports_roots_dropped_meanwhile;
 mod want_of_a_collection_read_beside_a_writer;
 
 /// Runs a program that must end in time.
