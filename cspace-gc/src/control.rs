@@ -174,7 +174,7 @@ impl GcControl {
     /// # Errors
     ///
     /// If the system gives no thread; the space stays usable and manual. If this thread holds a space, runs a
-    /// sweep, or is the collector's.
+    /// sweep, or runs a space's collections.
     pub fn start(self: &Arc<Self>, space: &Space) -> Result<(), StartError> {
         let name = || space.name().to_string();
         self.check_caller(
@@ -227,7 +227,7 @@ impl GcControl {
     ///
     /// # Errors
     ///
-    /// If this thread holds a space, runs a sweep, or is the collector's: it would wait for itself.
+    /// If this thread holds a space, runs a sweep, or runs a space's collections: it might wait for itself.
     pub fn stop(&self, space: &Space) -> Result<(), StopError> {
         let name = || space.name().to_string();
         self.check_caller(
@@ -302,6 +302,10 @@ impl GcControl {
         }
         if !Space::may_wait_for_cycle() {
             return Err(holds());
+        }
+        // Of another space: that one's thread may be doing the same to this one's.
+        if !DRIVING.get().is_null() {
+            return Err(drives());
         }
         Ok(())
     }

@@ -18,8 +18,8 @@ pub enum StartError {
         /// The space's name.
         space: String,
     },
-    /// The call came from the collector's own thread.
-    #[error("the collector of space `{space}` cannot be started by its own thread (a listener or a drop called)")]
+    /// The call came from a thread that runs collections, of this space or of another.
+    #[error("the collector of space `{space}` cannot be started by a thread that runs collections (a listener or a drop called), as one that is just being stopped may wait for that thread")]
     FromCollector {
         /// The space's name.
         space: String,
@@ -62,8 +62,8 @@ pub enum StopError {
         /// The space's name.
         space: String,
     },
-    /// The call came from the collector's own thread.
-    #[error("the collector of space `{space}` cannot be stopped by its own thread, which would wait for itself (a listener or a drop called)")]
+    /// The call came from a thread that runs collections, of this space or of another.
+    #[error("the collector of space `{space}` cannot be stopped by a thread that runs collections (a listener or a drop called): it is waited for, and may be that thread, or wait for it in turn")]
     FromCollector {
         /// The space's name.
         space: String,

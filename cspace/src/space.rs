@@ -124,7 +124,7 @@ impl CSpace {
     /// # Errors
     ///
     /// If the system gives no thread; the space stays usable. If this thread holds a space, runs a drop of a sweep,
-    /// or is the collector's. If the space was built without a collector.
+    /// or runs a space's collections. If the space was built without a collector.
     pub fn start_gc(&self) -> Result<(), StartError> {
         match &self.control {
             Some(control) => control.start(&self.space),
@@ -147,7 +147,7 @@ impl CSpace {
     ///
     /// # Errors
     ///
-    /// If this thread holds a space, runs a drop of a sweep, or is the collector's: it would wait for itself.
+    /// If this thread holds a space, runs a drop of a sweep, or runs a space's collections: it might wait for itself.
     pub fn stop_gc(&self) -> Result<(), StopError> {
         self.control.as_ref().map_or(Ok(()), |control| control.stop(&self.space))
     }

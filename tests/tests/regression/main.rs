@@ -11,6 +11,7 @@ mod alloc_panic_excuses_a_later_one;
 mod batch_lost_when_a_deferred_drop_leaks_a_guard;
 mod budget_grows_with_every_cycle;
 mod collections_of_each_other_hang;
+mod collectors_that_stop_each_other_hang;
 mod deferred_batch_outlives_space;
 mod finish_hangs_on_a_leaked_reader;
 mod guard_dropped_by_a_thread_local_counts_as_leaked;

@@ -295,7 +295,9 @@ impl Arena {
                 Tally::add(&self.tally.merges_refused);
                 match &error {
                     TransferError::Lock(LockError::WouldBlock { .. }) => assert!(!wait, "{error}"),
-                    TransferError::Lock(LockError::Poisoned { .. }) => self.unpoison(source, target),
+                    TransferError::Lock(LockError::Poisoned { .. }) => {
+                        self.unpoison(source, target)
+                    }
                     TransferError::SameSpace { .. } => assert!(CSpace::ptr_eq(source, target)),
                     TransferError::HoldsSpace => {}
                     _ => panic!("{error}"),
@@ -417,7 +419,8 @@ impl Arena {
         }
         self.census(&places);
         let this = self.until_alone();
-        let Arena { older, pool, ever, drivers, chaos, roots, parcels, directories, tally, .. } = this;
+        let Arena { older, pool, ever, drivers, chaos, roots, parcels, directories, tally, .. } =
+            this;
         match rng.below(4) {
             0 => {
                 drop((roots, parcels, directories));
@@ -515,7 +518,10 @@ impl Arena {
             count += homes[i];
         }
         self.tally.found.fetch_add(count, Relaxed);
-        roots.into_iter().enumerate().for_each(|(i, root)| drop(root.map(|r| self.roots.put(i, r))));
+        roots
+            .into_iter()
+            .enumerate()
+            .for_each(|(i, root)| drop(root.map(|r| self.roots.put(i, r))));
         for (i, parcel) in parcels.into_iter().enumerate() {
             drop(parcel.map(|parcel| self.parcels.put(i, parcel)));
         }
@@ -733,7 +739,9 @@ impl Mutator<'_> {
         let (arena, space) = (self.arena, self.any());
         let seeds = [self.rng.next(), self.rng.next()];
         self.shared(&space, |cx| {
-            cx.fan_out(seeds.map(|seed| move |cx: &Shared<'_>| read(arena, cx, &mut Rng::new(seed))));
+            cx.fan_out(
+                seeds.map(|seed| move |cx: &Shared<'_>| read(arena, cx, &mut Rng::new(seed))),
+            );
         });
     }
 
@@ -1192,11 +1200,7 @@ fn change_directory<'gc>(
     arena.directories.put(place, root);
 }
 
-fn intern<'gc>(
-    cx: &mut Exclusive<'gc>,
-    rng: &mut Rng,
-    directory: &'gc Directory<'gc>,
-) {
+fn intern<'gc>(cx: &mut Exclusive<'gc>, rng: &mut Rng, directory: &'gc Directory<'gc>) {
     for _ in 0..rng.below(6) {
         let number = rng.next() % NAMES;
         let (alloc, cells) = cx.split();
