@@ -13,8 +13,8 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
-    /// Readers kept a collection from its end for so long that new ones are made to wait now, for a while at a
-    /// time.
+    /// Readers kept a collection from its end for so long that new ones were made to wait, for a while at a time.
+    /// Told when the collection has ended.
     Insisting {
         /// How long the collection has waited.
         waited: Duration,

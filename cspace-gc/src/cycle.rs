@@ -113,24 +113,29 @@ impl MarkSweep {
     ) -> Result<CollectReport, CollectError> {
         let mut insisted = None;
         let condemned = self.mark(claim, drive, &mut insisted).and_then(FinishPhase::condemn);
-        // Not before: a listener is the user's, and the lock was held.
-        if let Some(waited) = insisted {
-            space.announce_insistence(waited);
-        }
-        let (batch, report) = condemned.inspect_err(|error| space.note_abandoned(error))?;
+        // Told when neither the lock nor the claim is held any more: a listener is the user's, and may collect.
+        let tell_insistence = || {
+            if let Some(waited) = insisted {
+                space.announce_insistence(waited);
+            }
+        };
+        let (batch, mut report) = condemned.inspect_err(|error| {
+            tell_insistence();
+            space.note_abandoned(error);
+        })?;
         if Batch::can_reclaim() {
-            let report = reclaim(space, batch, report);
+            report = reclaim(space, batch, report, tell_insistence);
             run_deferred();
             return Ok(report);
         }
-        let (space, later) = (space.clone(), report.clone());
+        let (for_later, later) = (space.clone(), report.clone());
         let rest = move || {
-            reclaim(&space, batch, later);
+            reclaim(&for_later, batch, later, || ());
         };
         if let Err(rest) = (drive.hand_over)(Box::new(rest)) {
             defer(rest);
         }
-        let mut report = report;
+        tell_insistence();
         report.sweep_deferred = true;
         Ok(report)
     }
@@ -243,17 +248,27 @@ impl MarkSweep {
     }
 }
 
-/// Reclaims a batch and tells of it. The claim is given up in between, as a listener may collect.
-fn reclaim(space: &Space, batch: Batch, mut report: CollectReport) -> CollectReport {
+/// Reclaims a batch and tells of it, and before of what there was to tell earlier. The claim is given up in
+/// between, as a listener may collect.
+fn reclaim(
+    space: &Space,
+    batch: Batch,
+    mut report: CollectReport,
+    tell_first: impl FnOnce(),
+) -> CollectReport {
     let begun = Instant::now();
     match batch.reclaim() {
         Ok(reclaimed) => {
             report.sweep = begun.elapsed();
             space.note_cycle(&mut report, &reclaimed);
+            tell_first();
             space.announce(&report, &reclaimed);
         }
         // Another thread will; it has no report to fill in.
-        Err(batch) => drop(batch),
+        Err(batch) => {
+            drop(batch);
+            tell_first();
+        }
     }
     report
 }

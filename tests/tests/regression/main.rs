@@ -15,6 +15,7 @@ mod collectors_that_stop_each_other_hang;
 mod deferred_batch_outlives_space;
 mod finish_hangs_on_a_leaked_reader;
 mod guard_dropped_by_a_thread_local_counts_as_leaked;
+mod listener_of_insistence_that_collects_hangs;
 mod listener_that_collects_hangs;
 mod safepoint_of_one_of_several_locks_loses_it;
 mod space_destroyed_while_its_batch_is_deferred;
