@@ -9,7 +9,7 @@ use crate::size;
 /// Measures the collector beside a program and prints a markdown table for each case: medians and ranges
 /// of several runs, each in a process of its own, with the target where there is one.
 ///
-/// Progress goes to the standard error stream. At full size all of it takes some five minutes and two
+/// Progress goes to the standard error stream. At full size all of it takes some three minutes and two
 /// gigabytes of memory.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "collector")]
