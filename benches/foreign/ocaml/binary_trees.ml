@@ -1,8 +1,11 @@
 type tree = Leaf | Node of { left : tree; right : tree }
 
-(* A tree of depth 0 is a node of two empty ones, as in every other language. *)
+(* A tree of depth 0 is a node of two empty ones, as in every other language. The compiler must not know
+   them, or it would make one such node for all, before the program runs. *)
 let rec build depth =
-  if depth = 0 then Node { left = Leaf; right = Leaf }
+  if depth = 0 then
+    let empty = Sys.opaque_identity Leaf in
+    Node { left = empty; right = empty }
   else
     let left = build (depth - 1) in
     Node { left; right = build (depth - 1) }
