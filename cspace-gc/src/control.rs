@@ -212,7 +212,7 @@ impl GcControl {
                     }
                     Err(source) => {
                         self.detach(NOBODY);
-                        self.seat.leave(tenure, false);
+                        self.seat.leave(tenure);
                         return Err(StartError::Thread { space: name(), source });
                     }
                 }
@@ -253,7 +253,7 @@ impl GcControl {
             let _ = thread.join();
         }
         self.detach(NOBODY);
-        self.seat.leave(tenure, true);
+        self.seat.leave(tenure);
         // What the driver did not get to.
         for rest in self.take_rests() {
             defer(rest);
@@ -323,8 +323,10 @@ impl GcControl {
 
     /// A driver left by itself: mutators do what they did without it.
     pub(crate) fn driver_left(&self, tenure: Tenure) {
-        if self.seat.leave(tenure, false) {
+        if self.seat.begin_to_leave(tenure) {
+            // Before the seat is vacant: what is attached then is the next driver's.
             self.detach(self.without_driver.load(Relaxed));
+            self.seat.leave(tenure);
         }
         for rest in self.take_rests() {
             defer(rest);

@@ -14,7 +14,8 @@ trait Chair: Send + Sync + 'static {
     fn wait_idle(&self);
     fn begin_work(&self, tenure: Tenure) -> bool;
     fn end_work(&self, tenure: Tenure);
-    fn leave(&self, tenure: Tenure, asked: bool) -> bool;
+    fn begin_to_leave(&self, tenure: Tenure) -> bool;
+    fn leave(&self, tenure: Tenure);
 }
 
 impl Chair for Seat {
@@ -39,8 +40,11 @@ impl Chair for Seat {
     fn end_work(&self, tenure: Tenure) {
         self.end_work(tenure);
     }
-    fn leave(&self, tenure: Tenure, asked: bool) -> bool {
-        self.leave(tenure, asked)
+    fn begin_to_leave(&self, tenure: Tenure) -> bool {
+        self.begin_to_leave(tenure)
+    }
+    fn leave(&self, tenure: Tenure) {
+        self.leave(tenure);
     }
 }
 
@@ -72,7 +76,7 @@ impl<C: Chair> Scene<C> {
         }
         assert_eq!(self.driver.read(), 1, "nobody was ready");
         self.driver.write(0);
-        assert!(self.chair.leave(tenure, true), "somebody else ended the tenure");
+        self.chair.leave(tenure);
         true
     }
 }
@@ -121,23 +125,33 @@ fn a_stop_waits_for_the_work<C: Chair>(waits: bool) {
     });
 }
 
-/// A driver that leaves by itself while it is stopped: one of the two ends the tenure.
-fn one_ends_the_tenure<C: Chair>() {
-    play_bounded(3, || {
+/// A driver that leaves by itself, against a stop and a start: what is attached is the tenant's.
+fn a_driver_that_leaves_takes_its_own_away<C: Chair>(detach_first: bool) {
+    play_bounded(3, move || {
         let scene = Scene::<C>::new();
         let tenure = scene.chair.take().unwrap();
+        scene.driver.write(1);
         scene.chair.enter(tenure);
         let leaves = {
             let scene = Arc::clone(&scene);
-            spawn(move || scene.chair.leave(tenure, false))
+            spawn(move || {
+                if !scene.chair.begin_to_leave(tenure) {
+                    return;
+                }
+                if detach_first {
+                    scene.driver.write(0);
+                    scene.chair.leave(tenure);
+                } else {
+                    scene.chair.leave(tenure);
+                    scene.driver.write(0);
+                }
+            })
         };
-        let asked = scene.chair.ask_to_leave();
-        let ended = asked.is_some_and(|tenure| {
-            scene.chair.wait_idle();
-            scene.chair.leave(tenure, true)
-        });
-        assert!(leaves.join().unwrap() != ended, "the tenure ended twice, or never");
-        assert!(scene.chair.take().is_some(), "the seat is not vacant");
+        scene.stop(true);
+        assert!(scene.start(), "the seat is not vacant after a stop");
+        leaves.join().unwrap();
+        assert_eq!(scene.driver.read(), 1, "the next driver was taken away");
+        assert!(scene.stop(true), "the next driver cannot be stopped");
     });
 }
 
@@ -152,8 +166,8 @@ fn q4_a_driver_that_was_stopped_does_not_work() {
 }
 
 #[test]
-fn q3_a_driver_that_leaves_while_it_is_stopped_leaves_once() {
-    one_ends_the_tenure::<Seat>();
+fn q3_a_driver_that_leaves_takes_its_own_away_and_nothing_else() {
+    a_driver_that_leaves_takes_its_own_away::<Seat>(true);
 }
 
 #[cfg(cspace_loom)]
@@ -185,7 +199,7 @@ mod weakened {
             }
             // A fresh tenure from the real seat, which is vacant for a moment.
             let tenure = self.seat.take()?;
-            self.seat.leave(tenure, false);
+            self.seat.leave(tenure);
             *taken = Some(tenure);
             Some(tenure)
         }
@@ -198,8 +212,11 @@ mod weakened {
             true
         }
         fn end_work(&self, _: Tenure) {}
-        fn leave(&self, _: Tenure, _: bool) -> bool {
-            self.taken().take().is_some()
+        fn begin_to_leave(&self, _: Tenure) -> bool {
+            true
+        }
+        fn leave(&self, _: Tenure) {
+            self.taken().take();
         }
     }
 
@@ -216,38 +233,8 @@ mod weakened {
     }
 
     #[test]
-    #[should_panic = "the tenure ended twice, or never"]
-    fn a_tenure_that_both_may_end_is_found_out() {
-        one_ends_the_tenure::<Both>();
-    }
-
-    /// A seat that lets the tenant leave though it was asked to, and the other end the tenure too.
-    struct Both(Seat, Mutex<bool>);
-
-    impl Chair for Both {
-        fn new() -> Self {
-            Both(Seat::new(), Mutex::new(false))
-        }
-        fn take(&self) -> Option<Tenure> {
-            self.0.take()
-        }
-        fn enter(&self, tenure: Tenure) {
-            self.0.enter(tenure);
-        }
-        fn ask_to_leave(&self) -> Option<Tenure> {
-            self.0.ask_to_leave()
-        }
-        fn wait_idle(&self) {
-            self.0.wait_idle();
-        }
-        fn begin_work(&self, tenure: Tenure) -> bool {
-            self.0.begin_work(tenure)
-        }
-        fn end_work(&self, tenure: Tenure) {
-            self.0.end_work(tenure);
-        }
-        fn leave(&self, tenure: Tenure, asked: bool) -> bool {
-            self.0.leave(tenure, asked) || !asked
-        }
+    #[should_panic = "Causality violation"]
+    fn a_driver_that_leaves_before_it_detaches_is_found_out() {
+        a_driver_that_leaves_takes_its_own_away::<Seat>(false);
     }
 }

@@ -6,8 +6,11 @@ use cspace_core::sync::{Condvar, Mutex, MutexGuard};
 ///
 /// ```text
 /// Vacant ──take──> Entering ──enter──> Taken ──ask_to_leave──> Leaving ──leave──> Vacant
-///                     └────────────────leave────────────────────────────────────────^
+///                     │                  └────begin_to_leave──────^                 ^
+///                     └────────────────────────leave────────────────────────────────┘
 /// ```
+///
+/// What is attached to a tenure is taken away before its `leave`: after it, it may be the next one's.
 ///
 /// - **Q3 (one).** From `take` to `leave` there is one tenure; nobody else's `take` succeeds.
 /// - **Q4 (out).** When [`wait_idle`](Seat::wait_idle) returns to who asked the tenant to leave, the tenant does
@@ -120,22 +123,26 @@ impl Seat {
         }
     }
 
-    /// Ends a tenure: by who asked the tenant to leave (`asked`), or by the tenant itself; false if that tenure has
-    /// ended, or is being ended by the other.
-    pub fn leave(&self, tenure: Tenure, asked: bool) -> bool {
+    /// The tenant, which does not work, begins to leave by itself; false if it was asked to, or its time is over.
+    /// Else it must end the tenure with [`leave`](Seat::leave).
+    pub fn begin_to_leave(&self, tenure: Tenure) -> bool {
         let mut state = self.state.lock();
-        let phase_fits = match state.phase {
-            Phase::Vacant => false,
-            Phase::Entering | Phase::Taken => !asked,
-            Phase::Leaving => asked,
-        };
-        if !phase_fits || state.tenure != tenure.0 {
-            return false;
+        let may = state.phase == Phase::Taken && state.tenure == tenure.0;
+        if may {
+            state.phase = Phase::Leaving;
         }
+        may
+    }
+
+    /// Ends a tenure: by whoever asked the tenant to leave or began to leave, or by a driver that did not become
+    /// ready.
+    pub fn leave(&self, tenure: Tenure) {
+        let mut state = self.state.lock();
+        debug_assert!(matches!(state.phase, Phase::Entering | Phase::Leaving));
+        debug_assert_eq!(state.tenure, tenure.0);
         state.phase = Phase::Vacant;
         drop(state);
         self.changed.notify_all();
-        true
     }
 
     /// Whether somebody is in the seat.
