@@ -62,7 +62,12 @@ struct Handle {
 impl Drop for Handle {
     /// The threads end by themselves: this may be one of them.
     fn drop(&mut self) {
-        self.shared.queue.lock().stopped = true;
+        let mut queue = self.shared.queue.lock();
+        queue.stopped = true;
+        // Of spaces that are gone; nobody will serve them, and they would keep the queue that they are in.
+        let left = core::mem::take(&mut queue.ready);
+        drop(queue);
+        drop(left);
         self.shared.changed.notify_all();
     }
 }
@@ -228,7 +233,12 @@ impl Member {
     }
 
     fn enqueue(self: &Arc<Self>) {
-        self.shared.queue.lock().ready.push_back(Arc::clone(self));
+        let mut queue = self.shared.queue.lock();
+        if queue.stopped {
+            return;
+        }
+        queue.ready.push_back(Arc::clone(self));
+        drop(queue);
         self.shared.changed.notify_one();
     }
 
@@ -305,6 +315,41 @@ impl Member {
                 space.set_overdue();
                 begun.checked_add(retry.max(LOCK_PATIENCE)).map_or(Due::WhenWoken, Due::At)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::GcSettings;
+
+    /// A pool whose threads are busy for ever.
+    fn pool_without_threads() -> GcPool {
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
+        GcPool(Arc::new(Handle { shared, thread_count: 1 }))
+    }
+
+    #[test]
+    fn a_pool_that_ends_keeps_nothing_that_is_in_its_queue() {
+        for is_woken_late in [false, true] {
+            let pool = pool_without_threads();
+            let shared = Arc::downgrade(&pool.0.shared);
+            let settings = GcSettings { pool: Some(pool.clone()), ..GcSettings::default() };
+            let control = GcControl::new(settings);
+            let space = Space::builder().collector(control.clone()).build().unwrap();
+            let tenure = control.seat.take().unwrap();
+            let member = pool.enlist(&control, &space, tenure);
+            drop((space, control));
+            if !is_woken_late {
+                member.wake();
+            }
+            drop(pool);
+            if is_woken_late {
+                member.wake();
+            }
+            drop(member);
+            assert!(shared.upgrade().is_none(), "the queue keeps itself");
         }
     }
 }
