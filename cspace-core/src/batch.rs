@@ -89,8 +89,18 @@ impl Batch {
     ///
     /// Gives the batch back if this thread may not ([`can_reclaim`](Batch::can_reclaim)). Dropped then, it
     /// leaves itself for a thread that may.
+    pub fn reclaim(self) -> Result<Reclaimed, Batch> {
+        self.reclaim_then(|_| ())
+    }
+
+    /// As [`reclaim`](Batch::reclaim), and calls `note` before the claim is given up: who waits for the cycle sees
+    /// what was noted.
+    ///
+    /// # Errors
+    ///
+    /// As [`reclaim`](Batch::reclaim).
     // moved once a cycle, and given back whole is what it is for
-    pub fn reclaim(mut self) -> Result<Reclaimed, Batch> {
+    pub fn reclaim_then(mut self, note: impl FnOnce(&Reclaimed)) -> Result<Reclaimed, Batch> {
         if !Batch::can_reclaim() {
             return Err(self);
         }
@@ -127,6 +137,7 @@ impl Batch {
             self.hand_back(swept, reclaimed.bytes_live.wrapping_sub(self.live_estimate));
         }
         pool::trim();
+        note(&reclaimed);
         drop(self.claim.take());
         self.done = true;
         Ok(reclaimed)

@@ -447,14 +447,14 @@ impl Space {
         held::holds(self.inner.id())
     }
 
-    /// Notes a cycle that was completed: counts it, and adjusts the budget to what is alive. For
-    /// collectors; [`announce`](Space::announce) it afterwards, when other cycles may run.
+    /// Notes a cycle that was completed: counts it, and adjusts the budget to what is alive. For collectors, while
+    /// they have the [claim](Batch::reclaim_then); [`announce`](Space::announce) it when other cycles may run.
     pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
         let inner = &self.inner;
         inner.counters().budget.store(inner.budget(), Relaxed);
         report.bytes_live = reclaimed.bytes_live;
         report.drop_panics = reclaimed.drop_panics.len();
-        // Under the mutex, as the next cycle may be noted by another thread meanwhile.
+        // Under the mutex: after a merge the next cycle may run beside this one's batch, and be noted meanwhile.
         let mut stats = inner.stats.lock();
         report.cycle = inner.cycles.get() + 1;
         stats.cycles += 1;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, LockWait, MarkPhase,
+    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, LockWait, MarkPhase, Reclaimed,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
@@ -248,8 +248,8 @@ impl MarkSweep {
     }
 }
 
-/// Reclaims a batch and tells of it, and before of what there was to tell earlier. The claim is given up in
-/// between, as a listener may collect.
+/// Reclaims a batch and counts its cycle, then tells of it, and before of what there was to tell earlier: with the
+/// claim given up, as a listener may collect.
 fn reclaim(
     space: &Space,
     batch: Batch,
@@ -257,10 +257,12 @@ fn reclaim(
     tell_first: impl FnOnce(),
 ) -> CollectReport {
     let begun = Instant::now();
-    match batch.reclaim() {
+    let note = |reclaimed: &Reclaimed| {
+        report.sweep = begun.elapsed();
+        space.note_cycle(&mut report, reclaimed);
+    };
+    match batch.reclaim_then(note) {
         Ok(reclaimed) => {
-            report.sweep = begun.elapsed();
-            space.note_cycle(&mut report, &reclaimed);
             tell_first();
             space.announce(&report, &reclaimed);
         }

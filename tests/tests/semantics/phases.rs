@@ -255,6 +255,24 @@ fn a_thread_that_holds_a_space_gets_its_batch_back() {
     assert!(space.try_claim_cycle().is_some());
 }
 
+/// Else whoever waits for the cycle may see the count of the one before, and the next cycle be counted first.
+#[test]
+fn a_cycle_is_noted_before_the_next_one_may_be_claimed() {
+    let space = manual();
+    space.exclusive(|cx| cx.alloc(1u64).addr());
+    let mut phase = begin(&space);
+    phase.mark().unwrap();
+    let (batch, mut report) = finish(phase).unwrap();
+    let noted = batch.reclaim_then(|reclaimed| {
+        assert_eq!(reclaimed.objects_reclaimed, 1);
+        assert!(space.try_claim_cycle().is_none(), "others would see this cycle missing");
+        space.note_cycle(&mut report, reclaimed);
+    });
+    assert!(noted.is_ok());
+    assert!(space.try_claim_cycle().is_some());
+    assert_eq!(space.total_num_completed_gcs(), 1);
+}
+
 /// A batch that nobody reclaimed left its allocation bits in blocks that went to other spaces with the end of its own:
 /// there they stood for objects, and were dropped as such.
 #[test]
