@@ -287,11 +287,21 @@ pub fn panic_message(panic: Box<dyn core::any::Any + Send>) -> String {
     message
 }
 
-/// Work that waits until its thread holds no space and runs no sweep.
+/// Work that waits for a thread that holds no space and runs no sweep.
 struct Deferred {
-    /// The thread that left it; none if that thread has ended.
-    thread: Option<ThreadId>,
+    owner: Owner,
     work: Box<dyn FnOnce() + Send>,
+}
+
+/// Who does deferred work, unless a thread that waits for a cycle takes it over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The thread that left it, when it may.
+    Thread(ThreadId),
+    /// Whoever drives the collector with this number.
+    Driver(usize),
+    /// Any thread that may: the one that left it has ended.
+    Anybody,
 }
 
 static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
@@ -302,9 +312,30 @@ static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Not for any other: the work may want what this thread holds, while this thread waits for that one. A
 /// thread that waits for a cycle may take it over, as may any once this thread has ended.
 pub fn defer(work: impl FnOnce() + Send + 'static) {
+    push_deferred(Owner::Thread(thread::current().id()), Box::new(work));
+}
+
+/// Leaves work for whoever drives a collector, which is named by a number of its own; it is done by
+/// [`run_deferred_of_driver`], or by a thread that waits for a cycle: the driver may be one that waits itself.
+pub fn defer_to_driver(driver: usize, work: Box<dyn FnOnce() + Send>) {
+    push_deferred(Owner::Driver(driver), work);
+}
+
+fn push_deferred(owner: Owner, work: Box<dyn FnOnce() + Send>) {
     let mut deferred = DEFERRED.lock();
-    deferred.push(Deferred { thread: Some(thread::current().id()), work: Box::new(work) });
+    deferred.push(Deferred { owner, work });
     DEFERRED_COUNT.store(deferred.len(), Relaxed);
+}
+
+/// Whether there is work for whoever drives the collector.
+pub fn has_deferred_of_driver(driver: usize) -> bool {
+    DEFERRED_COUNT.load(Relaxed) > 0
+        && DEFERRED.lock().iter().any(|deferred| deferred.owner == Owner::Driver(driver))
+}
+
+/// Leaves what was left for a driver, which there is no more, for this thread.
+pub fn take_over_from_driver(driver: usize) {
+    change_owner(Owner::Driver(driver), Owner::Thread(thread::current().id()));
 }
 
 /// Leaves what this thread left for any other: it ends.
@@ -313,9 +344,13 @@ pub(crate) fn orphan_deferred() {
         return;
     }
     let Ok(this) = catch_unwind(|| thread::current().id()) else { return };
+    change_owner(Owner::Thread(this), Owner::Anybody);
+}
+
+fn change_owner(from: Owner, to: Owner) {
     for deferred in &mut *DEFERRED.lock() {
-        if deferred.thread == Some(this) {
-            deferred.thread = None;
+        if deferred.owner == from {
+            deferred.owner = to;
         }
     }
 }
@@ -324,12 +359,19 @@ pub(crate) fn orphan_deferred() {
 #[inline]
 pub fn run_deferred() {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
-        let this = thread::current().id();
-        run_deferred_slow(|thread| thread.is_none_or(|thread| thread == this));
+        let this = Owner::Thread(thread::current().id());
+        run_deferred_slow(|owner| owner == this || owner == Owner::Anybody);
     }
 }
 
-/// Runs work that any thread left. By a thread that waits for a cycle, which may be among it.
+/// Runs what was left for whoever drives the collector; whether there was anything.
+pub fn run_deferred_of_driver(driver: usize) -> bool {
+    DEFERRED_COUNT.load(Relaxed) > 0
+        && Batch::can_reclaim()
+        && run_deferred_slow(|owner| owner == Owner::Driver(driver))
+}
+
+/// Runs work that anybody left. By a thread that waits for a cycle, which may be among it.
 pub(crate) fn run_deferred_of_all() {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
         run_deferred_slow(|_| true);
@@ -337,19 +379,20 @@ pub(crate) fn run_deferred_of_all() {
 }
 
 #[cold]
-fn run_deferred_slow(may_take: impl Fn(Option<ThreadId>) -> bool) {
+fn run_deferred_slow(may_take: impl Fn(Owner) -> bool) -> bool {
+    let mut any = false;
     // Looked at each time: what ran before may have leaked a guard.
     while Batch::can_reclaim() {
         let next = {
             let mut deferred = DEFERRED.lock();
-            let at = deferred.iter().rposition(|deferred| may_take(deferred.thread));
+            let at = deferred.iter().rposition(|deferred| may_take(deferred.owner));
             let next = at.map(|at| deferred.swap_remove(at));
             DEFERRED_COUNT.store(deferred.len(), Relaxed);
             next
         };
-        match next {
-            Some(deferred) => (deferred.work)(),
-            None => return,
-        }
+        let Some(deferred) = next else { break };
+        any = true;
+        (deferred.work)();
     }
+    any
 }

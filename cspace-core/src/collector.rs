@@ -34,7 +34,10 @@ use parking_lot::lock_api::{
 };
 
 use crate::batch::Work;
-pub use crate::batch::{defer, panic_message, run_deferred, Batch, Reclaimed};
+pub use crate::batch::{
+    defer, defer_to_driver, has_deferred_of_driver, panic_message, run_deferred,
+    run_deferred_of_driver, take_over_from_driver, Batch, Reclaimed,
+};
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{defer, run_deferred, Collector, LockWait, Runner};
+use cspace_core::collector::{
+    defer_to_driver, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
+    take_over_from_driver, Collector, LockWait, Runner,
+};
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
 
@@ -107,8 +110,6 @@ pub struct GcControl {
     attached: Mutex<Option<Attached>>,
     /// Of the worker, if there is one.
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// Batches of threads that may not reclaim, for the driver.
-    rests: Mutex<Vec<Rest>>,
     settings: GcSettings,
 }
 
@@ -147,7 +148,6 @@ impl GcControl {
             seat: Seat::new(),
             attached: Mutex::new(None),
             thread: Mutex::new(None),
-            rests: Mutex::default(),
             settings,
         })
     }
@@ -254,11 +254,7 @@ impl GcControl {
         }
         self.detach(NOBODY);
         self.seat.leave(tenure);
-        // What the driver did not get to.
-        for rest in self.take_rests() {
-            defer(rest);
-        }
-        run_deferred();
+        self.end_driving();
         Ok(())
     }
 
@@ -328,33 +324,34 @@ impl GcControl {
             self.detach(self.without_driver.load(Relaxed));
             self.seat.leave(tenure);
         }
-        for rest in self.take_rests() {
-            defer(rest);
-        }
+        self.end_driving();
+    }
+
+    /// There is no driver any more: does what the last one did not get to.
+    fn end_driving(&self) {
+        take_over_from_driver(self.number());
         run_deferred();
+    }
+
+    /// What tells this control's driver from others, for as long as anything is left for it: that keeps the space
+    /// alive, which keeps the control.
+    fn number(&self) -> usize {
+        core::ptr::from_ref(self).addr()
     }
 
     // ---- what a driver does
 
     /// Ends what other threads' cycles left; whether there was anything.
     fn run_rests(&self) -> bool {
-        let rests = self.take_rests();
-        let any = !rests.is_empty();
-        for rest in rests {
-            rest();
-        }
+        let any = run_deferred_of_driver(self.number());
         // What drops among them left for when this thread is done: the last batches of spaces, say.
         run_deferred();
         any
     }
 
-    fn take_rests(&self) -> Vec<Rest> {
-        core::mem::take(&mut *self.rests.lock())
-    }
-
     /// When there is something to do next.
     pub(crate) fn due(&self, space: &Space, timer: &mut Timer) -> Due {
-        if !self.rests.lock().is_empty() {
+        if has_deferred_of_driver(self.number()) {
             return Due::Now;
         }
         let mut look = self.look(space);
@@ -396,9 +393,7 @@ impl GcControl {
         let mut has_waited = self.run_rests();
         loop {
             let Some(claim) = space.try_claim_cycle() else {
-                // The batch that is waited for may be among the rests at any moment.
-                let go_on = || (wait.go_on)() && self.rests.lock().is_empty();
-                if !space.wait_for_cycle(None, &go_on) && !self.run_rests() {
+                if !space.wait_for_cycle(None, wait.go_on) {
                     return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
                 }
                 has_waited = true;
@@ -428,10 +423,7 @@ impl GcControl {
     /// Calls `f` with how a mutator drives a cycle: beside a driver that may be there.
     fn as_mutator<R>(&self, f: impl FnOnce(Drive<'_>) -> R) -> R {
         let hand_over = |rest| self.hand_over(rest);
-        let meanwhile = || {
-            self.run_rests();
-        };
-        f(Drive { hand_over: &hand_over, meanwhile: &meanwhile, ..Drive::ALONE })
+        f(Drive { hand_over: &hand_over, ..Drive::ALONE })
     }
 
     /// Gives the rest of a cycle to the driver, if there is one.
@@ -440,7 +432,8 @@ impl GcControl {
         if attached.is_none() {
             return Err(rest);
         }
-        self.rests.lock().push(rest);
+        // With the mutex held: whoever detaches looks for rests afterwards.
+        defer_to_driver(self.number(), rest);
         drop(attached);
         self.wake();
         Ok(())

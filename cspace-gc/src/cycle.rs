@@ -53,8 +53,6 @@ pub(crate) struct Drive<'a> {
     pub(crate) wait: LockWait<'a>,
     /// Whether to go on waiting for readers to leave; asked after each attempt.
     pub(crate) stay: &'a dyn Fn() -> bool,
-    /// What to do while another thread's cycle is waited for: it may be among what was left for a driver.
-    pub(crate) meanwhile: &'a dyn Fn(),
     /// Takes the rest of a cycle that this thread may not reclaim, or gives it back.
     pub(crate) hand_over: &'a dyn Fn(Rest) -> Result<(), Rest>,
 }
@@ -62,7 +60,7 @@ pub(crate) struct Drive<'a> {
 impl Drive<'_> {
     /// By a thread that has all the time and nobody to hand over to.
     pub(crate) const ALONE: Drive<'static> =
-        Drive { wait: LockWait::FOREVER, stay: &|| true, meanwhile: &|| (), hand_over: &Err };
+        Drive { wait: LockWait::FOREVER, stay: &|| true, hand_over: &Err };
 }
 
 /// The collector of a space: a full mark and sweep for each cycle, run by mutators at their safepoints.
@@ -202,11 +200,7 @@ impl MarkSweep {
                 space.request_gc();
                 return Err(CollectError::Busy { space: space.name().to_string() });
             }
-            let go_on = || {
-                (drive.meanwhile)();
-                (drive.wait.go_on)()
-            };
-            if !space.wait_for_cycle(None, &go_on) {
+            if !space.wait_for_cycle(None, drive.wait.go_on) {
                 return Err(CollectError::Busy { space: space.name().to_string() });
             }
             // Of many that ask at once one collects, for all.
@@ -239,11 +233,7 @@ impl MarkSweep {
                 return;
             }
             waited = true;
-            let go_on = || {
-                (drive.meanwhile)();
-                true
-            };
-            space.wait_for_cycle(Some(THROTTLE), &go_on);
+            space.wait_for_cycle(Some(THROTTLE), &|| true);
         }
     }
 }

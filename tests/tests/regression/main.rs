@@ -8,6 +8,7 @@ mod probe;
 mod watchdog;
 
 mod alloc_panic_excuses_a_later_one;
+mod batch_left_for_a_driver_moves_to_another_space;
 mod batch_lost_when_a_deferred_drop_leaks_a_guard;
 mod budget_grows_with_every_cycle;
 mod collections_of_each_other_hang;
