@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
 use crate::claim::CycleClaim;
 use crate::held;
-use crate::home::Home;
+use crate::home::{Gate, Home};
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
@@ -81,6 +81,11 @@ impl Batch {
     /// Whether this thread may reclaim now (B2). If not, [`defer`] it.
     pub fn can_reclaim() -> bool {
         held::count() == 0 && !held::is_sweeping()
+    }
+
+    /// Names the batch's cycle for those who wait for it.
+    pub fn ticket(&self) -> BatchTicket {
+        BatchTicket(Arc::clone(&self.home.gate))
     }
 
     /// Reclaims the batch, and gives up the claim on its cycle.
@@ -250,7 +255,8 @@ impl Drop for Batch {
             last: self.last.take(),
             done: false,
         };
-        defer(move || drop(batch.reclaim()));
+        let ticket = batch.claim.is_some().then(|| batch.ticket());
+        defer(ticket, Box::new(move || drop(batch.reclaim())));
     }
 }
 
@@ -290,10 +296,12 @@ pub fn panic_message(panic: Box<dyn core::any::Any + Send>) -> String {
 /// Work that waits for a thread that holds no space and runs no sweep.
 struct Deferred {
     owner: Owner,
+    /// Whose batch it is: whoever waits for that cycle may take the work over.
+    ticket: Option<BatchTicket>,
     work: Box<dyn FnOnce() + Send>,
 }
 
-/// Who does deferred work, unless a thread that waits for a cycle takes it over.
+/// Who does deferred work.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     /// The thread that left it, when it may.
@@ -304,26 +312,30 @@ enum Owner {
     Anybody,
 }
 
+/// Names the cycle that a batch belongs to, for those who wait for it. From [`Batch::ticket`].
+pub struct BatchTicket(Arc<Gate>);
+
 static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
 static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Leaves work for this thread, until it holds no space and runs no sweep (B2).
 ///
-/// Not for any other: the work may want what this thread holds, while this thread waits for that one. A
-/// thread that waits for a cycle may take it over, as may any once this thread has ended.
-pub fn defer(work: impl FnOnce() + Send + 'static) {
-    push_deferred(Owner::Thread(thread::current().id()), Box::new(work));
+/// Not for any other: the work may want what this thread holds, while this thread waits for that one. Only a
+/// thread that has to wait for the batch anyway, by the ticket, takes it over, and any may once this thread
+/// has ended.
+pub fn defer(ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
+    push_deferred(Owner::Thread(thread::current().id()), ticket, work);
 }
 
-/// Leaves work for whoever drives a collector, which is named by a number of its own; it is done by
-/// [`run_deferred_of_driver`], or by a thread that waits for a cycle: the driver may be one that waits itself.
-pub fn defer_to_driver(driver: usize, work: Box<dyn FnOnce() + Send>) {
-    push_deferred(Owner::Driver(driver), work);
+/// Leaves a batch for whoever drives a collector, which is named by a number of its own; it is done by
+/// [`run_deferred_of_driver`], or by a thread that waits for the batch: the driver may be one that waits itself.
+pub fn defer_to_driver(driver: usize, ticket: BatchTicket, work: Box<dyn FnOnce() + Send>) {
+    push_deferred(Owner::Driver(driver), Some(ticket), work);
 }
 
-fn push_deferred(owner: Owner, work: Box<dyn FnOnce() + Send>) {
+fn push_deferred(owner: Owner, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
     let mut deferred = DEFERRED.lock();
-    deferred.push(Deferred { owner, work });
+    deferred.push(Deferred { owner, ticket, work });
     DEFERRED_COUNT.store(deferred.len(), Relaxed);
 }
 
@@ -360,7 +372,7 @@ fn change_owner(from: Owner, to: Owner) {
 pub fn run_deferred() {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
         let this = Owner::Thread(thread::current().id());
-        run_deferred_slow(|owner| owner == this || owner == Owner::Anybody);
+        run_deferred_slow(|left| left.owner == this || left.owner == Owner::Anybody);
     }
 }
 
@@ -368,24 +380,26 @@ pub fn run_deferred() {
 pub fn run_deferred_of_driver(driver: usize) -> bool {
     DEFERRED_COUNT.load(Relaxed) > 0
         && Batch::can_reclaim()
-        && run_deferred_slow(|owner| owner == Owner::Driver(driver))
+        && run_deferred_slow(|left| left.owner == Owner::Driver(driver))
 }
 
-/// Runs work that anybody left. By a thread that waits for a cycle, which may be among it.
-pub(crate) fn run_deferred_of_all() {
+/// Does the batches that a gate waits for, whomever they were left for. By a thread that waits at the gate.
+pub(crate) fn run_deferred_of_gate(gate: &Arc<Gate>) {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
-        run_deferred_slow(|_| true);
+        run_deferred_slow(|left| {
+            left.ticket.as_ref().is_some_and(|ticket| ticket.0.leads_to(gate))
+        });
     }
 }
 
 #[cold]
-fn run_deferred_slow(may_take: impl Fn(Owner) -> bool) -> bool {
+fn run_deferred_slow(may_take: impl Fn(&Deferred) -> bool) -> bool {
     let mut any = false;
     // Looked at each time: what ran before may have leaked a guard.
     while Batch::can_reclaim() {
         let next = {
             let mut deferred = DEFERRED.lock();
-            let at = deferred.iter().rposition(|deferred| may_take(deferred.owner));
+            let at = deferred.iter().rposition(&may_take);
             let next = at.map(|at| deferred.swap_remove(at));
             DEFERRED_COUNT.store(deferred.len(), Relaxed);
             next

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::batch::run_deferred_of_all;
+use crate::batch::run_deferred_of_gate;
 use crate::home::Gate;
 use crate::space::Space;
 
@@ -57,16 +57,17 @@ impl Space {
     }
 
     /// Waits until a cycle of this space may be claimed, or `patience` is over, or `go_on` says no; true in the
-    /// first case. Work that was left for a thread that holds no space is done meanwhile, as the cycle may be
-    /// among it. For collectors.
+    /// first case. The batch that is waited for is done here if it was left for a thread that holds no space. For
+    /// collectors.
     pub fn wait_for_cycle(&self, patience: Option<Duration>, go_on: &dyn Fn() -> bool) -> bool {
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
             // A batch may be deferred at any moment, and nobody tells the condition.
-            if self.inner.current_home().gate.wait_for(DEFERRED_CHECK) {
+            let gate = Arc::clone(&self.inner.current_home().gate);
+            if gate.wait_for(DEFERRED_CHECK) {
                 return true;
             }
-            run_deferred_of_all();
+            run_deferred_of_gate(&gate);
             if !go_on() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return false;
             }

@@ -36,7 +36,7 @@ use parking_lot::lock_api::{
 use crate::batch::Work;
 pub use crate::batch::{
     defer, defer_to_driver, has_deferred_of_driver, panic_message, run_deferred,
-    run_deferred_of_driver, take_over_from_driver, Batch, Reclaimed,
+    run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed,
 };
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};

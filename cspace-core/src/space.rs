@@ -383,9 +383,18 @@ impl SpaceInner {
         error
     }
 
-    /// Releases the lock, fairly if somebody wants it, and notes it as not held.
+    /// Releases the lock, fairly if somebody wants it, and notes it as not held. Then does what this thread left for
+    /// when it holds nothing.
     #[inline(always)]
     pub(crate) fn release(&self, mode: LockMode) {
+        if self.release_only(mode) {
+            batch::run_deferred();
+        }
+    }
+
+    /// Releases the lock and nothing else; whether this thread holds none now.
+    #[inline(always)]
+    pub(crate) fn release_only(&self, mode: LockMode) -> bool {
         let forgotten = held::forget(self.id);
         if forgotten.was_leaked {
             self.note_found();
@@ -400,9 +409,7 @@ impl SpaceInner {
                 (_, true) => self.lock.unlock_exclusive_fair(),
             }
         }
-        if forgotten.is_bare {
-            batch::run_deferred();
-        }
+        forgotten.is_bare
     }
 
     // ---- safepoints

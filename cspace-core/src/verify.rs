@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use parking_lot::lock_api::RawRwLockTimed as _;
 
-use crate::batch::panic_message;
+use crate::batch::{panic_message, run_deferred};
 use crate::chunk::{block_of, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
+use crate::guard::LockMode;
 use crate::held;
 use crate::pool;
 use crate::space::Space;
@@ -214,14 +215,15 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     }
     drop(waiting);
     inner.settle_want();
+    // Whatever this thread left to do waits until the claim is given up: a listener in it may collect the space.
     if !claim.begin() {
-        inner.release(crate::guard::LockMode::Exclusive);
+        inner.release_only(LockMode::Exclusive);
         return Err(CollectError::Transferred { space: inner.name() });
     }
     struct Release<'a>(&'a Space);
     impl Drop for Release<'_> {
         fn drop(&mut self) {
-            self.0.inner.release(crate::guard::LockMode::Exclusive);
+            self.0.inner.release_only(LockMode::Exclusive);
         }
     }
     let _release = Release(space);
@@ -290,7 +292,10 @@ impl Space {
                 return Err(CollectError::InsideAccess { space: self.inner.name() });
             }
             if let Some(claim) = self.try_claim_cycle() {
-                match verify(&claim) {
+                let verified = verify(&claim);
+                drop(claim);
+                run_deferred();
+                match verified {
                     Err(CollectError::Transferred { .. }) => continue,
                     verified => return verified,
                 }

@@ -433,7 +433,7 @@ impl GcControl {
             return Err(rest);
         }
         // With the mutex held: whoever detaches looks for rests afterwards.
-        defer_to_driver(self.number(), rest);
+        defer_to_driver(self.number(), rest.ticket, rest.work);
         drop(attached);
         self.wake();
         Ok(())

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, Collector, CycleClaim, FinishPhase, LockWait, MarkPhase, Reclaimed,
+    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, FinishPhase, LockWait,
+    MarkPhase, Reclaimed,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
@@ -44,7 +45,10 @@ const ATTEMPTS_INSIDE: usize = 64;
 const THROTTLE: Duration = Duration::from_millis(10);
 
 /// The rest of a cycle, for another thread.
-pub(crate) type Rest = Box<dyn FnOnce() + Send>;
+pub(crate) struct Rest {
+    pub(crate) ticket: BatchTicket,
+    pub(crate) work: Box<dyn FnOnce() + Send>,
+}
 
 /// By whom, and for how long, a cycle is driven.
 #[derive(Clone, Copy)]
@@ -126,12 +130,12 @@ impl MarkSweep {
             run_deferred();
             return Ok(report);
         }
-        let (for_later, later) = (space.clone(), report.clone());
-        let rest = move || {
+        let (for_later, later, ticket) = (space.clone(), report.clone(), batch.ticket());
+        let work = move || {
             reclaim(&for_later, batch, later, || ());
         };
-        if let Err(rest) = (drive.hand_over)(Box::new(rest)) {
-            defer(rest);
+        if let Err(rest) = (drive.hand_over)(Rest { ticket, work: Box::new(work) }) {
+            defer(Some(rest.ticket), rest.work);
         }
         tell_insistence();
         report.sweep_deferred = true;

@@ -134,6 +134,19 @@ impl<T, O, K> CycleGate<T, O, K> {
         }
     }
 
+    /// Whether a batch that went out by this gate belongs to the other one by now.
+    pub fn leads_to(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        let mut gate = Arc::clone(self);
+        loop {
+            if Arc::ptr_eq(&gate, other) {
+                return true;
+            }
+            let next = gate.state.lock().moved_to.clone();
+            let Some(next) = next else { return false };
+            gate = next;
+        }
+    }
+
     /// Waits until the gate may be free or has moved, but not much longer than `patience`. True if a claim
     /// may be had now.
     pub fn wait_for(&self, patience: Duration) -> bool {

@@ -21,7 +21,9 @@ mod listener_that_collects_hangs;
 mod safepoint_of_one_of_several_locks_loses_it;
 mod space_destroyed_while_its_batch_is_deferred;
 mod too_many_spaces_is_called_inside_access;
+mod verify_does_left_work_with_its_claim;
 mod verify_reports_roots_dropped_meanwhile;
+mod waiting_thread_does_unrelated_work;
 mod want_of_a_collection_read_beside_a_writer;
 
 /// Runs a program that must end in time.

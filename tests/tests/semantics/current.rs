@@ -89,7 +89,9 @@ fn a_forgotten_guard_keeps_no_space_alive_and_nothing_current() {
 
 #[test]
 fn the_functions_act_on_the_current_space() {
-    let (a, b) = (CSpace::new(), CSpace::new());
+    // Without a thread, which would serve the request at once.
+    let manual = || CSpace::builder().gc(GcMode::Manual).build().unwrap();
+    let (a, b) = (manual(), manual());
     let begun = Arc::new(Mutex::new(0));
     let in_begin = begun.clone();
     b.on_transaction_begin(move |_| *in_begin.lock().unwrap() += 1);
