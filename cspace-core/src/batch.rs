@@ -142,9 +142,9 @@ impl Batch {
             self.hand_back(swept, reclaimed.bytes_live.wrapping_sub(self.live_estimate));
         }
         pool::trim();
+        self.done = true;
         note(&reclaimed);
         drop(self.claim.take());
-        self.done = true;
         Ok(reclaimed)
     }
 
@@ -324,7 +324,15 @@ static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// thread that has to wait for the batch anyway, by the ticket, takes it over, and any may once this thread
 /// has ended.
 pub fn defer(ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
-    push_deferred(Owner::Thread(thread::current().id()), ticket, work);
+    push_deferred(this_thread(), ticket, work);
+}
+
+/// The owner of what this thread leaves. At its very end that is anybody: it will not come by again.
+fn this_thread() -> Owner {
+    if held::is_ending() {
+        return Owner::Anybody;
+    }
+    Owner::Thread(thread::current().id())
 }
 
 /// Leaves a batch for whoever drives a collector, which is named by a number of its own; it is done by
@@ -347,7 +355,7 @@ pub fn has_deferred_of_driver(driver: usize) -> bool {
 
 /// Leaves what was left for a driver, which there is no more, for this thread.
 pub fn take_over_from_driver(driver: usize) {
-    change_owner(Owner::Driver(driver), Owner::Thread(thread::current().id()));
+    change_owner(Owner::Driver(driver), this_thread());
 }
 
 /// Leaves what this thread left for any other: it ends.

@@ -106,10 +106,20 @@ impl LockWait<'_> {
         LockWait { slice: Duration::from_millis(50), go_on: &|| true };
 }
 
+/// How far a mark has come: only after a whole one may anything be condemned (Y3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    New,
+    Marked,
+    /// Something that was seen may not have been traced.
+    Failed,
+}
+
 /// The first part of a cycle: the space is held by the upgradable lock.
 ///
 /// Dropped without finishing, the cycle is given up (Y4).
 pub struct MarkPhase {
+    progress: Progress,
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
     number: u64,
@@ -166,7 +176,8 @@ impl MarkPhase {
         order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
-        Ok(MarkPhase { claim: Some(claim), visitor, number, begun: Instant::now() })
+        let (progress, claim) = (Progress::New, Some(claim));
+        Ok(MarkPhase { progress, claim, visitor, number, begun: Instant::now() })
     }
 
     fn space(&self) -> &Space {
@@ -178,7 +189,19 @@ impl MarkPhase {
     /// # Errors
     ///
     /// If a `visit_objects` panicked. The cycle cannot go on; drop it.
+    ///
+    /// # Panics
+    ///
+    /// When called again.
     pub fn mark(&mut self) -> Result<(), CollectError> {
+        assert!(self.progress == Progress::New, "a cycle marks once");
+        self.progress = Progress::Failed;
+        self.mark_all()?;
+        self.progress = Progress::Marked;
+        Ok(())
+    }
+
+    fn mark_all(&mut self) -> Result<(), CollectError> {
         let inner = Arc::clone(&self.space().inner);
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() };
@@ -213,9 +236,26 @@ impl MarkPhase {
     /// # Errors
     ///
     /// As [`mark`](MarkPhase::mark).
+    ///
+    /// # Panics
+    ///
+    /// If the mark was not done, or failed.
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
+        self.assert_marked();
         let space = self.space().clone();
-        drain_late(&space, &mut self.visitor)
+        self.progress = Progress::Failed;
+        let late = drain_late(&space, &mut self.visitor)?;
+        self.progress = Progress::Marked;
+        Ok(late)
+    }
+
+    #[track_caller]
+    fn assert_marked(&self) {
+        match self.progress {
+            Progress::Marked => {}
+            Progress::New => panic!("nothing is marked yet: call `mark` first"),
+            Progress::Failed => panic!("the mark failed: drop the phase, which gives the cycle up"),
+        }
     }
 
     /// Whether a thread ended while it held the space: then nobody will ever get everybody out.
@@ -238,7 +278,12 @@ impl MarkPhase {
     /// # Errors
     ///
     /// Gives the phase back if readers stayed.
+    ///
+    /// # Panics
+    ///
+    /// If the mark was not done, or failed.
     pub fn try_finish(mut self, patience: Duration) -> Result<FinishPhase, MarkPhase> {
+        self.assert_marked();
         // SAFETY: the phase holds the upgradable lock.
         if unsafe { !self.space().inner.raw_lock().try_upgrade_for(patience) } {
             return Err(self);
@@ -262,6 +307,7 @@ impl Drop for MarkPhase {
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
+        inner.requests().ask_again();
         held::forget(inner.id());
         give_up_upgradable(inner);
     }
@@ -404,6 +450,7 @@ impl Drop for FinishPhase {
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
+        inner.requests().ask_again();
         release(inner);
     }
 }
@@ -501,8 +548,8 @@ impl Space {
 
     /// Notes a cycle that was given up. For collectors.
     pub fn note_abandoned(&self, error: &CollectError) {
-        self.inner.stats.lock().cycles_abandoned += 1;
         if let CollectError::VisitPanicked { message } = error {
+            self.inner.stats.lock().cycles_abandoned += 1;
             self.inner.emit(&Event::CollectionAbandoned { message: message.clone() });
         }
     }

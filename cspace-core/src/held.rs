@@ -88,6 +88,11 @@ pub(crate) fn holds_younger(id: u64) -> bool {
     HELD.with(|held| held.ids[..held.count.get()].iter().any(|other| other.get() & !LEAKED > id))
 }
 
+/// Whether this thread has done what it does at its end.
+pub(crate) fn is_ending() -> bool {
+    WATCH.try_with(|_| ()).is_err()
+}
+
 /// How many spaces this thread holds.
 #[inline]
 pub(crate) fn count() -> usize {

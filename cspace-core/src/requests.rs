@@ -42,6 +42,12 @@ impl Requests {
         self.wake();
     }
 
+    /// A cycle that had begun was given up, so it has not served. Wakes nobody: who runs the collections knows when to
+    /// try again.
+    pub(crate) fn ask_again(&self) {
+        self.want.request();
+    }
+
     /// Tells whoever runs the collections that there may be one to run.
     fn wake(&self) {
         if let Some(collector) = &self.collector {

@@ -248,7 +248,7 @@ impl SpaceInner {
         let total = scaled.max(floor);
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
-        let share = live as f64 / (live + external).max(1) as f64;
+        let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };
         ((total as f64 * share) as usize).max(floor / 4)
     }
 
@@ -519,6 +519,21 @@ impl Drop for SpaceInner {
         if let Some(collector) = self.requests.collector() {
             collector.space_gone();
         }
+        // What the callbacks captured is the user's, and this may be a thread that others need.
+        for listener in self.config.listeners.drain(..) {
+            drop_guarded(listener);
+        }
+        let callbacks = core::mem::take(self.transactions.get_mut());
+        for callback in callbacks.begin.into_iter().chain(callbacks.end) {
+            drop_guarded(callback);
+        }
+    }
+}
+
+/// Drops something of the user's; a panic ends here.
+fn drop_guarded<T>(value: T) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        drop(batch::panic_message(panic));
     }
 }
 

@@ -134,6 +134,10 @@ fn transfer(
         into.stats.lock().add(&stats);
         from.adjust_budget();
         into.adjust_budget();
+        if bytes > 0 {
+            // As if it had been allocated there: a collector may be asleep until something is.
+            into.requests().note_allocation();
+        }
         Ok(TransferReport { objects, bytes, sweep_under_way })
     }
 }

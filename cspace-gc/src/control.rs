@@ -119,10 +119,10 @@ thread_local! {
 }
 
 /// Notes that this thread drives a control, until it is dropped.
-struct Driving(*const GcControl);
+pub(crate) struct Driving(*const GcControl);
 
 impl Driving {
-    fn begin(control: &GcControl) -> Driving {
+    pub(crate) fn begin(control: &GcControl) -> Driving {
         Driving(DRIVING.replace(core::ptr::from_ref(control)))
     }
 }
@@ -229,16 +229,36 @@ impl GcControl {
     ///
     /// If this thread holds a space, runs a sweep, or runs a space's collections: it might wait for itself.
     pub fn stop(&self, space: &Space) -> Result<(), StopError> {
+        self.check_stop(space)?;
+        self.without_driver.store(NOBODY, Relaxed);
+        self.pause_checked();
+        Ok(())
+    }
+
+    /// As [`stop`](GcControl::stop), but if a driver comes and goes later, it is as it was before this.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](GcControl::stop).
+    pub fn pause(&self, space: &Space) -> Result<(), StopError> {
+        self.check_stop(space)?;
+        self.pause_checked();
+        Ok(())
+    }
+
+    fn check_stop(&self, space: &Space) -> Result<(), StopError> {
         let name = || space.name().to_string();
         self.check_caller(
             || StopError::HoldsSpace { space: name() },
             || StopError::InSweep { space: name() },
             || StopError::FromCollector { space: name() },
-        )?;
-        self.without_driver.store(NOBODY, Relaxed);
+        )
+    }
+
+    fn pause_checked(&self) {
         let Some(tenure) = self.seat.ask_to_leave() else {
             self.runner.store(NOBODY, Relaxed);
-            return Ok(());
+            return;
         };
         // Told before it is waited for: it may be waiting for the lock or for readers.
         match &*self.attached.lock() {
@@ -255,12 +275,20 @@ impl GcControl {
         self.detach(NOBODY);
         self.seat.leave(tenure);
         self.end_driving();
-        Ok(())
     }
 
     /// Whether a thread runs the collections: the space's own, a pool's, or the embedder's.
     pub fn is_running(&self) -> bool {
         self.seat.is_taken()
+    }
+
+    /// Whether the space's own thread or a pool runs the collections, rather than a thread of the embedder's.
+    pub fn has_own_driver(&self) -> bool {
+        match &*self.attached.lock() {
+            Some(Attached::Pool(_)) => true,
+            Some(Attached::Thread(_)) => self.thread.lock().is_some(),
+            None => false,
+        }
     }
 
     /// Takes the driver's seat for a thread of the embedder's.
@@ -325,6 +353,12 @@ impl GcControl {
             self.seat.leave(tenure);
         }
         self.end_driving();
+    }
+
+    /// By a worker that ends: nobody will wait for its thread, unless somebody does already. Not by anybody else: to
+    /// detach a thread at the moment at which it ends is a use after free in the C library of many systems.
+    pub(crate) fn detach_thread(&self) {
+        drop(self.thread.lock().take());
     }
 
     /// There is no driver any more: does what the last one did not get to.
@@ -393,6 +427,10 @@ impl GcControl {
         let mut has_waited = self.run_rests();
         loop {
             let Some(claim) = space.try_claim_cycle() else {
+                // Of an embedder's driver: a drop of that cycle may want what this thread holds.
+                if !Space::may_wait_for_cycle() {
+                    return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
+                }
                 if !space.wait_for_cycle(None, wait.go_on) {
                     return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
                 }
@@ -492,7 +530,7 @@ impl Collector for GcControl {
             Some(Attached::Pool(member)) => member.stop(),
             None => {}
         }
-        // It ends by itself; it may be this thread, or run a drop that waits for it.
-        drop(self.thread.lock().take());
+        // A worker ends by itself, and then lets go of its thread's handle. It may be this thread, or run a drop that
+        // waits for it.
     }
 }

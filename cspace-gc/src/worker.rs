@@ -11,7 +11,7 @@ use std::time::Instant;
 use cspace_core::collector::LockWait;
 use cspace_core::{Space, WeakSpace};
 
-use crate::control::{GcControl, STOP_CHECK};
+use crate::control::{Driving, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
 use crate::protocol::Signal;
 
@@ -29,7 +29,19 @@ pub(crate) fn spawn(
         builder = builder.stack_size(bytes);
     }
     let space = space.downgrade();
-    builder.spawn(move || run(&control, &space, &signal))
+    builder.spawn(move || {
+        // For the thread's whole life: destructors of thread-locals run after what follows, and must not wait for it.
+        core::mem::forget(Driving::begin(&control));
+        /// Lets go of the thread's handle also when a panic gets here.
+        struct Detach<'a>(&'a GcControl);
+        impl Drop for Detach<'_> {
+            fn drop(&mut self) {
+                self.0.detach_thread();
+            }
+        }
+        let _detach = Detach(&control);
+        run(&control, &space, &signal);
+    })
 }
 
 fn run(control: &GcControl, space: &WeakSpace, signal: &Signal) {

@@ -85,9 +85,10 @@ impl CSpace {
     /// ([`stop_gc`](CSpace::stop_gc)); it goes on. A collection that waits to be reclaimed holds a handle.
     pub fn destroy(self) -> Result<(), CSpace> {
         let CSpace { space, control } = self;
-        let running = control.as_ref().is_some_and(|control| control.is_running());
+        // A driver of the embedder's has no handle while it waits, and ends by itself.
+        let running = control.as_ref().is_some_and(|control| control.has_own_driver());
         if let (true, Some(running)) = (running, &control) {
-            if running.stop(&space).is_err() {
+            if running.pause(&space).is_err() {
                 return Err(CSpace { space, control });
             }
         }

@@ -987,7 +987,8 @@ impl Mutator<'_> {
         if self.arena.kind.is_lossless {
             // Everybody does who knew it, after which he puts nothing into it any more.
             self.arena.drain(&old, &self.spaces[place]);
-            return;
+            // That one may have been replaced, and drained by its replacer, before this drain was through.
+            return self.refresh(place);
         }
         match self.rng.below(4) {
             0 => drop(old.destroy()),
@@ -1013,6 +1014,9 @@ impl Mutator<'_> {
             if self.arena.kind.drop_acts > 0 {
                 lock(&self.arena.retired).push(old.clone());
             }
+            // The new one may have been replaced, and drained, before it was filled: then this thread knows it.
+            let mine = std::mem::replace(&mut self.spaces[place], new.clone());
+            self.arena.drain(&mine, &new);
         }
         drop(old);
         self.refresh(place);
