@@ -24,6 +24,7 @@ use crate::claim::CycleClaim;
 use crate::cleaner::{self, Cleanup};
 use crate::held;
 use crate::home::Home;
+use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
@@ -171,6 +172,7 @@ impl Batch {
             let record = span.record();
             (marks, allocs, span.info(), record.cell_bytes, record.kind, span.base())
         };
+        let is_visited = info.drop.is_some() || info.hooks.is_some() || self.poison_freed;
         let mut live = 0;
         for (word, (mark, alloc)) in marks.iter().zip(allocs).enumerate() {
             let (marked, allocated) = (mark.load(Relaxed), alloc.load(Relaxed));
@@ -185,12 +187,20 @@ impl Batch {
             if marked != 0 {
                 mark.store(0, Relaxed);
             }
-            while dead != 0 && (info.drop.is_some() || self.poison_freed) {
+            while dead != 0 && is_visited {
                 let granule = word * 64 + dead.trailing_zeros() as usize;
                 dead &= dead - 1;
                 let cell = base.wrapping_add(granule * GRANULE);
-                if let Some(drop_at) = info.drop {
+                if let Some(hooks_at) = info.hooks {
+                    let mut panics = Vec::new();
                     // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
+                    guarded(&mut reclaimed.drop_panics, || unsafe {
+                        hooks_at(cell, &mut Hooks::new(&mut panics));
+                    });
+                    reclaimed.drop_panics.append(&mut panics);
+                }
+                if let Some(drop_at) = info.drop {
+                    // SAFETY: as above.
                     guarded(&mut reclaimed.drop_panics, || unsafe { drop_at(cell) });
                 }
                 if self.poison_freed {

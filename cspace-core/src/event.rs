@@ -19,7 +19,7 @@ pub enum Event {
         /// How long the collection has waited.
         waited: Duration,
     },
-    /// A drop that the sweep ran panicked; the sweep went on.
+    /// A drop that the sweep ran panicked, or an `on_collect` hook; the sweep went on.
     DropPanicked {
         /// The panic's message.
         message: String,
@@ -55,7 +55,7 @@ pub struct CollectReport {
     pub finish: Duration,
     /// How long reclaiming took, with nothing locked.
     pub sweep: Duration,
-    /// Drops that panicked.
+    /// Drops that panicked, and `on_collect` hooks.
     pub drop_panics: usize,
     /// Actions of cleaners that ran.
     pub cleaners_run: usize,
@@ -75,7 +75,7 @@ pub struct GcStats {
     pub cycles_abandoned: u64,
     /// Objects reclaimed.
     pub objects_reclaimed: u64,
-    /// Drops that panicked.
+    /// Drops that panicked, and `on_collect` hooks.
     pub drop_panics: u64,
     /// Actions of cleaners that ran.
     pub cleaners_run: u64,

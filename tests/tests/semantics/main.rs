@@ -15,6 +15,7 @@ mod events;
 mod fan_out;
 mod guards;
 mod handles;
+mod hooks;
 mod leaks;
 mod limit;
 mod locks;
