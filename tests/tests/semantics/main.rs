@@ -23,6 +23,7 @@ mod owned_roots;
 mod patience;
 mod phases;
 mod ptr_slots;
+mod references;
 mod root_stack;
 mod roots;
 mod several;
