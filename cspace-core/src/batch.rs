@@ -2,8 +2,8 @@
 //!
 //! A finish detaches all of the space's spans, the entries of weak sets that are to be filtered, and
 //! the contents of owned roots that nobody holds any more. The batch owns them: the mutator goes on
-//! with new spans. Reclaiming filters the weak sets, then drops what is dead and not marked, span by
-//! span, and hands the spans back. The last batch of a space also owns the values of its slots
+//! with new spans. Reclaiming filters the weak sets, runs the cleaners of what is dead (`cleaner.rs`), then
+//! drops what is dead and not marked, span by span, and hands the spans back. The last batch of a space also owns the values of its slots
 //! (`ptr_slot.rs`), which are dropped after the objects.
 //!
 //! - **B1 (dead).** A cell of the batch whose allocation bit is set and whose mark bit is not holds an
@@ -21,8 +21,10 @@ use parking_lot::Mutex;
 
 use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
 use crate::claim::CycleClaim;
+use crate::cleaner::{self, Cleanup};
 use crate::held;
 use crate::home::{Gate, Home};
+use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
@@ -54,6 +56,7 @@ pub struct Batch {
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) filters: Vec<Arc<Filter>>,
+    pub(crate) cleanups: Vec<Cleanup>,
     pub(crate) dropped: Vec<DroppedCell>,
     pub(crate) spans: Vec<SpanRef>,
     /// Of the last batch of a space.
@@ -75,6 +78,10 @@ pub struct Reclaimed {
     pub objects_reclaimed: usize,
     /// Messages of drops that panicked.
     pub drop_panics: Vec<String>,
+    /// Actions of cleaners that ran.
+    pub cleaners_run: usize,
+    /// Messages of actions of cleaners that panicked.
+    pub cleaner_panics: Vec<String>,
 }
 
 impl Batch {
@@ -115,6 +122,9 @@ impl Batch {
         for filter in self.work.filters.drain(..) {
             filter.run();
         }
+        // By the marks too.
+        let cleanups = core::mem::take(&mut self.work.cleanups);
+        reclaimed.cleaners_run = cleaner::run(&self.home, cleanups, &mut reclaimed.cleaner_panics);
         for cell in self.work.dropped.drain(..) {
             guarded(&mut reclaimed.drop_panics, || drop(cell));
         }
@@ -167,6 +177,7 @@ impl Batch {
             let record = span.record();
             (marks, allocs, span.info(), record.cell_bytes, record.kind, span.base())
         };
+        let is_visited = info.drop.is_some() || info.hooks.is_some() || self.poison_freed;
         let mut live = 0;
         for (word, (mark, alloc)) in marks.iter().zip(allocs).enumerate() {
             let (marked, allocated) = (mark.load(Relaxed), alloc.load(Relaxed));
@@ -181,12 +192,20 @@ impl Batch {
             if marked != 0 {
                 mark.store(0, Relaxed);
             }
-            while dead != 0 && (info.drop.is_some() || self.poison_freed) {
+            while dead != 0 && is_visited {
                 let granule = word * 64 + dead.trailing_zeros() as usize;
                 dead &= dead - 1;
                 let cell = base.wrapping_add(granule * GRANULE);
-                if let Some(drop_at) = info.drop {
+                if let Some(hooks_at) = info.hooks {
+                    let mut panics = Vec::new();
                     // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
+                    guarded(&mut reclaimed.drop_panics, || unsafe {
+                        hooks_at(cell, &mut Hooks::new(&mut panics));
+                    });
+                    reclaimed.drop_panics.append(&mut panics);
+                }
+                if let Some(drop_at) = info.drop {
+                    // SAFETY: as above.
                     guarded(&mut reclaimed.drop_panics, || unsafe { drop_at(cell) });
                 }
                 if self.poison_freed {
@@ -272,7 +291,7 @@ unsafe fn unmap(span: SpanRef) {
 }
 
 /// Runs user code; a panic becomes a message.
-fn guarded(panics: &mut Vec<String>, f: impl FnOnce()) {
+pub(crate) fn guarded(panics: &mut Vec<String>, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         panics.push(panic_message(panic));
     }

@@ -2,6 +2,7 @@
 
 mod std_impls;
 
+use crate::hooks::Hooks;
 use crate::visitor::Visitor;
 
 /// A type whose values may live in a space (ceda's `IObject`).
@@ -66,6 +67,17 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     #[doc(hidden)]
     const NEEDS_DROP: bool = core::mem::needs_drop::<Self>();
 
+    /// Whether a value may have `on_collect` hooks, in itself or in its parts (`hooks.rs`).
+    #[doc(hidden)]
+    const HAS_HOOKS: bool = false;
+
+    /// Calls the hooks of the value and of its parts.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        let _ = hooks;
+    }
+
     /// Bytes of an element if the type has a tail of elements, else `None`.
     #[doc(hidden)]
     const TAIL: Option<usize> = None;
@@ -77,6 +89,15 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     unsafe fn visit_at(object: *const u8, visitor: &mut Visitor<'_>) {
         // SAFETY: the caller's promise.
         unsafe { &*object.cast::<Self>() }.visit_objects(visitor);
+    }
+
+    /// # Safety
+    ///
+    /// `object` is the address of an initialised value of this type that nobody uses but to drop it.
+    #[doc(hidden)]
+    unsafe fn hooks_at(object: *mut u8, hooks: &mut Hooks<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *object.cast::<Self>() }.on_condemned(hooks);
     }
 
     /// # Safety

@@ -5,6 +5,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 
+use crate::hooks::Hooks;
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -157,5 +158,11 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for RootStack<T> {
             element.visit_objects(visitor);
         }
         visitor.at_finish.push((core::ptr::from_ref(self).cast(), clear_above::<T>));
+    }
+    const HAS_HOOKS: bool = true;
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if T::HAS_HOOKS {
+            self.iter_mut().for_each(|element| element.on_condemned(hooks));
+        }
     }
 }

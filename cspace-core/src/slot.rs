@@ -9,6 +9,7 @@ use core::marker::PhantomData;
 
 use crate::access::{Access, Alloc};
 use crate::brand::Brand;
+use crate::hooks::Hooks;
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -86,5 +87,10 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Slot<'gc, T> {
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         // SAFETY: as above.
         unsafe { &*self.value.get() }.visit_objects(visitor);
+    }
+    const HAS_HOOKS: bool = T::HAS_HOOKS;
+    #[inline]
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        self.value.get_mut().on_condemned(hooks);
     }
 }

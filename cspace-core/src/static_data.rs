@@ -8,7 +8,8 @@ use crate::visitor::Visitor;
 /// Any `'static`, `Send` and `Sync` data as a part of an object.
 ///
 /// The collector does not look inside; its `Drop`, if it has one, runs when the object is reclaimed,
-/// on the collector's thread, with no lock held.
+/// on the collector's thread, with no lock held. A hook that is called before, with `&mut T`, is named by
+/// `#[cspace(on_collect = "path")]` on a field of a derived type.
 ///
 /// ```
 /// use cspace_core::{Space, Static};

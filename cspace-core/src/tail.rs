@@ -15,6 +15,7 @@ use core::ops::Deref;
 
 use crate::brand::Family;
 use crate::gc::Gc;
+use crate::hooks::Hooks;
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -140,6 +141,22 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
             if E::NEEDS_VISIT {
                 for element in core::slice::from_raw_parts(Tail::elements(base), (*base).len) {
                     element.visit_objects(visitor);
+                }
+            }
+        }
+    }
+
+    const HAS_HOOKS: bool = H::HAS_HOOKS || E::HAS_HOOKS;
+
+    unsafe fn hooks_at(object: *mut u8, hooks: &mut Hooks<'_>) {
+        let base = object.cast::<Self>();
+        // SAFETY: the caller's promise, T1 for the elements.
+        unsafe {
+            (*base).header.on_condemned(hooks);
+            if E::HAS_HOOKS {
+                let len = (*base).len;
+                for element in core::slice::from_raw_parts_mut(Tail::elements(base), len) {
+                    element.on_condemned(hooks);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::meta::ParseNestedMeta;
-use syn::{Attribute, DeriveInput, LitStr, Path, Result};
+use syn::{Attribute, DeriveInput, Error, ExprPath, LitStr, Path, Result};
 
 /// The attributes of a type.
 pub(crate) struct TypeAttributes {
@@ -27,7 +27,7 @@ impl TypeAttributes {
             } else {
                 Err(meta.error(
                     "unknown `cspace` attribute of a type; there are `name = \"…\"` and \
-                     `crate = path`, and `skip` for fields",
+                     `crate = path`, and `skip` and `on_collect = \"…\"` for fields",
                 ))
             }
         })?;
@@ -46,20 +46,47 @@ impl TypeAttributes {
 pub(crate) struct FieldAttributes {
     /// The collector does not look at the field.
     pub(crate) skip: bool,
+    /// The function to call with the field's data when the object is dead.
+    pub(crate) on_collect: Option<ExprPath>,
 }
 
 impl FieldAttributes {
     /// Reads the attributes of one field.
     pub(crate) fn read(attributes: &[Attribute]) -> Result<Self> {
         let mut skip = None;
+        let mut on_collect: Option<LitStr> = None;
         for_each(attributes, |meta| {
             if meta.path.is_ident("skip") {
                 set_once(&mut skip, (), &meta)
+            } else if meta.path.is_ident("on_collect") {
+                let path = meta.value()?.parse()?;
+                set_once(&mut on_collect, path, &meta)
             } else {
-                Err(meta.error("unknown `cspace` attribute of a field; there is `skip`"))
+                Err(meta.error(
+                    "unknown `cspace` attribute of a field; there are `skip` and `on_collect = \"…\"`",
+                ))
             }
         })?;
-        Ok(Self { skip: skip.is_some() })
+        if let (Some(_), Some(hook)) = (skip, &on_collect) {
+            return Err(Error::new_spanned(
+                hook,
+                "a skipped field has no hook; make the field a `Static<…>`, which is not visited anyway, and \
+                 remove `skip`",
+            ));
+        }
+        let on_collect = on_collect.as_ref().map(Self::path).transpose()?;
+        Ok(Self { skip: skip.is_some(), on_collect })
+    }
+
+    /// The path in a text.
+    fn path(text: &LitStr) -> Result<ExprPath> {
+        text.parse().map_err(|_| {
+            Error::new_spanned(
+                text,
+                "the hook of a field is the path of a `fn(&mut T)`, as in `on_collect = \"close\"` or \
+                 `on_collect = \"Self::close\"`",
+            )
+        })
     }
 }
 

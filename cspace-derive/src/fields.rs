@@ -1,10 +1,10 @@
-//! What the expansion does with the fields: visit them, or prove that skipping them is right.
+//! What the expansion does with the fields: visit them, or prove that skipping them is right; call their hooks.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned, ToTokens};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, Index, Member, Result, Type};
+use syn::{Data, DeriveInput, Error, ExprPath, Index, Member, Result, Type};
 
 use crate::attributes::{refuse_on_variant, FieldAttributes};
 use crate::parameters::{is_parameter, mentions, Parameters};
@@ -26,6 +26,8 @@ struct Field {
     member: Member,
     ty: Type,
     skip: bool,
+    /// The function that sees the field's data when the object is dead.
+    hook: Option<ExprPath>,
     /// The variable that borrows the field while its value is visited.
     variable: Ident,
 }
@@ -136,6 +138,51 @@ impl Fields {
         }
     }
 
+    /// The value of `HAS_HOOKS`: whether any field has one, or may have one inside.
+    pub(crate) fn has_hooks(&self, parameters: &Parameters, crate_path: &syn::Path) -> TokenStream {
+        if self.visited().any(|(_, field)| field.hook.is_some()) {
+            return quote!(true);
+        }
+        let brand = &parameters.brand;
+        let visited = self.visited().map(|(_, field)| {
+            let (ty, crate_path) = (&field.ty, locate(crate_path, &field.ty));
+            quote_spanned!(mixed(ty)=> <#ty as #crate_path::IObject<#brand>>::HAS_HOOKS)
+        });
+        quote!(false #(|| #visited)*)
+    }
+
+    /// The body of `on_condemned`. A field with a hook is a `Static`, which has nothing inside to pass on to.
+    pub(crate) fn call_hooks(
+        &self,
+        type_name: &Ident,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+        hooks: &Ident,
+    ) -> TokenStream {
+        let brand = &parameters.brand;
+        if self.variants.is_empty() {
+            return quote!(match *self {});
+        }
+        let arms = self.variants.iter().map(|variant| {
+            let bindings = variant.fields.iter().map(Field::binding);
+            let calls = variant.fields.iter().filter(|f| !f.skip).map(|field| {
+                let (ty, variable) = (&field.ty, &field.variable);
+                let crate_path = locate(crate_path, ty);
+                match &field.hook {
+                    Some(hook) => quote_spanned!(mixed(ty)=> #hooks.call(#variable, #hook);),
+                    None => quote_spanned! {mixed(ty)=>
+                        <#ty as #crate_path::IObject<#brand>>::on_condemned(#variable, #hooks);
+                    },
+                }
+            });
+            let path = variant.path(type_name);
+            quote!(#path { #(#bindings),* } => { #(#calls)* })
+        });
+        quote! {
+            match self { #(#arms)* }
+        }
+    }
+
     /// Proves what the rest of the expansion takes for granted: that the types of skipped fields are
     /// `'static`, and that every field has the type that the derive was given.
     ///
@@ -224,6 +271,7 @@ impl Field {
             },
             ty: field.ty.clone(),
             skip: attributes.skip,
+            hook: attributes.on_collect,
             variable: format_ident!("field_{index}", span = Span::mixed_site()),
         })
     }

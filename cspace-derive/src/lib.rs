@@ -73,8 +73,32 @@ use proc_macro::TokenStream;
 /// | where | attribute | meaning |
 /// | --- | --- | --- |
 /// | field | `#[cspace(skip)]` | The field is not visited. Its type must be `'static`, hence without references into the space, and `Send + Sync`. |
+/// | field of type `Static<T>` | `#[cspace(on_collect = "path")]` | `path`, a `fn(&mut T)`, is called once when the object has been found dead, before its fields are dropped: see below. |
 /// | type | `#[cspace(name = "…")]` | The name in dumps and statistics; without it, the name of the type. |
-/// | type | `#[cspace(crate = path)]` | Where to find the traits; without it, `::cspace`. |
+/// | type | `#[cspace(crate = path)]` | The crate with the traits, or a module that re-exports all of it; without it, `::cspace`. |
+///
+/// # Hooks
+///
+/// A collection that finds an object dead calls the hooks of its fields, and so does the end of its space: on the
+/// thread that reclaims, with no space held. A hook sees the data of its own field, which has no way to another
+/// object, since those may be gone already. It may do what a `Drop` may there.
+///
+/// ```text
+/// #[derive(IObject)]
+/// struct Connection<'gc> {
+///     peer: Gc<'gc, Peer>,
+///     #[cspace(on_collect = "Socket::say_goodbye")]      // fn say_goodbye(&mut self)
+///     socket: Static<Socket>,
+/// }
+/// ```
+///
+/// Fields that are objects by value have their own hooks called too: a derived type in a field, in an `Option`,
+/// `Box`, array, tuple, cell or collection of the standard library, as keys too, or in a tail. So each hook is
+/// called for each value that is dropped with a dead object. It is **not** called for values that leave the heap in
+/// another way: replaced or removed from a cell, taken out by value, never allocated, owned by an `OwnedRoot`;
+/// nor for what is inside of a `Static<T>` or of a skipped field. Those are only dropped.
+///
+/// A hook that panics stops neither the others nor the drops; the panic is reported like that of a drop.
 ///
 /// # What it expands to
 ///
@@ -130,6 +154,9 @@ use proc_macro::TokenStream;
 /// | *a packed type cannot be an object* | Remove `packed`; the collector needs references to the fields. |
 /// | *write `<T as Trait>::Name`* | Spell out the trait of an associated type in a bound. |
 /// | *the value of an associated type cannot depend on the brand* | Move the bound from the type to the functions that need it. |
+/// | *`#[cspace(on_collect = "…")]` is for fields of type `Static<…>`* | Put the data that the hook needs in a `Static<T>` field, and the attribute there. |
+/// | *mismatched types*, at a hook | The hook is a `fn(&mut T)` for a field of type `Static<T>`. |
+/// | *a skipped field has no hook* | Make it a `Static<T>`, and remove `skip`. |
 /// | *`cspace` attribute …* | The attribute is unknown, repeated, or in the wrong place; the text says which exist there. |
 /// | *overflow evaluating the requirement*, with bounds on type parameters | Two generic types with bounds contain each other: move the bounds to the functions that need them. |
 /// | *does not fulfill the required lifetime*, at a skipped field | The field can hold references into the space: remove `skip`. |

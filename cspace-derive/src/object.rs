@@ -14,6 +14,8 @@
 //! - **D3 (identity).** `R` belongs to the type alone: `R::At<'gc>` is the type, and the `R` of
 //!   every `R::At` is `R`. The compiler checks both, as bounds of `IObject::R` and `Rootable::At`.
 //! - **D4 (leaf).** `NEEDS_VISIT` is false only if it is false for every visited field.
+//! - **D5 (hooks).** A hook sees the data of a `Static` field, and no other part of a dead object: `Hooks::call`
+//!   takes nothing else, by a sealed trait, and is a method of the type that the trait's signature names.
 //!
 //! Every token of the expansion that does not come from the author carries the macro's own place.
 //! That is what makes the `unsafe impl` acceptable under `#![forbid(unsafe_code)]`: the lint does
@@ -50,12 +52,15 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let (object_parameters, _, object_clause) = object_generics.split_for_impl();
     let brand = &parameters.brand;
     let visitor = Ident::new("visitor", Span::mixed_site());
+    let hooks = Ident::new("hooks", Span::mixed_site());
 
     let family_items = family.expand();
     let family_of_self = family.of_self();
     let needs_visit = fields.needs_visit(&parameters, crate_path);
     let field_names = fields.names();
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
+    let has_hooks = fields.has_hooks(&parameters, crate_path);
+    let call_hooks = fields.call_hooks(type_name, &parameters, crate_path, &hooks);
     let check = fields.check(type_name, &parameters);
 
     Ok(quote! {
@@ -75,6 +80,14 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 fn visit_objects(&self, #visitor: &mut #crate_path::Visitor<'_>) {
                     let _ = &#visitor;
                     #visit
+                }
+
+                const HAS_HOOKS: ::core::primitive::bool = #has_hooks;
+
+                #[inline]
+                fn on_condemned(&mut self, #hooks: &mut #crate_path::__private::Hooks<'_>) {
+                    let _ = &#hooks;
+                    #call_hooks
                 }
             }
 

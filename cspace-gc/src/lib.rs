@@ -23,6 +23,7 @@ mod error;
 mod period;
 mod pool;
 pub mod protocol;
+mod reference;
 mod worker;
 
 pub use control::{GcControl, GcMode, GcSettings};
@@ -30,3 +31,4 @@ pub use cycle::{MarkSweep, Patience};
 pub use driver::GcDriver;
 pub use error::{PoolError, StartError, StopError};
 pub use pool::GcPool;
+pub use reference::{PhantomReference, ReferenceQueue, WeakReference};

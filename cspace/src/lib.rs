@@ -74,6 +74,13 @@
 //! [`Slot`] for what is `Copy` and replaced whole, [`GcCell`] for what is changed in place. To allocate while a
 //! cell is borrowed, [`split`](Exclusive::split) the token.
 //!
+//! # How do I learn that an object has died?
+//!
+//! Data of the object's own goes away by its `Drop`, in a [`Static`] field; to have it called before, name a hook:
+//! `#[cspace(on_collect = "path")]`. For what is elsewhere, [`register_cleaner`](Alloc::register_cleaner) runs an
+//! action of yours on the collector's side ([`Cleaner`]), and a [`ReferenceQueue`] tells a thread of yours. None of
+//! them sees the object, so none can bring it back.
+//!
 //! # Which value type does a dynamic language take?
 //!
 //! [`NanBox`]: a double, an object of any type, or an immediate, in 64 bits. [`GcAny::downcast`] and
@@ -116,6 +123,7 @@
 //! | `CSpaceCreator` | [`CSpace::scope`] |
 //! | `GetPtrSlotArray` | [`PtrSlot`], [`Shared::ptr_slot`], [`Exclusive::set_ptr_slot`] |
 //! | `IObject`, `VisitObjects`, `GetReflectedClass` | [`IObject`], [`IObject::visit_objects`], [`TypeInfo`] |
+//! | `OnGarbageCollect` | `#[cspace(on_collect = "path")]` on a [`Static`] field; [`Cleaner`] |
 //! | `QueryInterface`, `ptr<I>` | [`GcAny::downcast`], [`GcDyn`] |
 //! | `$new`, `RegisterGcObject` | [`Alloc::alloc`] |
 //! | `RegisterNonGcObject` | [`Alloc::own_root`]; traced in every collection while the handle lives |
@@ -140,7 +148,10 @@ pub mod current;
 mod space;
 
 pub use cspace_core::*;
-pub use cspace_gc::{GcDriver, GcMode, GcPool, Patience, PoolError, StartError, StopError};
+pub use cspace_gc::{
+    GcDriver, GcMode, GcPool, Patience, PhantomReference, PoolError, ReferenceQueue, StartError,
+    StopError, WeakReference,
+};
 pub use current::{CurrentError, CurrentGuard, NoCurrentSpace};
 pub use space::{BuildError, Builder, CSpace, WeakCSpace};
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDequ
 
 use super::{IObject, Rootable};
 use crate::brand::Family;
+use crate::hooks::Hooks;
 use crate::visitor::Visitor;
 
 macro_rules! leaf {
@@ -79,8 +80,23 @@ pub struct Of<K: 'static, R>(Family<K>, Family<R>);
 /// Families of generic types with two object parameters.
 pub struct Of2<K: 'static, R, S>(Family<K>, Family<R>, Family<S>);
 
+/// Calls the hooks of elements: of each where it is, or of each after it was taken out.
+macro_rules! hooks {
+    (each, $taken:expr, $all:expr, $hooks:expr) => {
+        for element in $all {
+            element.on_condemned($hooks);
+        }
+    };
+    (drained, $taken:expr, $all:expr, $hooks:expr) => {
+        for mut element in $taken {
+            element.on_condemned($hooks);
+            $hooks.drop(element);
+        }
+    };
+}
+
 macro_rules! sequence {
-    ($($marker:ident, $type:ident, $capacity:expr);* $(;)?) => { $(
+    ($($marker:ident, $type:ident, $capacity:expr, $hooks:ident);* $(;)?) => { $(
         #[doc(hidden)]
         pub struct $marker;
         impl<R: Rootable> Rootable for Of<$marker, R> {
@@ -98,15 +114,21 @@ macro_rules! sequence {
                     }
                 }
             }
+            const HAS_HOOKS: bool = true;
+            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+                if T::HAS_HOOKS {
+                    hooks!($hooks, core::mem::take(self), self, hooks);
+                }
+            }
         }
     )* };
 }
 
 sequence!(
-    OfVec, Vec, Vec::capacity;
-    OfVecDeque, VecDeque, VecDeque::capacity;
-    OfBinaryHeap, BinaryHeap, BinaryHeap::capacity;
-    OfBTreeSet, BTreeSet, BTreeSet::len;
+    OfVec, Vec, Vec::capacity, each;
+    OfVecDeque, VecDeque, VecDeque::capacity, each;
+    OfBinaryHeap, BinaryHeap, BinaryHeap::capacity, drained;
+    OfBTreeSet, BTreeSet, BTreeSet::len, drained;
 );
 
 #[doc(hidden)]
@@ -120,6 +142,12 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<T> {
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(size_of::<T>());
         (**self).visit_objects(visitor);
+    }
+    const HAS_HOOKS: bool = true;
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if T::HAS_HOOKS {
+            (**self).on_condemned(hooks);
+        }
     }
 }
 
@@ -139,6 +167,12 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<[T]> {
             }
         }
     }
+    const HAS_HOOKS: bool = true;
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if T::HAS_HOOKS {
+            self.iter_mut().for_each(|element| element.on_condemned(hooks));
+        }
+    }
 }
 
 #[doc(hidden)]
@@ -154,6 +188,13 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if let Some(content) = self {
             content.visit_objects(visitor);
+        }
+    }
+    const HAS_HOOKS: bool = T::HAS_HOOKS;
+    #[inline]
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if let Some(content) = self {
+            content.on_condemned(hooks);
         }
     }
 }
@@ -172,6 +213,14 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
         match self {
             Ok(content) => content.visit_objects(visitor),
             Err(error) => error.visit_objects(visitor),
+        }
+    }
+    const HAS_HOOKS: bool = T::HAS_HOOKS || E::HAS_HOOKS;
+    #[inline]
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        match self {
+            Ok(content) => content.on_condemned(hooks),
+            Err(error) => error.on_condemned(hooks),
         }
     }
 }
@@ -207,6 +256,13 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] 
             }
         }
     }
+    const HAS_HOOKS: bool = T::HAS_HOOKS;
+    #[inline]
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if T::HAS_HOOKS {
+            self.iter_mut().for_each(|element| element.on_condemned(hooks));
+        }
+    }
 }
 
 /// The family of a tuple.
@@ -227,6 +283,13 @@ macro_rules! tuple {
                 let ($($part,)+) = self;
                 $($part.visit_objects(visitor);)+
             }
+            const HAS_HOOKS: bool = $($part::HAS_HOOKS)||+;
+            #[inline]
+            #[allow(non_snake_case)]
+            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+                let ($($part,)+) = self;
+                $($part.on_condemned(hooks);)+
+            }
         }
     )* };
 }
@@ -235,7 +298,7 @@ tuple!((A); (A, B); (A, B, C); (A, B, C, D); (A, B, C, D, E); (A, B, C, D, E, F)
     (A, B, C, D, E, F, G); (A, B, C, D, E, F, G, H));
 
 macro_rules! map {
-    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, [$($hasher:ident)?], $capacity:expr);* $(;)?) => { $(
+    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, [$($hasher:ident)?], $capacity:expr, |$map:ident| $taken:expr);* $(;)?) => { $(
         $(#[$attr])*
         #[doc(hidden)]
         pub struct $marker$(<$hasher>(PhantomData<fn($hasher) -> $hasher>))?;
@@ -260,21 +323,35 @@ macro_rules! map {
                     }
                 }
             }
+            const HAS_HOOKS: bool = true;
+            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+                if K::HAS_HOOKS {
+                    let $map = self;
+                    for (mut key, mut value) in $taken {
+                        key.on_condemned(hooks);
+                        value.on_condemned(hooks);
+                        hooks.drop(key);
+                        hooks.drop(value);
+                    }
+                } else if V::HAS_HOOKS {
+                    self.values_mut().for_each(|value| value.on_condemned(hooks));
+                }
+            }
         }
     )* };
 }
 
 map!(
-    OfHashMap, HashMap, [H], HashMap::capacity;
-    OfBTreeMap, BTreeMap, [], BTreeMap::len;
+    OfHashMap, HashMap, [H], HashMap::capacity, |map| map.drain();
+    OfBTreeMap, BTreeMap, [], BTreeMap::len, |map| core::mem::take(map);
     #[cfg(feature = "hashbrown")]
-    OfHashbrownMap, hashbrown::HashMap, [H], hashbrown::HashMap::capacity;
+    OfHashbrownMap, hashbrown::HashMap, [H], hashbrown::HashMap::capacity, |map| map.drain();
     #[cfg(feature = "indexmap")]
-    OfIndexMap, indexmap::IndexMap, [H], indexmap::IndexMap::capacity;
+    OfIndexMap, indexmap::IndexMap, [H], indexmap::IndexMap::capacity, |map| map.drain(..);
 );
 
 macro_rules! set {
-    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+);* $(;)?) => { $(
+    ($($(#[$attr:meta])* $marker:ident, $($path:ident)::+, |$set:ident| $taken:expr);* $(;)?) => { $(
         $(#[$attr])*
         #[doc(hidden)]
         pub struct $marker<H>(PhantomData<fn(H) -> H>);
@@ -294,16 +371,23 @@ macro_rules! set {
                     }
                 }
             }
+            const HAS_HOOKS: bool = true;
+            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+                if T::HAS_HOOKS {
+                    let $set = self;
+                    hooks!(drained, $taken, $set, hooks);
+                }
+            }
         }
     )* };
 }
 
 set!(
-    OfHashSet, HashSet;
+    OfHashSet, HashSet, |set| set.drain();
     #[cfg(feature = "hashbrown")]
-    OfHashbrownSet, hashbrown::HashSet;
+    OfHashbrownSet, hashbrown::HashSet, |set| set.drain();
     #[cfg(feature = "indexmap")]
-    OfIndexSet, indexmap::IndexSet;
+    OfIndexSet, indexmap::IndexSet, |set| set.drain(..);
 );
 
 #[cfg(feature = "smallvec")]
@@ -325,6 +409,12 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc>
         }
         for element in self {
             element.visit_objects(visitor);
+        }
+    }
+    const HAS_HOOKS: bool = true;
+    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+        if T::HAS_HOOKS {
+            self.iter_mut().for_each(|element| element.on_condemned(hooks));
         }
     }
 }

@@ -494,9 +494,12 @@ where
 /// Waits until everything that was made is dropped: another test's thread may have taken work over.
 pub fn wait_until_gone(any_space: &CSpace, chaos: &Chaos) {
     let begun = Instant::now();
-    while chaos.alive() != 0 {
-        let left = chaos.alive();
-        assert!(begun.elapsed().as_secs() < 30, "{left} things were never dropped");
+    while chaos.alive() != 0 || chaos.owed() != (0, 0) {
+        let (left, (hooks, cleaners)) = (chaos.alive(), chaos.owed());
+        assert!(
+            begun.elapsed().as_secs() < 30,
+            "{left} things were never dropped, {hooks} hooks not called once, {cleaners} cleaners not run once"
+        );
         any_space.exclusive(|_| {});
         std::thread::yield_now();
     }

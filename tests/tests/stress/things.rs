@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cspace::{
-    Alloc, CSpace, CollectError, Gc, GcAny, GcCell, GcRoot, GcWeak, IObject, NanBox, RootStack,
-    Rootable, Slot, Static, Tail, Visitor, WeakCSpace, WeakSet,
+    Alloc, CSpace, Cleaner, CollectError, Gc, GcAny, GcCell, GcRoot, GcWeak, IObject, NanBox,
+    RootStack, Rootable, Slot, Space, Static, Tail, Visitor, WeakCSpace, WeakSet,
 };
 
+use crate::exchange::Exchange;
 use crate::rng::Rng;
 
 /// What a drop does now and then.
@@ -26,6 +27,25 @@ pub struct Chaos {
     acting: AtomicUsize,
     made: AtomicUsize,
     dropped: AtomicUsize,
+    /// Objects with a hook, and hooks that were called.
+    hooked: Tally,
+    cleaned: Tally,
+    cleaners: Exchange<Cleaner>,
+}
+
+/// How many things are due, and how many were done.
+#[derive(Default)]
+struct Tally {
+    due: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Tally {
+    /// What is left to be done. More done than due counts too, as very much.
+    fn left(&self) -> usize {
+        let done = self.done.load(Relaxed);
+        self.due.load(Relaxed).wrapping_sub(done)
+    }
 }
 
 impl Chaos {
@@ -44,6 +64,9 @@ impl Chaos {
             acting: 0.into(),
             made: 0.into(),
             dropped: 0.into(),
+            hooked: Tally::default(),
+            cleaned: Tally::default(),
+            cleaners: Exchange::new(CLEANERS),
         })
     }
 
@@ -90,9 +113,35 @@ impl Chaos {
         self.made.load(Relaxed).saturating_sub(dropped)
     }
 
+    /// Hooks that were not called, and cleaners that did not run.
+    pub fn owed(&self) -> (usize, usize) {
+        (self.hooked.left(), self.cleaned.left())
+    }
+
+    /// Registers a cleaner now and then, and cleans one by hand now and then, of whatever object.
+    fn clean<'gc>(self: &Arc<Self>, cx: &Alloc<'gc>, object: Gc<'gc, Node<'gc>>, number: u64) {
+        if number % 3 != 0 {
+            return;
+        }
+        self.cleaned.due.fetch_add(1, Relaxed);
+        let chaos = Arc::clone(self);
+        let cleaner = cx.register_cleaner(object, move || {
+            chaos.cleaned.done.fetch_add(1, Relaxed);
+            // By hand it runs within an access.
+            if Space::is_sweeping() {
+                chaos.act_by_chance();
+            }
+        });
+        if let Some(other) = self.cleaners.put(number as usize, cleaner) {
+            if number % 2 == 0 {
+                other.clean();
+            }
+        }
+    }
+
     pub fn life(self: &Arc<Self>) -> Life {
         let number = self.made.fetch_add(1, Relaxed) as u64;
-        Life { number, check: !number, chaos: Arc::clone(self) }
+        Life { number, check: !number, is_found_dead: false, chaos: Arc::clone(self) }
     }
 }
 
@@ -100,8 +149,12 @@ impl Chaos {
 pub struct Life {
     number: u64,
     check: u64,
+    is_found_dead: bool,
     chaos: Arc<Chaos>,
 }
+
+/// Handles of cleaners that are kept to clean by hand.
+const CLEANERS: usize = 16;
 
 impl Life {
     #[track_caller]
@@ -111,6 +164,17 @@ impl Life {
 
     pub fn number_is_whole(&self) -> bool {
         self.check == !self.number
+    }
+
+    /// The hook of objects.
+    fn found_dead(&mut self) {
+        if !self.number_is_whole() || std::mem::replace(&mut self.is_found_dead, true) {
+            eprintln!("a hook is called twice, or for what was dropped or overwritten");
+            std::process::abort();
+        }
+        let chaos = Arc::clone(&self.chaos);
+        chaos.hooked.done.fetch_add(1, Relaxed);
+        chaos.act_by_chance();
     }
 }
 
@@ -193,6 +257,7 @@ unsafe impl<'gc> IObject<'gc> for Frail {
 
 #[derive(IObject)]
 pub struct Node<'gc> {
+    #[cspace(on_collect = "Life::found_dead")]
     pub life: Static<Life>,
     pub next: Slot<'gc, Option<Gc<'gc, Node<'gc>>>>,
     pub other: Slot<'gc, NanBox<'gc>>,
@@ -233,14 +298,19 @@ pub fn node<'gc>(
     chaos: &Arc<Chaos>,
     next: Option<Gc<'gc, Node<'gc>>>,
 ) -> Gc<'gc, Node<'gc>> {
-    cx.alloc(Node {
-        life: Static(chaos.life()),
+    let life = chaos.life();
+    let number = life.number;
+    let node = cx.alloc(Node {
+        life: Static(life),
         next: Slot::new(next),
         other: Slot::new(NanBox::NIL),
         weak: Slot::new(None),
         bag: GcCell::new(Vec::new()),
         frail: Frail(Arc::clone(chaos)),
-    })
+    });
+    chaos.hooked.due.fetch_add(1, Relaxed);
+    chaos.clean(cx, node, number);
+    node
 }
 
 pub fn row<'gc>(
