@@ -38,6 +38,8 @@ pub use crate::batch::{defer, panic_message, run_deferred, Batch, Reclaimed};
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
+use crate::eviction::{self, Choice};
+pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
 use crate::held;
 use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
@@ -85,7 +87,7 @@ pub trait Collector: Send + Sync {
 }
 
 /// The longest time for which the collector waits for the lock without looking whether to go on.
-const SLICE_MAX: Duration = Duration::from_millis(320);
+pub(crate) const SLICE_MAX: Duration = Duration::from_millis(320);
 
 /// How the collector waits for the lock.
 #[derive(Clone, Copy)]
@@ -98,6 +100,9 @@ pub struct LockWait<'a> {
 }
 
 impl LockWait<'_> {
+    /// Takes it if it is free.
+    pub const NONE: LockWait<'static> = LockWait { slice: Duration::ZERO, go_on: &|| false };
+
     /// Waits for as long as it takes.
     pub const FOREVER: LockWait<'static> =
         LockWait { slice: Duration::from_millis(50), go_on: &|| true };
@@ -109,6 +114,7 @@ impl LockWait<'_> {
 pub struct MarkPhase {
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    choice: Box<Choice>,
     number: u64,
     begun: Instant,
 }
@@ -163,14 +169,21 @@ impl MarkPhase {
         order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
-        Ok(MarkPhase { claim: Some(claim), visitor, number, begun: Instant::now() })
+        Ok(MarkPhase {
+            claim: Some(claim),
+            visitor,
+            choice: Box::default(),
+            number,
+            begun: Instant::now(),
+        })
     }
 
     fn space(&self) -> &Space {
         self.claim.as_ref().expect("taken by `try_finish` only, which consumes the phase").space()
     }
 
-    /// Marks everything that roots and owned roots reach.
+    /// Marks everything that roots and owned roots reach; chooses which evictable objects to let go of, and marks
+    /// the others and what they reach.
     ///
     /// # Errors
     ///
@@ -180,7 +193,7 @@ impl MarkPhase {
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() };
         home.begin_cycle();
-        let visitor = &mut self.visitor;
+        let (visitor, choice) = (&mut self.visitor, &mut self.choice);
         caught(|| {
             let roots = home.roots.lock().begin_mark();
             let absorbed = home.absorbed_roots();
@@ -200,19 +213,21 @@ impl MarkPhase {
                 }
                 // What owned values own is not given back by collections, so it is no reason for them.
                 visitor.forget_bytes();
+                inner.eviction().mark_evicted(visitor);
                 visitor.drain();
+                choice.run(visitor, &inner);
             }
         })
     }
 
-    /// Marks what readers rooted since the last call; returns how many roots there were.
+    /// Marks what readers rooted or rescued since the last call; returns how many roots and victims there were.
     ///
     /// # Errors
     ///
     /// As [`mark`](MarkPhase::mark).
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
         let space = self.space().clone();
-        drain_late(&space, &mut self.visitor)
+        drain_late(&space, &mut self.visitor, &mut self.choice)
     }
 
     /// Whether a thread ended while it held the space: then nobody will ever get everybody out.
@@ -244,8 +259,9 @@ impl MarkPhase {
         // readers did, whose unlocking releases, before the finish.
         fence(Ordering::Acquire);
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
+        let choice = core::mem::take(&mut self.choice);
         let (number, begun, finish_begun) = (self.number, self.begun, Instant::now());
-        Ok(FinishPhase { claim: self.claim.take(), visitor, number, begun, finish_begun })
+        Ok(FinishPhase { claim: self.claim.take(), visitor, choice, number, begun, finish_begun })
     }
 }
 
@@ -256,6 +272,7 @@ impl Drop for MarkPhase {
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
         unsafe {
+            self.choice.give_up(inner);
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
@@ -295,7 +312,11 @@ fn caught<R>(f: impl FnOnce() -> R) -> Result<R, CollectError> {
 }
 
 /// By a phase, which holds the space.
-fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, CollectError> {
+fn drain_late(
+    space: &Space,
+    visitor: &mut Visitor<'_>,
+    choice: &mut Choice,
+) -> Result<usize, CollectError> {
     // SAFETY: the phase holds the lock.
     let late = unsafe { space.inner.home() }.roots.lock().take_late();
     caught(|| {
@@ -303,8 +324,10 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
             visitor.edge_any(*object);
         }
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        unsafe { visitor.drain() };
-        late.len()
+        unsafe {
+            visitor.drain();
+            late.len() + choice.keep_late(visitor, space.inner.eviction())
+        }
     })
 }
 
@@ -314,6 +337,7 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 pub struct FinishPhase {
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    choice: Box<Choice>,
     number: u64,
     begun: Instant,
     finish_begun: Instant,
@@ -324,7 +348,7 @@ impl FinishPhase {
         self.claim.as_ref().expect("taken by `condemn` only, which consumes the phase").space()
     }
 
-    /// Marks what the last readers rooted, clears weak references, and condemns what is not marked.
+    /// Marks what the last readers rooted or rescued, clears weak references, and condemns what is not marked.
     /// Releases the lock.
     ///
     /// # Errors
@@ -334,7 +358,7 @@ impl FinishPhase {
         let space = self.space().clone();
         let inner = &space.inner;
         // The only user code of the finish.
-        drain_late(&space, &mut self.visitor)?;
+        drain_late(&space, &mut self.visitor, &mut self.choice)?;
         let memory = inner.memory();
         // Marking is complete (Y3); from here on nothing can panic.
         for cell in self.visitor.weak_cells.drain(..) {
@@ -369,6 +393,8 @@ impl FinishPhase {
         counters.live.store(live_estimate, Relaxed);
         counters.budget.store(inner.budget(), Relaxed);
         home.roots.lock().end_mark();
+        // SAFETY: as above; all marking is done.
+        let residents = unsafe { core::mem::take(&mut self.choice).end(inner) };
         let batch = Batch {
             home,
             claim: self.claim.take(),
@@ -383,11 +409,14 @@ impl FinishPhase {
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
             bytes_external: external,
+            objects_evicted: residents.evicted.count,
+            bytes_evicted: residents.evicted.bytes,
             pause: self.begun.elapsed(),
             finish: self.finish_begun.elapsed(),
             ..CollectReport::default()
         };
         release(inner);
+        eviction::note(inner, &residents);
         Ok((batch, report))
     }
 }
@@ -398,6 +427,7 @@ impl Drop for FinishPhase {
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
         unsafe {
+            self.choice.give_up(inner);
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
@@ -488,6 +518,7 @@ impl Space {
         for message in &reclaimed.drop_panics {
             self.inner.emit(&Event::DropPanicked { message: message.clone() });
         }
+        self.tell_policy_panics();
         self.inner.emit(&Event::Collected(report.clone()));
     }
 
