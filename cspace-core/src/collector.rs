@@ -394,7 +394,7 @@ impl FinishPhase {
         counters.budget.store(inner.budget(), Relaxed);
         home.roots.lock().end_mark();
         // SAFETY: as above; all marking is done.
-        let residents = unsafe { core::mem::take(&mut self.choice).end(inner) };
+        let residents = unsafe { self.choice.end(inner) };
         let batch = Batch {
             home,
             claim: self.claim.take(),

@@ -39,6 +39,7 @@ use crate::collector::{LockWait, SLICE_MAX};
 use crate::event::Event;
 use crate::evictable::EvictCell;
 use crate::guard::LockMode;
+use crate::held;
 use crate::protocol::Verdicts;
 use crate::space::{Space, SpaceInner, Wait};
 use crate::stamp::Floor;
@@ -134,7 +135,8 @@ pub trait EvictionPolicy: Send + Sync {
     /// Moves the candidates to let go of to the front; returns how many these are.
     fn choose(&self, residents: &Residents, candidates: &mut [Candidate]) -> usize;
 
-    /// A collection has condemned. Called when the lock is released, before the objects are reclaimed.
+    /// A collection has condemned. Called when the lock is released, before the objects are reclaimed; to collect
+    /// here is an error, as it is in a drop.
     fn note(&self, residents: &Residents) {
         let _ = residents;
     }
@@ -502,16 +504,19 @@ impl Choice {
 
     /// The cycle condemns: its victims are gone, or are to be delivered. Returns what it came to.
     ///
+    /// The lists stay: to free those of a large cache takes milliseconds, and everybody waits.
+    ///
     /// # Safety
     ///
     /// In the finish of the space, after all marking.
-    pub(crate) unsafe fn end(self, inner: &SpaceInner) -> Residents {
+    pub(crate) unsafe fn end(&mut self, inner: &SpaceInner) -> Residents {
         let (residents, eviction) = (self.residents(), inner.eviction());
         eviction.verdicts.end();
         if let (true, Some(policy)) = (self.deliver, inner.eviction_policy()) {
             let mut evicted = eviction.evicted.lock();
             let policy = Arc::clone(policy);
-            evicted.push(Evicted { number: self.number, policy, cells: self.victims });
+            let cells = core::mem::take(&mut self.victims);
+            evicted.push(Evicted { number: self.number, policy, cells });
             eviction.has_evicted.store(true, Relaxed);
         }
         residents
@@ -539,9 +544,11 @@ fn guarded<R>(eviction: &Eviction, f: impl FnOnce() -> R) -> Option<R> {
         .ok()
 }
 
-/// Tells the policy what a cycle came to. With nothing held that the space's users wait for.
+/// Tells the policy what a cycle came to. With the lock released, but not the claim: as in a sweep, to collect is an
+/// error rather than a wait for oneself.
 pub(crate) fn note(inner: &SpaceInner, residents: &Residents) {
     if let Some(policy) = inner.eviction_policy() {
+        let _sweeping = held::Sweeping::begin();
         guarded(inner.eviction(), || policy.note(residents));
     }
 }
