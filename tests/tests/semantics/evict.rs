@@ -690,9 +690,11 @@ fn kept_elsewhere(space: &Space, pages: &[Page]) -> Vec<u64> {
 
 // ---- what a policy may do
 
-/// A policy of closures.
+type Choose = Box<dyn Fn(&mut [Candidate]) -> usize + Send + Sync>;
+
+/// A policy of one closure.
 struct Policy {
-    choose: Box<dyn Fn(&mut [Candidate]) -> usize + Send + Sync>,
+    choose: Choose,
 }
 
 impl EvictionPolicy for Policy {
