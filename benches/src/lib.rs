@@ -21,7 +21,7 @@
 //! allocations and barriers, where a clock would cost more than what it measures.
 //!
 //! How the collector gets along with a program is measured apart, by the command
-//! [`collector`](mod@collector).
+//! [`collector`](mod@collector); what eviction costs, by [`evict`](mod@evict).
 //!
 //! # When is a figure not about the heap?
 //!
@@ -65,6 +65,7 @@ pub mod child;
 pub mod children;
 pub mod collector;
 pub mod contender;
+pub mod evict;
 pub mod foreign;
 pub mod measure;
 pub mod options;

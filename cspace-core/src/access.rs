@@ -13,6 +13,8 @@ use crate::any::GcAny;
 use crate::brand::Brand;
 use crate::cleaner::{Action, Cleaner};
 use crate::error::{AllocError, HeapFull, HeapFullCause, RootError};
+use crate::evictable::{measure, Evictable, EvictableRoot};
+use crate::eviction::Eviction;
 use crate::gc::Gc;
 use crate::heap::Heap;
 use crate::held;
@@ -44,6 +46,17 @@ pub trait Access<'gc>: sealed::Sealed {
     /// What `register_cleaner` of the tokens does, for code that is generic in the token.
     #[doc(hidden)]
     fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner;
+    /// The eviction of the token's space.
+    #[doc(hidden)]
+    fn eviction(&self) -> &Eviction;
+
+    /// A stamp for a touch now.
+    #[doc(hidden)]
+    fn stamp(&self) -> u64;
+
+    /// Makes a root of an object.
+    #[doc(hidden)]
+    fn root_of<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R>;
 }
 
 /// A token with which cells can be borrowed: [`Exclusive`], [`Shared`], [`Cells`].
@@ -121,6 +134,36 @@ impl<'gc> Exclusive<'gc> {
         (&self.alloc, &mut self.cells)
     }
 
+    /// Makes an evictable reference to an object: one that the space keeps while it can afford to. It stands for
+    /// as many bytes as the object takes, and as its type reports with
+    /// [`report_bytes`](crate::Visitor::report_bytes).
+    ///
+    /// Making it touches it. It takes 32 bytes of the heap, which are not counted.
+    ///
+    /// # Panics
+    ///
+    /// As [`alloc`](Alloc::alloc); and if the object's `visit_objects` panics, which is called to measure it.
+    // Not on `Alloc`: beside that half a cell of the object may be borrowed mutably, which must not be visited.
+    #[inline]
+    #[track_caller]
+    pub fn evictable<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> Evictable<'gc, T> {
+        // SAFETY: changing an object takes the token mutably, or its halves, which borrow it mutably.
+        let bytes = unsafe { measure(object) };
+        self.evictable_with_size(object, bytes)
+    }
+
+    /// Makes an evictable reference to an object that can be kept outside of the heap, on any thread.
+    ///
+    /// # Panics
+    ///
+    /// As [`evictable`](Exclusive::evictable).
+    #[inline]
+    #[track_caller]
+    pub fn evictable_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> EvictableRoot<T::R> {
+        // SAFETY: the token proves that the lock is held (A2).
+        EvictableRoot::new(unsafe { self.inner().home() }, self.evictable(object))
+    }
+
     /// Lends this access as a shared one, for code that only reads, and for
     /// [`fan_out`](Shared::fan_out).
     #[inline]
@@ -138,7 +181,7 @@ impl<'gc> core::ops::Deref for Exclusive<'gc> {
 }
 
 macro_rules! access {
-    ($($token:ident . $($space:ident).+),*) => { $(
+    ($($stamp:ident $token:ident . $($space:ident).+),*) => { $(
         impl<'gc> Access<'gc> for $token<'gc> {
             #[inline(always)]
             fn space_id(&self) -> u64 {
@@ -149,10 +192,27 @@ macro_rules! access {
                 // SAFETY: as above; the token proves that the lock is held.
                 Cleaner::register(unsafe { (*self.$($space).+).home() }, object, action)
             }
+            #[inline(always)]
+            fn eviction(&self) -> &Eviction {
+                // SAFETY: as above.
+                unsafe { (*self.$($space).+).eviction() }
+            }
+            #[inline(always)]
+            fn stamp(&self) -> u64 {
+                self.eviction().floor.$stamp()
+            }
+            fn root_of<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
+                // SAFETY: as above; the token proves that the lock is held (A2).
+                GcRoot::new(unsafe { (*self.$($space).+).home() }, object)
+            }
         }
     )* };
 }
-access!(Exclusive.alloc.space, Alloc.space, Shared.space);
+access!(
+    stamp_exclusive Exclusive.alloc.space,
+    stamp_exclusive Alloc.space,
+    stamp Shared.space
+);
 
 impl<'gc> CellAccess<'gc> for Exclusive<'gc> {}
 impl<'gc> CellAccess<'gc> for Shared<'gc> {}
@@ -435,6 +495,22 @@ impl<'gc> Alloc<'gc> {
     pub fn weak_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> WeakRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
         WeakRoot::new(unsafe { self.inner().home() }, self.downgrade(object))
+    }
+
+    /// Makes an evictable reference to an object that stands for `bytes` bytes, whatever the object's size is. As
+    /// [`evictable`](Exclusive::evictable), for when the size is known, or a cell is borrowed.
+    ///
+    /// # Panics
+    ///
+    /// As [`alloc`](Alloc::alloc): an evictable reference takes 32 bytes of the heap.
+    #[inline]
+    #[track_caller]
+    pub fn evictable_with_size<T: IObject<'gc>>(
+        &self,
+        object: Gc<'gc, T>,
+        bytes: usize,
+    ) -> Evictable<'gc, T> {
+        Evictable::new(self.alloc(Evictable::cell(object, self.stamp(), bytes)))
     }
 
     /// Makes a value that lives outside of the heap and holds handles an [`OwnedRoot`] of this space

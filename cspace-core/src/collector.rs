@@ -41,6 +41,8 @@ pub use crate::batch::{
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
+use crate::eviction::{self, Choice};
+pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
 use crate::held;
 use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
@@ -88,7 +90,7 @@ pub trait Collector: Send + Sync {
 }
 
 /// The longest time for which the collector waits for the lock without looking whether to go on.
-const SLICE_MAX: Duration = Duration::from_millis(320);
+pub(crate) const SLICE_MAX: Duration = Duration::from_millis(320);
 
 /// How the collector waits for the lock.
 #[derive(Clone, Copy)]
@@ -101,6 +103,9 @@ pub struct LockWait<'a> {
 }
 
 impl LockWait<'_> {
+    /// Takes it if it is free.
+    pub const NONE: LockWait<'static> = LockWait { slice: Duration::ZERO, go_on: &|| false };
+
     /// Waits for as long as it takes.
     pub const FOREVER: LockWait<'static> =
         LockWait { slice: Duration::from_millis(50), go_on: &|| true };
@@ -122,6 +127,7 @@ pub struct MarkPhase {
     progress: Progress,
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    choice: Box<Choice>,
     number: u64,
     begun: Instant,
 }
@@ -176,15 +182,22 @@ impl MarkPhase {
         order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
-        let (progress, claim) = (Progress::New, Some(claim));
-        Ok(MarkPhase { progress, claim, visitor, number, begun: Instant::now() })
+        Ok(MarkPhase {
+            progress: Progress::New,
+            claim: Some(claim),
+            visitor,
+            choice: Box::default(),
+            number,
+            begun: Instant::now(),
+        })
     }
 
     fn space(&self) -> &Space {
         self.claim.as_ref().expect("taken by `try_finish` only, which consumes the phase").space()
     }
 
-    /// Marks everything that roots and owned roots reach.
+    /// Marks everything that roots and owned roots reach; chooses which evictable objects to let go of, and marks
+    /// the others and what they reach.
     ///
     /// # Errors
     ///
@@ -206,7 +219,7 @@ impl MarkPhase {
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() };
         home.begin_cycle();
-        let visitor = &mut self.visitor;
+        let (visitor, choice) = (&mut self.visitor, &mut self.choice);
         caught(|| {
             let roots = home.roots.lock().begin_mark();
             let absorbed = home.absorbed_roots();
@@ -226,12 +239,14 @@ impl MarkPhase {
                 }
                 // What owned values own is not given back by collections, so it is no reason for them.
                 visitor.forget_bytes();
+                inner.eviction().mark_evicted(visitor);
                 visitor.drain();
+                choice.run(visitor, &inner);
             }
         })
     }
 
-    /// Marks what readers rooted since the last call; returns how many roots there were.
+    /// Marks what readers rooted or rescued since the last call; returns how many roots and victims there were.
     ///
     /// # Errors
     ///
@@ -244,7 +259,7 @@ impl MarkPhase {
         self.assert_marked();
         let space = self.space().clone();
         self.progress = Progress::Failed;
-        let late = drain_late(&space, &mut self.visitor)?;
+        let late = drain_late(&space, &mut self.visitor, &mut self.choice)?;
         self.progress = Progress::Marked;
         Ok(late)
     }
@@ -292,8 +307,9 @@ impl MarkPhase {
         // readers did, whose unlocking releases, before the finish.
         fence(Ordering::Acquire);
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
+        let choice = core::mem::take(&mut self.choice);
         let (number, begun, finish_begun) = (self.number, self.begun, Instant::now());
-        Ok(FinishPhase { claim: self.claim.take(), visitor, number, begun, finish_begun })
+        Ok(FinishPhase { claim: self.claim.take(), visitor, choice, number, begun, finish_begun })
     }
 }
 
@@ -304,6 +320,7 @@ impl Drop for MarkPhase {
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
         unsafe {
+            self.choice.give_up(inner);
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
@@ -344,7 +361,11 @@ fn caught<R>(f: impl FnOnce() -> R) -> Result<R, CollectError> {
 }
 
 /// By a phase, which holds the space.
-fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, CollectError> {
+fn drain_late(
+    space: &Space,
+    visitor: &mut Visitor<'_>,
+    choice: &mut Choice,
+) -> Result<usize, CollectError> {
     // SAFETY: the phase holds the lock.
     let late = unsafe { space.inner.home() }.roots.lock().take_late();
     caught(|| {
@@ -352,8 +373,10 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
             visitor.edge_any(*object);
         }
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        unsafe { visitor.drain() };
-        late.len()
+        unsafe {
+            visitor.drain();
+            late.len() + choice.keep_late(visitor, space.inner.eviction())
+        }
     })
 }
 
@@ -363,6 +386,7 @@ fn drain_late(space: &Space, visitor: &mut Visitor<'_>) -> Result<usize, Collect
 pub struct FinishPhase {
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
+    choice: Box<Choice>,
     number: u64,
     begun: Instant,
     finish_begun: Instant,
@@ -373,7 +397,7 @@ impl FinishPhase {
         self.claim.as_ref().expect("taken by `condemn` only, which consumes the phase").space()
     }
 
-    /// Marks what the last readers rooted, clears weak references, and condemns what is not marked.
+    /// Marks what the last readers rooted or rescued, clears weak references, and condemns what is not marked.
     /// Releases the lock.
     ///
     /// # Errors
@@ -383,7 +407,7 @@ impl FinishPhase {
         let space = self.space().clone();
         let inner = &space.inner;
         // The only user code of the finish.
-        drain_late(&space, &mut self.visitor)?;
+        drain_late(&space, &mut self.visitor, &mut self.choice)?;
         let memory = inner.memory();
         // Marking is complete (Y3); from here on nothing can panic.
         for cell in self.visitor.weak_cells.drain(..) {
@@ -419,6 +443,8 @@ impl FinishPhase {
         counters.live.store(live_estimate, Relaxed);
         counters.budget.store(inner.budget(), Relaxed);
         home.roots.lock().end_mark();
+        // SAFETY: as above; all marking is done.
+        let residents = unsafe { self.choice.end(inner) };
         let batch = Batch {
             home,
             claim: self.claim.take(),
@@ -433,11 +459,14 @@ impl FinishPhase {
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
             bytes_external: external,
+            objects_evicted: residents.evicted.count,
+            bytes_evicted: residents.evicted.bytes,
             pause: self.begun.elapsed(),
             finish: self.finish_begun.elapsed(),
             ..CollectReport::default()
         };
         release(inner);
+        eviction::note(inner, &residents);
         Ok((batch, report))
     }
 }
@@ -448,6 +477,7 @@ impl Drop for FinishPhase {
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
         unsafe {
+            self.choice.give_up(inner);
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
@@ -546,6 +576,7 @@ impl Space {
         for message in &reclaimed.cleaner_panics {
             self.inner.emit(&Event::CleanerPanicked { message: message.clone() });
         }
+        self.tell_policy_panics();
         self.inner.emit(&Event::Collected(report.clone()));
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::collector::Collector;
 use crate::error::SettingError;
 use crate::event::{Event, Listener};
+use crate::eviction::EvictionPolicy;
 use crate::space::Space;
 
 /// What a panic in an exclusive access does.
@@ -32,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) panic_policy: PanicPolicy,
     pub(crate) turn: Duration,
     pub(crate) collector: Option<Arc<dyn Collector>>,
+    pub(crate) eviction: Option<Arc<dyn EvictionPolicy>>,
     pub(crate) listeners: Vec<Listener>,
 }
 
@@ -59,6 +61,7 @@ impl Default for Builder {
             panic_policy: PanicPolicy::default(),
             turn: Duration::from_millis(1),
             collector: None,
+            eviction: None,
             listeners: Vec::new(),
         })
     }
@@ -133,6 +136,13 @@ impl Builder {
     /// collected.
     pub fn collector(mut self, collector: Arc<dyn Collector>) -> Builder {
         self.0.collector = Some(collector);
+        self
+    }
+
+    /// Chooses which evictable objects collections let go of. The facade crate `cspace` gives one; without, all
+    /// are kept.
+    pub fn eviction_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Builder {
+        self.0.eviction = Some(policy);
         self
     }
 

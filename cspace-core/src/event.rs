@@ -19,6 +19,11 @@ pub enum Event {
         /// How long the collection has waited.
         waited: Duration,
     },
+    /// An `on_evict` callback, or the policy that chooses what to evict, panicked; the rest went on.
+    EvictionPanicked {
+        /// The panic's message.
+        message: String,
+    },
     /// A drop that the sweep ran panicked, or an `on_collect` hook; the sweep went on.
     DropPanicked {
         /// The panic's message.
@@ -45,6 +50,10 @@ pub struct CollectReport {
     pub objects_live: usize,
     /// Objects that were reclaimed. Of types without drop glue, counted by cells.
     pub objects_reclaimed: usize,
+    /// Evictable references that were let go of.
+    pub objects_evicted: usize,
+    /// Bytes that these stood for.
+    pub bytes_evicted: usize,
     /// Bytes of the objects that were alive.
     pub bytes_live: usize,
     /// Bytes outside of the heap that live objects reported.
@@ -81,6 +90,8 @@ pub struct GcStats {
     pub cleaners_run: u64,
     /// Actions of cleaners that panicked.
     pub cleaner_panics: u64,
+    /// Panics of `on_evict` callbacks, and of the policy that chooses what to evict.
+    pub evict_panics: u64,
     /// The longest time that writers were kept out by a collection.
     pub pause_max: Duration,
     /// All such times together.
@@ -100,6 +111,7 @@ impl GcStats {
         self.drop_panics += other.drop_panics;
         self.cleaners_run += other.cleaners_run;
         self.cleaner_panics += other.cleaner_panics;
+        self.evict_panics += other.evict_panics;
         self.pause_max = self.pause_max.max(other.pause_max);
         self.pause_total = self.pause_total.saturating_add(other.pause_total);
         self.finish_max = self.finish_max.max(other.finish_max);

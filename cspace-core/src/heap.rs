@@ -76,6 +76,15 @@ fn class_bytes(class: usize) -> usize {
     ((1 << log) + ((quarter + 1) << (log - 2))) * GRANULE
 }
 
+/// Bytes that an object takes: those of its cell or of its blocks.
+pub(crate) fn object_bytes(bytes: usize, has_tail: bool) -> usize {
+    match cell_bytes(bytes, GRANULE) {
+        large if large > CELL_MAX => large.next_multiple_of(BLOCK),
+        cell if has_tail => class_bytes(class_of(cell)),
+        cell => cell,
+    }
+}
+
 /// Makes cells of one type and size.
 pub(crate) struct Cursor {
     /// The next cell; null when there is no gap.
@@ -500,6 +509,7 @@ impl Heap {
         let allocated = self.allocated();
         if bytes > self.links.heap_bytes_max.saturating_sub(allocated) {
             self.ask_for_collection();
+            self.requests().note_lacking(bytes);
             let cause = HeapFullCause::Limit { limit: self.links.heap_bytes_max, allocated };
             return Err(HeapFull { requested: bytes, cause });
         }

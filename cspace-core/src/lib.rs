@@ -18,8 +18,8 @@
 //! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), F1–F4 (cleaners, `cleaner.rs`), X1–X2 (slots of the space), P1–P4 (protocols off
-//! the lock, [`protocol`]).
+//! W1–W2 (weak sets), E1–E3 (eviction, `eviction.rs`), N1–N3 (touches, `stamp.rs`), F1–F4 (cleaners,
+//! `cleaner.rs`), X1–X2 (slots of the space), P1–P16 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -40,6 +40,8 @@ pub mod collector;
 mod config;
 mod error;
 mod event;
+mod evictable;
+mod eviction;
 mod gc;
 mod guard;
 mod heap;
@@ -61,7 +63,9 @@ mod root_set;
 mod root_stack;
 mod slot;
 mod space;
+mod stamp;
 mod static_data;
+
 pub mod sync;
 mod tail;
 mod transfer;
@@ -84,6 +88,7 @@ pub use error::{
     TransferError, WaitError, WrongSpace,
 };
 pub use event::{CollectReport, Event, GcStats, MemoryStats};
+pub use evictable::{Evictable, EvictableRoot, EvictionPin};
 pub use gc::Gc;
 pub use generativity::{make_guard, Guard, Id};
 pub use guard::{Entered, ExclusiveGuard, LockInfo, LockMode, ModeGuard, MultiGuard, SharedGuard};

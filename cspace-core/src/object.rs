@@ -82,6 +82,17 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     #[doc(hidden)]
     const TAIL: Option<usize> = None;
 
+    /// Bytes of the value, elements of a tail included.
+    ///
+    /// # Safety
+    ///
+    /// `object` is the address of an initialised value of this type.
+    #[doc(hidden)]
+    unsafe fn bytes_at(object: *const u8) -> usize {
+        let _ = object;
+        size_of::<Self>()
+    }
+
     /// # Safety
     ///
     /// `object` is the address of an initialised value of this type that nobody changes meanwhile.

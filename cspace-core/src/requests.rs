@@ -1,6 +1,6 @@
 //! Why a space's mutators are wanted at a safepoint, and who runs the collections that are due.
 
-use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 
 use crate::collector::{Collector, Runner};
@@ -15,6 +15,9 @@ pub(crate) struct Requests {
     /// Whoever runs the collections waited for the lock and gave up for the time being: the holder is to
     /// collect at its next safepoint itself. Set by it, taken back when a cycle begins.
     overdue: AtomicBool,
+    /// The most bytes that an allocation was denied at the heap's limit since the last choice of what to evict.
+    /// Added to by the holder of the exclusive lock, taken by the collector.
+    lacking: AtomicUsize,
 }
 
 impl Requests {
@@ -24,6 +27,7 @@ impl Requests {
             collector,
             dormant: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
+            lacking: AtomicUsize::new(0),
         }
     }
 
@@ -87,6 +91,16 @@ impl Requests {
 
     pub(crate) fn is_overdue(&self) -> bool {
         self.overdue.load(Relaxed)
+    }
+
+    /// An allocation was denied, or what it lacks was taken in vain.
+    pub(crate) fn note_lacking(&self, bytes: usize) {
+        self.lacking.fetch_max(bytes, Relaxed);
+    }
+
+    /// What allocations lack.
+    pub(crate) fn take_lacking(&self) -> usize {
+        self.lacking.swap(0, Relaxed)
     }
 
     /// A cycle begins, which serves all requests made until now.

@@ -20,10 +20,11 @@ use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
 use crate::batch::{self, Batch, Work};
-use crate::collector::Runner;
+use crate::collector::{LockWait, Runner};
 use crate::config::{Builder, Config, PanicPolicy};
 use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
+use crate::eviction::{Eviction, EvictionPolicy};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
@@ -80,6 +81,7 @@ pub(crate) struct SpaceInner {
     root_set: UnsafeCell<RootSet>,
     /// Of the holders of the lock: written by the exclusive one, read by all.
     pub(crate) ptr_slots: PtrSlots,
+    eviction: Eviction,
     pub(crate) stats: Mutex<GcStats>,
     pub(crate) cycles: CycleCount,
     pub(crate) cycles_begun: AtomicU64,
@@ -147,6 +149,15 @@ impl SpaceInner {
         let _changing = self.home_change.lock();
         // SAFETY: the caller holds the lock, this function the mutex.
         core::mem::replace(unsafe { &mut *self.home.get() }, home)
+    }
+
+    #[inline(always)]
+    pub(crate) fn eviction(&self) -> &Eviction {
+        &self.eviction
+    }
+
+    pub(crate) fn eviction_policy(&self) -> Option<&Arc<dyn EvictionPolicy>> {
+        self.config.eviction.as_ref()
     }
 
     pub(crate) fn requests(&self) -> &Requests {
@@ -433,6 +444,10 @@ impl SpaceInner {
         if mine {
             collector.at_safepoint(&Space { inner: Arc::clone(self) });
         }
+        // What a collector could not deliver, as it could not have the lock.
+        if self.eviction.has_evicted() {
+            Space { inner: Arc::clone(self) }.deliver_evicted(LockWait::NONE);
+        }
     }
 
     /// Whether stress collects at this safepoint: at every one to begin with, then ever more rarely, and
@@ -465,7 +480,10 @@ impl SpaceInner {
                 Runner::Driver => self.counters().is_far_over_budget(),
                 Runner::Nobody => false,
             };
-            self.is_stress() || self.requests.is_overdue() || over_budget()
+            self.is_stress()
+                || self.requests.is_overdue()
+                || self.eviction.has_evicted()
+                || over_budget()
         });
     }
 
@@ -600,6 +618,7 @@ impl Space {
             home_change: Mutex::default(),
             root_set: UnsafeCell::default(),
             ptr_slots: PtrSlots::default(),
+            eviction: Eviction::default(),
             stats: Mutex::default(),
             cycles: CycleCount::new(),
             cycles_begun: AtomicU64::new(0),

@@ -132,6 +132,12 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
         self.header.visit_objects(visitor);
     }
 
+    unsafe fn bytes_at(object: *const u8) -> usize {
+        // SAFETY: the caller's promise; the length does not change once the object is made.
+        let len = unsafe { (*object.cast::<Self>()).len };
+        Self::bytes(len).expect("checked when the object was made")
+    }
+
     #[inline]
     unsafe fn visit_at(object: *const u8, visitor: &mut Visitor<'_>) {
         let base = object.cast_mut().cast::<Self>();

@@ -130,6 +130,10 @@ fn transfer(
         home.merge_into(into.home());
         (*into.heap()).adopt(given_up);
         into.root_set().absorb(from.root_set());
+        into.eviction().absorb(from.eviction());
+        if into.eviction().has_evicted() {
+            into.want().raise();
+        }
         let stats = core::mem::take(&mut *from.stats.lock());
         into.stats.lock().add(&stats);
         from.adjust_budget();

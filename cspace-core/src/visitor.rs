@@ -17,6 +17,7 @@ use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::chunk::{info_of, mark_address, mark_word};
+use crate::evictable::EvictCell;
 use crate::gc::Gc;
 use crate::object::IObject;
 use crate::weak::WeakCell;
@@ -47,6 +48,8 @@ pub struct Visitor<'v> {
     /// Weak cells that were reached and whose target was not marked then.
     pub(crate) weak_cells: Vec<*const WeakCell>,
     pub(crate) weak_sets: Vec<FlipWeakSet>,
+    /// Evict cells that were reached and not chosen before, until the choice takes them.
+    pub(crate) evict_cells: Vec<*const EvictCell>,
     /// Work for the finish: a place, and what to do there.
     pub(crate) at_finish: Vec<FinishWork>,
     scope: PhantomData<&'v mut ()>,
@@ -64,6 +67,7 @@ impl Visitor<'_> {
             external_bytes: 0,
             weak_cells: Vec::new(),
             weak_sets: Vec::new(),
+            evict_cells: Vec::new(),
             at_finish: Vec::new(),
             scope: PhantomData,
         }

@@ -44,6 +44,9 @@ const ATTEMPTS_INSIDE: usize = 64;
 /// How long a mutator at a safepoint waits for another thread's cycle before it goes on over budget.
 const THROTTLE: Duration = Duration::from_millis(10);
 
+/// How long the lock is waited for to deliver evicted objects before it is looked whether to go on.
+const DELIVERY_SLICE: Duration = Duration::from_millis(10);
+
 /// The rest of a cycle, for another thread.
 pub(crate) struct Rest {
     pub(crate) ticket: BatchTicket,
@@ -127,12 +130,14 @@ impl MarkSweep {
         })?;
         if Batch::can_reclaim() {
             report = reclaim(space, batch, report, tell_insistence);
+            self.deliver(space, drive.stay);
             run_deferred();
             return Ok(report);
         }
         let (for_later, later, ticket) = (space.clone(), report.clone(), batch.ticket());
         let work = move || {
             reclaim(&for_later, batch, later, || ());
+            for_later.deliver_evicted(LockWait::NONE);
         };
         if let Err(rest) = (drive.hand_over)(Rest { ticket, work: Box::new(work) }) {
             defer(Some(rest.ticket), rest.work);
@@ -140,6 +145,14 @@ impl MarkSweep {
         tell_insistence();
         report.sweep_deferred = true;
         Ok(report)
+    }
+
+    /// Has the callback for evicted objects called: by this thread if it gets the lock in time, else by whoever
+    /// has it, at the next safepoint.
+    fn deliver(&self, space: &Space, stay: &dyn Fn() -> bool) {
+        let begun = Instant::now();
+        let go_on = || stay() && begun.elapsed() < self.patience.debt;
+        space.deliver_evicted(LockWait { slice: DELIVERY_SLICE, go_on: &go_on });
     }
 
     /// Marks, and gets everybody out.

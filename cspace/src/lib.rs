@@ -30,6 +30,13 @@
 //! because no collection finishes while anybody has access. Across accesses a `Gc` cannot be kept; the
 //! compiler says so.
 //!
+//! # How do I keep a cache that gives way?
+//!
+//! With [`Evictable`] references, made by [`cx.evictable`](Exclusive::evictable): the space keeps what they refer to
+//! until all of it is more than its [`eviction_threshold`](Builder::eviction_threshold), and lets go of what was
+//! touched least recently, or by [`try_evict`](CSpace::try_evict) under memory pressure. What was let go of can be
+//! written out before by [`on_evict`](CSpace::on_evict), and must be made again.
+//!
 //! # When can a collection happen?
 //!
 //! Never inside an access or a scope. By default a thread of the space's own collects: when the budget is used
@@ -136,6 +143,8 @@
 //! | `GetMilliSecsPerGc`, `SetMilliSecsPerGc` | [`CSpace::milli_secs_per_gc`], [`CSpace::set_milli_secs_per_gc`], [`CSpace::set_gc_period`] |
 //! | `WaitForGarbageCollect` | [`GcDriver::wait_for_garbage_collect`] |
 //! | `GetTotalNumCompletedGcs`, `GetNumObjects` | [`Space::total_num_completed_gcs`], [`Space::num_objects`] |
+//! | `SetTouched`, `SetEvictableObjectSizeInBytes` | [`Evictable::set_touched`], [`Evictable::set_evictable_object_size_in_bytes`] |
+//! | `GetEvictionThreshold`, `SetEvictionThreshold` | [`CSpace::eviction_threshold`], [`CSpace::set_eviction_threshold`] |
 //! | `TransferCSpace` | [`Space::transfer_from`] |
 //!
 //! # Features
@@ -148,6 +157,7 @@ pub mod current;
 mod space;
 
 pub use cspace_core::*;
+pub use cspace_evict::{Evicted, EvictionStats, Evictor};
 pub use cspace_gc::{
     GcDriver, GcMode, GcPool, Patience, PhantomReference, PoolError, ReferenceQueue, StartError,
     StopError, WeakReference,

@@ -5,7 +5,11 @@ use core::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cspace_core::{Event, LockError, LockMode, MultiGuard, PanicPolicy, Space, WeakSpace};
+use cspace_core::{
+    CollectError, Event, Exclusive, GcAny, LockError, LockMode, MultiGuard, PanicPolicy, Space,
+    WeakSpace,
+};
+use cspace_evict::{Evicted, EvictionStats, Evictor};
 use cspace_gc::{GcControl, GcDriver, GcMode, GcPool, GcSettings, Patience, StartError, StopError};
 
 /// A space of garbage-collected objects behind one lock, with its collector.
@@ -35,6 +39,7 @@ pub struct CSpace {
     space: Space,
     /// None if there is no collector.
     control: Option<Arc<GcControl>>,
+    evictor: Arc<Evictor>,
 }
 
 /// A space could not be built.
@@ -68,12 +73,18 @@ impl CSpace {
 
     /// A builder with default settings.
     pub fn builder() -> Builder {
-        Builder { space: Space::builder(), gc: GcSettings::default() }
+        let evictor = Evictor::new();
+        let space = Space::builder().eviction_policy(evictor.clone());
+        Builder { space, gc: GcSettings::default(), evictor }
     }
 
     /// A handle that does not keep the space alive, for objects of the space that need to find it.
     pub fn downgrade(&self) -> WeakCSpace {
-        WeakCSpace { space: self.space.downgrade(), control: self.control.clone() }
+        WeakCSpace {
+            space: self.space.downgrade(),
+            control: self.control.clone(),
+            evictor: Arc::clone(&self.evictor),
+        }
     }
 
     /// Stops the collector and destroys the space now, if this is its last handle (ceda's `Destroy`). Every object
@@ -84,12 +95,12 @@ impl CSpace {
     /// Gives the handle back if there are others, or if the collector cannot be stopped here
     /// ([`stop_gc`](CSpace::stop_gc)); it goes on. A collection that waits to be reclaimed holds a handle.
     pub fn destroy(self) -> Result<(), CSpace> {
-        let CSpace { space, control } = self;
+        let CSpace { space, control, evictor } = self;
         // A driver of the embedder's has no handle while it waits, and ends by itself.
         let running = control.as_ref().is_some_and(|control| control.has_own_driver());
         if let (true, Some(running)) = (running, &control) {
             if running.pause(&space).is_err() {
-                return Err(CSpace { space, control });
+                return Err(CSpace { space, control, evictor });
             }
         }
         let Err(space) = space.destroy() else { return Ok(()) };
@@ -97,7 +108,7 @@ impl CSpace {
             // There was a thread a moment ago. If there is none now, `start_gc` says why.
             let _ = stopped.start(&space);
         }
-        Err(CSpace { space, control })
+        Err(CSpace { space, control, evictor })
     }
 
     /// Takes the locks of several spaces; see [`Space::lock_multiple`].
@@ -114,6 +125,102 @@ impl CSpace {
     /// Whether two handles are of one space.
     pub fn ptr_eq(a: &CSpace, b: &CSpace) -> bool {
         Space::ptr_eq(&a.space, &b.space)
+    }
+
+    // ---- eviction
+
+    /// How many bytes of evictable objects may be resident (ceda's `GetEvictionThreshold`); `None`: all.
+    pub fn eviction_threshold(&self) -> Option<usize> {
+        self.evictor.eviction_threshold()
+    }
+
+    /// Sets how many bytes of evictable objects may be resident after a collection (ceda's
+    /// `SetEvictionThreshold`), from the next one on. `None` keeps all, 0 keeps none that nothing else holds.
+    ///
+    /// In each collection the sizes of all [`Evictable`](crate::Evictable) references that are found are added up.
+    /// If that is more, the least recently touched of those whose objects nothing else holds are let go of, until
+    /// it is within the threshold or none is left. Objects that something else holds count, and stay.
+    ///
+    /// ```
+    /// use cspace::CSpace;
+    ///
+    /// let space = CSpace::builder().eviction_threshold(100).build()?;
+    /// let (old, new) = space.exclusive(|cx| {
+    ///     let (old, new) = (cx.evictable_root(cx.alloc(1u64)), cx.evictable_root(cx.alloc(2u64)));
+    ///     old.evictable(cx).set_size_bytes(cx, 60);
+    ///     new.evictable(cx).set_size_bytes(cx, 60);
+    ///     (old, new)
+    /// });
+    /// space.synchronous_gc()?;
+    /// space.shared(|cx| assert!(old.is_evicted(cx) && new.get(cx).is_some()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_eviction_threshold(&self, bytes: impl Into<Option<usize>>) {
+        self.evictor.set_eviction_threshold(bytes.into());
+    }
+
+    /// How many evictable objects may be resident; `None`: any number.
+    pub fn max_evictable_objects(&self) -> Option<usize> {
+        self.evictor.max_evictable_objects()
+    }
+
+    /// Sets how many evictable objects may be resident after a collection, whatever their size, from the next one
+    /// on.
+    pub fn set_max_evictable_objects(&self, count: impl Into<Option<usize>>) {
+        self.evictor.set_max_evictable_objects(count.into());
+    }
+
+    /// Calls `f` with each evictable object that is let go of from now on, instead of what was set before; see
+    /// [`Evictor::on_evict`].
+    ///
+    /// ```
+    /// use cspace::CSpace;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::sync::Arc;
+    ///
+    /// let space = CSpace::builder().eviction_threshold(0).build()?;
+    /// let written = Arc::new(AtomicU64::new(0));
+    /// let disk = Arc::clone(&written);
+    /// space.on_evict(move |_, object| {
+    ///     disk.store(*object.downcast::<u64>().unwrap(), Ordering::Relaxed);
+    /// });
+    /// let page = space.exclusive(|cx| cx.evictable_root(cx.alloc(7u64)));
+    /// space.synchronous_gc()?;
+    /// assert!(space.shared(|cx| page.is_evicted(cx)));
+    /// assert_eq!(written.load(Ordering::Relaxed), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_evict(
+        &self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>, GcAny<'gc>) + Send + Sync + 'static,
+    ) {
+        self.evictor.on_evict(f);
+    }
+
+    /// What is resident as of the last collection, and what was let go of so far.
+    pub fn eviction_stats(&self) -> EvictionStats {
+        self.evictor.eviction_stats()
+    }
+
+    /// Collects now, and lets go of at least `bytes` of the least recently touched evictable objects, if there are
+    /// so many that nothing else holds; returns how many went.
+    ///
+    /// # Errors
+    ///
+    /// As [`Space::synchronous_gc`]. The next collection will, then.
+    pub fn try_evict(&self, bytes: usize) -> Result<Evicted, CollectError> {
+        self.evictor.try_evict(&self.space, bytes)
+    }
+
+    /// Has the next collection let go of at least `bytes` of evictable objects, and asks for one: for memory
+    /// pressure, from any thread, inside of an access too.
+    pub fn request_evict(&self, bytes: usize) {
+        self.evictor.request_evict(&self.space, bytes);
+    }
+
+    /// The policy that chooses what to let go of, with all of its settings.
+    pub fn evictor(&self) -> &Arc<Evictor> {
+        &self.evictor
     }
 
     // ---- the collector
@@ -247,13 +354,14 @@ impl fmt::Debug for CSpace {
 pub struct WeakCSpace {
     space: WeakSpace,
     control: Option<Arc<GcControl>>,
+    evictor: Arc<Evictor>,
 }
 
 impl WeakCSpace {
     /// The space, unless it is gone.
     pub fn upgrade(&self) -> Option<CSpace> {
         let space = self.space.upgrade()?;
-        Some(CSpace { space, control: self.control.clone() })
+        Some(CSpace { space, control: self.control.clone(), evictor: Arc::clone(&self.evictor) })
     }
 }
 
@@ -281,6 +389,7 @@ impl fmt::Debug for WeakCSpace {
 pub struct Builder {
     space: cspace_core::Builder,
     gc: GcSettings,
+    evictor: Arc<Evictor>,
 }
 
 macro_rules! settings {
@@ -351,6 +460,27 @@ impl Builder {
         self
     }
 
+    /// How many bytes of evictable objects may be resident; see [`CSpace::set_eviction_threshold`]. Default: all.
+    pub fn eviction_threshold(self, bytes: impl Into<Option<usize>>) -> Builder {
+        self.evictor.set_eviction_threshold(bytes.into());
+        self
+    }
+
+    /// How many evictable objects may be resident, whatever their size. Default: any number.
+    pub fn max_evictable_objects(self, count: impl Into<Option<usize>>) -> Builder {
+        self.evictor.set_max_evictable_objects(count.into());
+        self
+    }
+
+    /// Calls `f` with each evictable object that is let go of; see [`CSpace::on_evict`].
+    pub fn on_evict(
+        self,
+        f: impl for<'gc> Fn(&mut Exclusive<'gc>, GcAny<'gc>) + Send + Sync + 'static,
+    ) -> Builder {
+        self.evictor.on_evict(f);
+        self
+    }
+
     /// Bytes of stack of the collector's thread, which runs the drops of dead objects. Default: what threads have
     /// by default.
     pub fn gc_stack_bytes(mut self, bytes: usize) -> Builder {
@@ -367,12 +497,13 @@ impl Builder {
     pub fn build(self) -> Result<CSpace, BuildError> {
         let mode = self.gc.mode;
         if mode == GcMode::Off {
-            return Ok(CSpace { space: self.space.build()?, control: None });
+            let space = self.space.build()?;
+            return Ok(CSpace { space, control: None, evictor: self.evictor });
         }
         let control = GcControl::new(self.gc);
         let space = self.space.collector(control.clone()).build()?;
         let started = if mode == GcMode::Worker { control.start_new(&space) } else { Ok(()) };
-        let space = CSpace { space, control: Some(control) };
+        let space = CSpace { space, control: Some(control), evictor: self.evictor };
         match started {
             Ok(()) => Ok(space),
             Err(source) => Err(BuildError::NotStarted { space, source }),

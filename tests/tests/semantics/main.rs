@@ -12,6 +12,7 @@ mod current;
 mod drivers;
 mod drops;
 mod events;
+mod evict;
 mod fan_out;
 mod guards;
 mod handles;

@@ -7,6 +7,7 @@
 //! - `CSPACE_STRESS_SECONDS`: how long each of the long tests takes. Default: 5, and 10 for `collector` and `restless`.
 
 mod collector;
+mod evict;
 mod exchange;
 mod leaks;
 mod many_spaces;

@@ -1,0 +1,638 @@
+//! Do random programs of touches, sizes, thresholds, pins and collections agree with a naive LRU?
+//!
+//! Pages refer to each other strongly and by evictable references, which have a size and the time of their last
+//! touch. The model keeps pages and references in `Vec`s, marks by walking, and lets go of one reference at a time,
+//! the oldest first. After every collection the two must agree on exactly which pages were dropped, which
+//! references were cleared, what is resident, and which pages the callback saw.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use cspace::collector::{LockWait, MarkPhase};
+use cspace::*;
+
+use crate::rng::{from_env, Rng};
+
+/// Programs of an ordinary run.
+const PROGRAMS: u64 = 10_000;
+/// Steps of a program.
+const STEPS: usize = 40;
+/// How often victims are chosen in one collection.
+const WAVES: usize = 8;
+
+type Dropped = Arc<Mutex<Vec<usize>>>;
+
+/// Tells when its page is dropped.
+struct Probe(usize, Dropped);
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.1.lock().unwrap().push(self.0);
+    }
+}
+
+#[derive(IObject)]
+struct Page<'gc> {
+    probe: Static<Probe>,
+    strong: GcCell<'gc, Vec<Gc<'gc, Page<'gc>>>>,
+    soft: GcCell<'gc, Vec<(usize, Evictable<'gc, Page<'gc>>)>>,
+}
+
+impl Page<'_> {
+    fn id(&self) -> usize {
+        self.probe.0 .0
+    }
+}
+
+type PageFamily = Rootable![Page<'_>];
+
+// ---- the model
+
+#[derive(Default, Clone)]
+struct ModelPage {
+    strong: Vec<usize>,
+    soft: Vec<usize>,
+    is_dropped: bool,
+}
+
+#[derive(Clone)]
+struct Reference {
+    page: usize,
+    size: usize,
+    touched: u64,
+    is_gone: bool,
+}
+
+#[derive(Default)]
+struct Model {
+    pages: Vec<ModelPage>,
+    references: Vec<Reference>,
+    clock: u64,
+    threshold: Option<usize>,
+    max: Option<usize>,
+    asked: usize,
+    has_callback: bool,
+    evicted: (u64, u64),
+}
+
+/// A collection of the model.
+#[derive(Default)]
+struct Cycle {
+    pages: Vec<bool>,
+    /// References whose cells were found, gone ones included.
+    cells: Vec<bool>,
+    found: Vec<usize>,
+    strong: Vec<usize>,
+    candidates: Vec<usize>,
+    victims: Vec<usize>,
+}
+
+impl Cycle {
+    fn find(&mut self, model: &Model, reference: usize) {
+        if !std::mem::replace(&mut self.cells[reference], true)
+            && !model.references[reference].is_gone
+        {
+            self.found.push(reference);
+        }
+    }
+
+    fn mark(&mut self, model: &Model, page: usize) {
+        let mut stack = vec![page];
+        while let Some(page) = stack.pop() {
+            if !std::mem::replace(&mut self.pages[page], true) {
+                stack.extend(&model.pages[page].strong);
+                model.pages[page].soft.iter().for_each(|reference| self.find(model, *reference));
+            }
+        }
+    }
+
+    /// Sorts what was found; whether anything was.
+    fn sort(&mut self, model: &Model) -> bool {
+        let found = std::mem::take(&mut self.found);
+        for reference in &found {
+            let is_held = self.pages[model.references[*reference].page];
+            if is_held { &mut self.strong } else { &mut self.candidates }.push(*reference);
+        }
+        !found.is_empty()
+    }
+
+    fn keep(&mut self, model: &Model) {
+        for at in 0..self.candidates.len() {
+            self.mark(model, model.references[self.candidates[at]].page);
+        }
+    }
+
+    fn keep_all_that_is_found(&mut self, model: &Model) {
+        while self.sort(model) {
+            self.keep(model);
+        }
+    }
+
+    fn bytes(&self, model: &Model, references: &[usize]) -> u128 {
+        references.iter().map(|reference| model.references[*reference].size as u128).sum()
+    }
+
+    fn is_over(&self, model: &Model) -> bool {
+        let bytes = self.bytes(model, &self.strong) + self.bytes(model, &self.candidates);
+        let count = self.strong.len() + self.candidates.len();
+        model.threshold.is_some_and(|threshold| threshold == 0 || bytes > threshold as u128)
+            || model.max.is_some_and(|max| count > max)
+            || self.bytes(model, &self.victims) < model.asked as u128
+    }
+
+    fn let_go(&mut self, model: &Model) {
+        while !self.candidates.is_empty() && self.is_over(model) {
+            let touched = |at: &usize| model.references[self.candidates[*at]].touched;
+            let oldest = (0..self.candidates.len()).min_by_key(touched).unwrap();
+            self.victims.push(self.candidates.swap_remove(oldest));
+        }
+    }
+}
+
+impl Model {
+    /// A collection up to the choice.
+    fn choose(&self, roots: &[usize], held: &[usize]) -> Cycle {
+        let mut cycle = Cycle {
+            pages: vec![false; self.pages.len()],
+            cells: vec![false; self.references.len()],
+            ..Cycle::default()
+        };
+        roots.iter().for_each(|page| cycle.mark(self, *page));
+        held.iter().for_each(|reference| cycle.find(self, *reference));
+        for wave in 1..=WAVES {
+            if !cycle.sort(self) && wave > 1 {
+                break;
+            }
+            if wave == WAVES {
+                cycle.keep(self);
+                cycle.keep_all_that_is_found(self);
+            }
+            cycle.let_go(self);
+            cycle.keep(self);
+        }
+        if self.has_callback {
+            for at in 0..cycle.victims.len() {
+                cycle.mark(self, self.references[cycle.victims[at]].page);
+            }
+            cycle.keep_all_that_is_found(self);
+        }
+        cycle
+    }
+
+    /// Readers got these meanwhile.
+    fn rescue(&self, cycle: &mut Cycle, touched: &[usize]) {
+        for reference in touched {
+            if let Some(at) = cycle.victims.iter().position(|victim| victim == reference) {
+                cycle.victims.swap_remove(at);
+                cycle.candidates.push(*reference);
+                cycle.mark(self, self.references[*reference].page);
+            }
+        }
+        cycle.keep_all_that_is_found(self);
+    }
+
+    /// The end of a collection; the pages that are dropped.
+    fn finish(&mut self, cycle: &Cycle) -> Vec<usize> {
+        let mut dropped = Vec::new();
+        for (page, is_marked) in cycle.pages.iter().enumerate() {
+            if !is_marked && !std::mem::replace(&mut self.pages[page].is_dropped, true) {
+                dropped.push(page);
+            }
+        }
+        for victim in &cycle.victims {
+            self.references[*victim].is_gone = true;
+        }
+        let bytes = u64::try_from(cycle.bytes(self, &cycle.victims)).unwrap_or(u64::MAX);
+        self.evicted.0 += cycle.victims.len() as u64;
+        self.evicted.1 = self.evicted.1.saturating_add(bytes);
+        self.asked = 0;
+        dropped
+    }
+
+    fn touch(&mut self, reference: usize) {
+        self.clock += 1;
+        self.references[reference].touched = self.clock;
+    }
+}
+
+// ---- the program
+
+/// What the callback saw and linked back.
+#[derive(Default)]
+struct Seen {
+    pages: Vec<usize>,
+    roots: Vec<(usize, GcRoot<PageFamily>)>,
+}
+
+struct Run {
+    space: CSpace,
+    model: Model,
+    rng: Rng,
+    dropped: Dropped,
+    seen: Arc<Mutex<Seen>>,
+    roots: Vec<(usize, GcRoot<PageFamily>)>,
+    pins: Vec<(usize, EvictionPin<PageFamily>)>,
+    held: Vec<(usize, EvictableRoot<PageFamily>)>,
+    log: Vec<String>,
+}
+
+/// What is there, found by walking: pages by number, and references.
+struct There<'gc> {
+    pages: BTreeMap<usize, Gc<'gc, Page<'gc>>>,
+    references: BTreeMap<usize, Evictable<'gc, Page<'gc>>>,
+}
+
+impl Run {
+    fn new(seed: u64) -> Run {
+        let space = CSpace::builder().gc(GcMode::Manual).poison_freed(true).build().unwrap();
+        let (model, dropped, seen) = (Model::default(), Dropped::default(), Arc::default());
+        let (roots, pins, held, log) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Run { space, model, rng: Rng::new(seed), dropped, seen, roots, pins, held, log }
+    }
+
+    /// Walks, looking and not touching, and checks that the model sees the same.
+    fn walk<'gc>(&self, cx: &impl CellAndAccess<'gc>) -> There<'gc> {
+        let mut there = There { pages: BTreeMap::new(), references: BTreeMap::new() };
+        let mut stack: Vec<Gc<'gc, Page<'gc>>> = Vec::new();
+        stack.extend(self.roots.iter().map(|(_, root)| root.get(cx)));
+        stack.extend(self.pins.iter().map(|(_, pin)| pin.get(cx)));
+        let look = |id: usize, reference: Evictable<'gc, Page<'gc>>, there: &mut There<'gc>| {
+            there.references.insert(id, reference);
+            let page = reference.peek(cx);
+            let model = &self.model.references[id];
+            assert_eq!(page.map(|page| page.id()), (!model.is_gone).then_some(model.page));
+            assert_eq!(
+                (page.is_none(), model.size),
+                (reference.is_evicted(cx), reference.size_bytes(cx))
+            );
+            page
+        };
+        for (id, root) in &self.held {
+            stack.extend(look(*id, root.evictable(cx), &mut there));
+        }
+        while let Some(page) = stack.pop() {
+            if there.pages.insert(page.id(), page).is_some() {
+                continue;
+            }
+            let model = &self.model.pages[page.id()];
+            assert!(!model.is_dropped, "page {} is there", page.id());
+            let strong = page.strong.borrow(cx);
+            assert!(strong.iter().map(|page| page.id()).eq(model.strong.iter().copied()));
+            stack.extend(strong.iter());
+            let soft = page.soft.borrow(cx);
+            assert!(soft.iter().map(|(id, _)| *id).eq(model.soft.iter().copied()));
+            for (id, reference) in soft.iter() {
+                stack.extend(look(*id, *reference, &mut there));
+            }
+        }
+        there
+    }
+
+    fn roots_of_model(&self) -> (Vec<usize>, Vec<usize>) {
+        let roots = self.roots.iter().map(|(page, _)| *page);
+        let pins = self.pins.iter().map(|(page, _)| *page);
+        (roots.chain(pins).collect(), self.held.iter().map(|(reference, _)| *reference).collect())
+    }
+
+    fn step(&mut self) {
+        match self.rng.below(20) {
+            0..=6 => self.make(),
+            7..=11 => self.touch(),
+            12 => self.link(),
+            13 => self.drop_one(),
+            14 => self.resize(),
+            15 => self.set_limits(),
+            16 => self.pin(),
+            17 => self.collect_in_phases(),
+            _ => self.collect(),
+        }
+    }
+
+    fn size(&mut self) -> usize {
+        if self.rng.one_in(60) {
+            usize::MAX / 2
+        } else {
+            self.rng.below(20)
+        }
+    }
+
+    /// Makes a page, most of the time with an evictable reference that is held somewhere.
+    fn make(&mut self) {
+        let id = self.model.pages.len();
+        let (kind, size, pick) = (self.rng.below(8), self.size(), self.rng.next() as usize);
+        self.log.push(format!("make page {id} ({kind}), size {size}"));
+        self.model.pages.push(ModelPage::default());
+        let space = self.space.clone();
+        space.exclusive(|cx| {
+            let there = self.walk(cx);
+            let probe = Static(Probe(id, Arc::clone(&self.dropped)));
+            let page = cx.alloc(Page {
+                probe,
+                strong: GcCell::new(Vec::new()),
+                soft: GcCell::new(Vec::new()),
+            });
+            let others: Vec<usize> = there.pages.keys().copied().collect();
+            let other = (!others.is_empty()).then(|| others[pick % others.len().max(1)]);
+            if kind == 0 {
+                self.roots.push((id, cx.root(page)));
+                return;
+            }
+            if let (1 | 2, Some(other)) = (kind, other) {
+                page.strong.borrow_mut(cx).push(there.pages[&other]);
+                self.model.pages[id].strong.push(other);
+            }
+            // Of some, a second reference to a page that is there.
+            let (target, target_id) = match (kind, other) {
+                (3, Some(other)) => (there.pages[&other], other),
+                _ => (page, id),
+            };
+            let number = self.model.references.len();
+            let reference = if size % 2 == 0 {
+                cx.evictable_with_size(target, size)
+            } else {
+                let reference = cx.evictable(target);
+                reference.set_size_bytes(cx, size);
+                reference
+            };
+            self.model.references.push(Reference {
+                page: target_id,
+                size,
+                touched: 0,
+                is_gone: false,
+            });
+            self.model.touch(number);
+            match (kind, other) {
+                (4.., Some(other)) => {
+                    there.pages[&other].soft.borrow_mut(cx).push((number, reference));
+                    self.model.pages[other].soft.push(number);
+                }
+                _ => {
+                    // The same cell as a root: made anew, as a copy cannot be.
+                    let root = cx.evictable_root(target);
+                    root.evictable(cx).set_size_bytes(cx, size);
+                    self.model.touch(number);
+                    self.held.push((number, root));
+                }
+            }
+        });
+    }
+
+    fn touch(&mut self) {
+        let (pick, kind) = (self.rng.next() as usize, self.rng.below(6));
+        let space = self.space.clone();
+        let touch = |run: &mut Run, number: Option<usize>| {
+            if let Some(number) = number {
+                run.log.push(format!("touch {number} ({kind})"));
+                if !run.model.references[number].is_gone && kind != 0 {
+                    run.model.touch(number);
+                }
+            }
+        };
+        let chosen = |there: &There<'_>| {
+            let numbers: Vec<usize> = there.references.keys().copied().collect();
+            (!numbers.is_empty()).then(|| numbers[pick % numbers.len().max(1)])
+        };
+        let number = match kind {
+            0 | 1 => space.exclusive(|cx| {
+                let there = self.walk(cx);
+                let number = chosen(&there)?;
+                let reference = there.references[&number];
+                let got = if kind == 0 { reference.peek(cx) } else { reference.get(cx) };
+                assert_eq!(got.is_none(), self.model.references[number].is_gone);
+                Some(number)
+            }),
+            _ => space.shared(|cx| {
+                let there = self.walk(cx);
+                let number = chosen(&there)?;
+                let reference = there.references[&number];
+                let touched = if kind == 2 && pick % 16 == 0 {
+                    thread::scope(|threads| {
+                        threads.spawn(|| reference.set_touched(cx)).join().unwrap()
+                    })
+                } else {
+                    reference.set_touched(cx)
+                };
+                assert_eq!(touched, !self.model.references[number].is_gone);
+                Some(number)
+            }),
+        };
+        touch(self, number);
+    }
+
+    fn link(&mut self) {
+        let pick = self.rng.next() as usize;
+        let space = self.space.clone();
+        space.exclusive(|cx| {
+            let there = self.walk(cx);
+            let ids: Vec<usize> = there.pages.keys().copied().collect();
+            if ids.is_empty() {
+                return;
+            }
+            let (from, to) = (ids[pick % ids.len()], ids[(pick >> 20) % ids.len()]);
+            self.log.push(format!("link {from} to {to}"));
+            there.pages[&from].strong.borrow_mut(cx).push(there.pages[&to]);
+            self.model.pages[from].strong.push(to);
+        });
+    }
+
+    fn drop_one(&mut self) {
+        let pick = self.rng.next() as usize;
+        let counts = [self.roots.len(), self.pins.len(), self.held.len()];
+        let Some(kind) = (0..3).map(|at| (at + pick) % 3).find(|kind| counts[*kind] > 0) else {
+            return;
+        };
+        let at = (pick >> 8) % counts[kind];
+        self.log.push(format!("drop {at} of {kind}"));
+        match kind {
+            0 => drop(self.roots.swap_remove(at)),
+            1 => drop(self.pins.swap_remove(at)),
+            _ => drop(self.held.swap_remove(at)),
+        }
+    }
+
+    fn resize(&mut self) {
+        let (pick, size) = (self.rng.next() as usize, self.size());
+        let space = self.space.clone();
+        space.shared(|cx| {
+            let there = self.walk(cx);
+            let numbers: Vec<usize> = there.references.keys().copied().collect();
+            if numbers.is_empty() {
+                return;
+            }
+            let number = numbers[pick % numbers.len()];
+            self.log.push(format!("size of {number} is {size}"));
+            there.references[&number].set_size_bytes(cx, size);
+            self.model.references[number].size = size;
+        });
+    }
+
+    fn set_limits(&mut self) {
+        let size = self.size();
+        let pick = self.rng.below(8);
+        self.log.push(format!("limit {pick} of {size}"));
+        match pick {
+            0 => self.model.threshold = None,
+            1 => self.model.threshold = Some(0),
+            2..=4 => self.model.threshold = Some(size.saturating_mul(4)),
+            5 => self.model.max = None,
+            6 => self.model.max = Some(size),
+            _ => {
+                self.model.has_callback = !self.model.has_callback;
+                let seen = Arc::clone(&self.seen);
+                if self.model.has_callback {
+                    self.space.on_evict(move |cx, object| {
+                        let page = object.downcast::<Page<'_>>().unwrap();
+                        let mut seen = seen.lock().unwrap();
+                        seen.pages.push(page.id());
+                        if page.id() % 3 == 0 {
+                            let root = cx.root(page);
+                            seen.roots.push((page.id(), root));
+                        }
+                    });
+                } else {
+                    self.space.evictor().clear_on_evict();
+                }
+            }
+        }
+        self.space.set_eviction_threshold(self.model.threshold);
+        self.space.set_max_evictable_objects(self.model.max);
+    }
+
+    fn pin(&mut self) {
+        let pick = self.rng.next() as usize;
+        let space = self.space.clone();
+        space.shared(|cx| {
+            let there = self.walk(cx);
+            let numbers: Vec<usize> = there.references.keys().copied().collect();
+            if numbers.is_empty() {
+                return;
+            }
+            let number = numbers[pick % numbers.len()];
+            self.log.push(format!("pin {number}"));
+            let pin = there.references[&number].pin(cx);
+            assert_eq!(pin.is_none(), self.model.references[number].is_gone);
+            if let Some(pin) = pin {
+                self.model.touch(number);
+                self.pins.push((self.model.references[number].page, pin));
+            }
+        });
+    }
+
+    fn collect(&mut self) {
+        let ask = if self.rng.one_in(4) { self.rng.below(40) } else { 0 };
+        self.log.push(format!("collect, {ask} asked"));
+        self.model.asked = ask;
+        let (roots, held) = self.roots_of_model();
+        let cycle = self.model.choose(&roots, &held);
+        let before = self.model.evicted;
+        let dropped = self.model.finish(&cycle);
+        if ask > 0 {
+            let evicted = self.space.try_evict(ask).unwrap();
+            assert_eq!(evicted.objects, self.model.evicted.0 - before.0);
+        } else {
+            let report = self.space.collect().unwrap();
+            assert_eq!(report.objects_evicted, cycle.victims.len());
+        }
+        self.compare(&cycle, dropped);
+    }
+
+    /// A collection phase by phase, with a reader in the middle, given up at times.
+    fn collect_in_phases(&mut self) {
+        let (give_up, reads) = (self.rng.one_in(3), self.rng.one_in(2));
+        let picks: Vec<usize> = (0..3).map(|_| self.rng.next() as usize).collect();
+        let (roots, held) = self.roots_of_model();
+        let mut cycle = self.model.choose(&roots, &held);
+        let claim = self.space.try_claim_cycle().unwrap();
+        let mut phase = MarkPhase::begin(claim, LockWait::FOREVER).unwrap();
+        phase.mark().unwrap();
+        let mut touched = Vec::new();
+        if reads {
+            let run = &*self;
+            touched = thread::scope(|threads| {
+                let read = || {
+                    run.space.shared(|cx| {
+                        // Nothing is decided yet: what the model sees is what was there before.
+                        let there = run.walk(cx);
+                        let numbers: Vec<usize> = there.references.keys().copied().collect();
+                        let mut touched = Vec::new();
+                        for pick in picks.iter().filter(|_| !numbers.is_empty()) {
+                            let number = numbers[pick % numbers.len()];
+                            if there.references[&number].get(cx).is_some() {
+                                touched.push(number);
+                            }
+                        }
+                        touched
+                    })
+                };
+                threads.spawn(read).join().unwrap()
+            });
+        }
+        self.log.push(format!("phases, touching {touched:?}, given up: {give_up}"));
+        touched.iter().for_each(|number| self.model.touch(*number));
+        if give_up {
+            drop(phase);
+            self.space.exclusive(|cx| _ = self.walk(cx));
+            return;
+        }
+        self.model.rescue(&mut cycle, &touched);
+        phase.drain_late().unwrap();
+        let finish = phase.try_finish(Duration::from_secs(60)).ok().unwrap();
+        let (batch, _) = finish.condemn().unwrap();
+        batch.reclaim().ok().unwrap();
+        self.space.deliver_evicted(LockWait::FOREVER);
+        let dropped = self.model.finish(&cycle);
+        self.compare(&cycle, dropped);
+    }
+
+    /// After a collection.
+    fn compare(&mut self, cycle: &Cycle, mut expected: Vec<usize>) {
+        let mut dropped = std::mem::take(&mut *self.dropped.lock().unwrap());
+        dropped.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(dropped, expected, "dropped pages");
+        let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let page = |victim: &usize| self.model.references[*victim].page;
+        let mut shown: Vec<usize> = if self.model.has_callback {
+            cycle.victims.iter().map(page).collect()
+        } else {
+            Vec::new()
+        };
+        shown.sort_unstable();
+        seen.pages.sort_unstable();
+        assert_eq!(seen.pages, shown, "pages that the callback saw");
+        self.roots.append(&mut seen.roots);
+        let marked = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
+        assert_eq!(self.space.num_objects(), marked(&cycle.pages) + marked(&cycle.cells));
+        let stats = self.space.eviction_stats();
+        assert_eq!(stats.objects_resident, cycle.strong.len() + cycle.candidates.len());
+        let bytes =
+            cycle.bytes(&self.model, &cycle.strong) + cycle.bytes(&self.model, &cycle.candidates);
+        assert_eq!(stats.bytes_resident, usize::try_from(bytes).unwrap_or(usize::MAX));
+        assert_eq!((stats.objects_evicted, stats.bytes_evicted), self.model.evicted);
+        self.space.shared(|cx| _ = self.walk(cx));
+    }
+}
+
+/// A token that reads handles and cells.
+trait CellAndAccess<'gc>: Access<'gc> + CellAccess<'gc> {}
+impl<'gc, A: Access<'gc> + CellAccess<'gc>> CellAndAccess<'gc> for A {}
+
+#[test]
+fn programs_with_evictable_objects_agree_with_a_naive_lru() {
+    let seed = from_env("CSPACE_MODEL_SEED").unwrap_or(1);
+    let count = from_env("CSPACE_MODEL_PROGRAMS").unwrap_or(PROGRAMS);
+    for seed in seed..seed + count {
+        let mut run = Run::new(seed);
+        let log = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            (0..STEPS).for_each(|_| run.step());
+            run.collect();
+            assert!(run.space.verify().unwrap().is_clean());
+        }));
+        if let Err(panic) = log {
+            eprintln!("program with CSPACE_MODEL_SEED={seed}:\n  {}", run.log.join("\n  "));
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
