@@ -18,7 +18,7 @@
 //! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), X1–X2 (slots of the space), P1–P4 (protocols off the lock, [`protocol`]).
+//! W1–W2 (weak sets), E1–E5 (ephemerons, `ephemeron.rs`), X1–X2 (slots of the space), P1–P4 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -36,6 +36,7 @@ mod chunk;
 mod claim;
 pub mod collector;
 mod config;
+mod ephemeron;
 mod error;
 mod event;
 mod gc;
@@ -75,6 +76,7 @@ pub use any::GcAny;
 pub use cell::GcCell;
 pub use config::{Builder, PanicPolicy};
 pub use cspace_derive::IObject;
+pub use ephemeron::{EphemeronKey, EphemeronMap};
 pub use error::{
     AllocError, CollectError, HeapFull, HeapFullCause, LockError, RootError, SettingError,
     TransferError, WaitError, WrongSpace,

@@ -10,6 +10,7 @@ mod counts;
 mod current;
 mod drivers;
 mod drops;
+mod ephemerons;
 mod events;
 mod fan_out;
 mod guards;
