@@ -68,6 +68,7 @@ mod verify;
 mod visitor;
 mod weak;
 mod weak_set;
+mod weak_value_map;
 
 pub use access::{
     Access, Alloc, CellAccess, CellAccessMut, Cells, Exclusive, ExclusiveAccess, Shared,
@@ -102,6 +103,7 @@ pub use verify::{BadEdge, Fault, VerifyReport};
 pub use visitor::Visitor;
 pub use weak::{GcWeak, WeakRoot};
 pub use weak_set::WeakSet;
+pub use weak_value_map::WeakValueMap;
 
 /// Names the family of an object type: `Rootable![Node<'_>]`, for [`GcRoot`] and [`OwnedRoot`].
 ///

@@ -36,4 +36,5 @@ mod verify;
 mod weak;
 mod weak_roots;
 mod weak_set;
+mod weak_value_map;
 mod worker;
