@@ -18,7 +18,7 @@
 //! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), E1–E3 (eviction, `eviction.rs`), N1–N3 (touches, `stamp.rs`), F1–F4 (cleaners,
+//! W1–W2 (weak sets), J1–J5 (ephemerons, `ephemeron.rs`), E1–E3 (eviction, `eviction.rs`), N1–N3 (touches, `stamp.rs`), F1–F4 (cleaners,
 //! `cleaner.rs`), X1–X2 (slots of the space), P1–P16 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
@@ -38,6 +38,7 @@ mod claim;
 mod cleaner;
 pub mod collector;
 mod config;
+mod ephemeron;
 mod error;
 mod event;
 mod evictable;
@@ -74,6 +75,7 @@ mod verify;
 mod visitor;
 mod weak;
 mod weak_set;
+mod weak_value_map;
 
 pub use access::{
     Access, Alloc, CellAccess, CellAccessMut, Cells, Exclusive, ExclusiveAccess, Shared,
@@ -83,6 +85,7 @@ pub use cell::GcCell;
 pub use cleaner::Cleaner;
 pub use config::{Builder, PanicPolicy};
 pub use cspace_derive::IObject;
+pub use ephemeron::{EphemeronKey, EphemeronMap};
 pub use error::{
     AllocError, CollectError, HeapFull, HeapFullCause, LockError, RootError, SettingError,
     TransferError, WaitError, WrongSpace,
@@ -109,6 +112,7 @@ pub use verify::{BadEdge, Fault, VerifyReport};
 pub use visitor::Visitor;
 pub use weak::{GcWeak, WeakRoot};
 pub use weak_set::WeakSet;
+pub use weak_value_map::WeakValueMap;
 
 /// Names the family of an object type: `Rootable![Node<'_>]`, for [`GcRoot`] and [`OwnedRoot`].
 ///

@@ -11,12 +11,16 @@
 //! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
 //!   collector's upgradable or exclusive lock.
 //!
+//! While an entry of an ephemeron map waits for its key, the marker *watches*: what is newly marked wakes the
+//! entries that wait for it (`ephemeron.rs`, J3).
+//!
 //! A visitor can record edges instead, for [`verify`](crate::Space): then nothing is marked.
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::chunk::{info_of, mark_address, mark_word};
+use crate::ephemeron::Ephemerons;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
 use crate::object::IObject;
@@ -33,6 +37,17 @@ const LEAF: usize = 1;
 /// Work for the finish: a place that was visited, and what to do there.
 pub(crate) type FinishWork = (*const (), unsafe fn(*const ()));
 
+/// What a visitor does with the edges that it is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// It marks.
+    Marking,
+    /// It marks, and looks each object that it marks up among the keys that entries wait for.
+    Watching,
+    /// It records the edges.
+    Recording,
+}
+
 /// What [`IObject::visit_objects`] shows its handles to.
 ///
 /// Only the collector makes one. A hand-written implementation of `IObject` calls
@@ -41,7 +56,8 @@ pub(crate) type FinishWork = (*const (), unsafe fn(*const ()));
 pub struct Visitor<'v> {
     edges: [*const u8; EDGE_RING],
     edge_next: usize,
-    recorded: Option<Vec<*const u8>>,
+    mode: Mode,
+    recorded: Vec<*const u8>,
     stack: Vec<*const u8>,
     marked_count: usize,
     external_bytes: usize,
@@ -50,6 +66,7 @@ pub struct Visitor<'v> {
     pub(crate) weak_sets: Vec<FlipWeakSet>,
     /// Evict cells that were reached and not chosen before, until the choice takes them.
     pub(crate) evict_cells: Vec<*const EvictCell>,
+    pub(crate) ephemerons: Ephemerons,
     /// Work for the finish: a place, and what to do there.
     pub(crate) at_finish: Vec<FinishWork>,
     scope: PhantomData<&'v mut ()>,
@@ -61,13 +78,15 @@ impl Visitor<'_> {
         Visitor {
             edges: [core::ptr::null(); EDGE_RING],
             edge_next: 0,
-            recorded: None,
+            mode: Mode::Marking,
+            recorded: Vec::new(),
             stack: Vec::with_capacity(1024),
             marked_count: 0,
             external_bytes: 0,
             weak_cells: Vec::new(),
             weak_sets: Vec::new(),
             evict_cells: Vec::new(),
+            ephemerons: Ephemerons::new(),
             at_finish: Vec::new(),
             scope: PhantomData,
         }
@@ -75,12 +94,22 @@ impl Visitor<'_> {
 
     /// A visitor that records the edges it is shown and marks nothing.
     pub(crate) fn recording() -> Self {
-        Visitor { recorded: Some(Vec::new()), stack: Vec::new(), ..Visitor::marking() }
+        Visitor { mode: Mode::Recording, stack: Vec::new(), ..Visitor::marking() }
+    }
+
+    /// Whether it records the edges that it is shown.
+    pub(crate) fn is_recording(&self) -> bool {
+        self.mode == Mode::Recording
+    }
+
+    /// Watches from now on, while anything waits.
+    pub(crate) fn watch(&mut self) {
+        self.mode = Mode::Watching;
     }
 
     /// The edges recorded since the last call.
     pub(crate) fn take_recorded(&mut self) -> Vec<*const u8> {
-        self.recorded.replace(Vec::new()).unwrap_or_default()
+        core::mem::take(&mut self.recorded)
     }
 
     /// Objects marked so far.
@@ -120,34 +149,45 @@ impl Visitor<'_> {
 
     #[inline(always)]
     fn edge_tagged(&mut self, tagged: *const u8) {
-        if self.recorded.is_some() {
-            return self.record(tagged);
+        if self.mode != Mode::Marking {
+            return self.edge_slow(tagged);
         }
-        prefetch(mark_address(tagged));
-        let at = self.edge_next % EDGE_RING;
-        self.edge_next = at + 1;
-        let left = core::mem::replace(&mut self.edges[at], tagged);
+        let left = self.enter_ring(tagged);
         if !left.is_null() {
             self.gray(left);
         }
     }
 
     #[cold]
-    fn record(&mut self, tagged: *const u8) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.push(tagged.map_addr(|a| a & !LEAF));
+    fn edge_slow(&mut self, tagged: *const u8) {
+        if self.is_recording() {
+            return self.recorded.push(tagged.map_addr(|a| a & !LEAF));
+        }
+        let left = self.enter_ring(tagged);
+        if !left.is_null() {
+            self.gray_watching(left);
         }
     }
 
-    /// Marks the target of an edge; what is new and has edges of its own goes onto the stack.
+    /// Puts an edge into the first ring, and returns the one that leaves it.
     #[inline(always)]
-    fn gray(&mut self, tagged: *const u8) {
+    fn enter_ring(&mut self, tagged: *const u8) -> *const u8 {
+        prefetch(mark_address(tagged));
+        let at = self.edge_next % EDGE_RING;
+        self.edge_next = at + 1;
+        core::mem::replace(&mut self.edges[at], tagged)
+    }
+
+    /// Marks the target of an edge; what is new and has edges of its own goes onto the stack. Whether
+    /// it is new.
+    #[inline(always)]
+    fn gray(&mut self, tagged: *const u8) -> bool {
         let object = tagged.map_addr(|a| a & !LEAF);
         // SAFETY: what is visited is an object's address (H1).
         let (word, bit) = unsafe { mark_word(object) };
         let bits = word.load(Relaxed);
         if bits & bit != 0 {
-            return;
+            return false;
         }
         // Plain read and write: one marker at a time (H3).
         word.store(bits | bit, Relaxed);
@@ -155,14 +195,42 @@ impl Visitor<'_> {
         if tagged.addr() & LEAF == 0 {
             self.stack.push(object);
         }
+        true
+    }
+
+    /// As [`gray`](Visitor::gray), and wakes the entries that wait for the object (J3).
+    fn gray_watching(&mut self, tagged: *const u8) {
+        if self.gray(tagged) {
+            self.ephemerons.wake(tagged.map_addr(|a| a & !LEAF));
+        }
+    }
+
+    /// Traces until nothing is gray (V1) and no entry of an ephemeron map is to be shown (J2).
+    ///
+    /// # Safety
+    ///
+    /// The graph is frozen (V2), and every edge shown so far led to an object (H1).
+    pub(crate) unsafe fn drain(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.drain_edges() };
+        while !self.ephemerons.is_idle() {
+            // SAFETY: as above.
+            unsafe {
+                self.show_ephemerons();
+                self.drain_edges();
+            }
+            if !self.ephemerons.is_waiting() {
+                self.mode = Mode::Marking;
+            }
+        }
     }
 
     /// Traces until nothing is gray (V1).
     ///
     /// # Safety
     ///
-    /// The graph is frozen (V2), and every edge shown so far led to an object (H1).
-    pub(crate) unsafe fn drain(&mut self) {
+    /// As [`drain`](Visitor::drain).
+    unsafe fn drain_edges(&mut self) {
         let mut objects = [core::ptr::null::<u8>(); OBJECT_RING];
         let mut next = 0;
         let mut held = 0;
@@ -203,7 +271,11 @@ impl Visitor<'_> {
             let left = core::mem::replace(&mut self.edges[at], core::ptr::null());
             if !left.is_null() {
                 any = true;
-                self.gray(left);
+                if self.mode == Mode::Watching {
+                    self.gray_watching(left);
+                } else {
+                    self.gray(left);
+                }
             }
         }
         any

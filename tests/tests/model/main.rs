@@ -14,6 +14,7 @@
 //! - `CSPACE_MODEL_PROGRAMS`: how many programs.
 //! - `CSPACE_MODEL_TRACE`: print the seed of each program, to find one that crashes.
 
+mod ephemerons;
 mod evict;
 mod heap;
 mod objects;

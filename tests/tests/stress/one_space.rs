@@ -227,7 +227,7 @@ impl Arena {
             if let Some(first) = first {
                 assert_whole(cx, first);
             }
-            match rng.below(14) {
+            match rng.below(16) {
                 0..=3 => {
                     // Lists stay short by being cut.
                     let next = if rng.one_in(12) { None } else { first };
@@ -265,6 +265,13 @@ impl Arena {
                 }
                 10 => drop(self.roots.take(rng.below(24))),
                 11..=12 => self.intern(cx, rng, directory),
+                13..=14 => {
+                    if let (Some(at), Some(about)) =
+                        (first, directory.as_ref().lists[rng.below(8)].get(cx))
+                    {
+                        take_note(cx, &self.chaos, at, about);
+                    }
+                }
                 _ => {
                     if let Some(root) = self.roots.take(rng.below(24)) {
                         assert_whole(cx, root.get(cx));
@@ -310,6 +317,9 @@ impl Arena {
                 if let Some(target) = first.weak.get(cx).and_then(|weak| weak.upgrade(cx)) {
                     self.roots.put(rng.below(24), cx.root(target));
                 }
+            }
+            if let (Some(about), true) = (assert_notes(cx, first), rng.one_in(8)) {
+                self.roots.put(rng.below(24), cx.root(about));
             }
         }
         for number in 0..NAMES {

@@ -755,7 +755,7 @@ impl Mutator<'_> {
             if let Some(found) = found {
                 assert_whole(cx, found);
             }
-            match rng.below(12) {
+            match rng.below(14) {
                 0..=3 => {
                     // A ring, and a way out of it into what was there, which is cut at times.
                     let old = if rng.one_in(8) { None } else { found };
@@ -812,6 +812,15 @@ impl Mutator<'_> {
                     if let Some(target) = target {
                         assert_whole(cx, target);
                         arena.roots.put(rng.below(ROOTS), cx.root(target));
+                    }
+                }
+                10..=11 => {
+                    // About the ring that it is in, and one that only a note knows.
+                    if let Some(found) = found {
+                        take_note(cx, &arena.chaos, found, found.next.get(cx).unwrap_or(found));
+                        let other = node(cx, &arena.chaos, None);
+                        take_note(cx, &arena.chaos, found, other);
+                        found.other.set(cx, NanBox::from_gc(other));
                     }
                 }
                 _ => change_directory(arena, cx, rng, found),
@@ -1154,8 +1163,11 @@ fn read(arena: &Arena, cx: &Shared<'_>, rng: &mut Rng) {
             Ok(found) => {
                 Tally::add(&arena.tally.found);
                 assert_whole(cx, found);
-                // A weak target that nobody else may have any more becomes a root, perhaps while a
-                // collection marks.
+                // What only a note knows, or a weak reference, becomes a root, perhaps while a collection
+                // marks.
+                if let Some(about) = assert_notes(cx, found) {
+                    arena.roots.put(rng.below(ROOTS), cx.root(about));
+                }
                 if let Some(target) = found.weak.get(cx).and_then(|weak| weak.upgrade(cx)) {
                     arena.roots.put(rng.below(ROOTS), cx.root(target));
                 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cspace::{
-    Alloc, CSpace, Cleaner, CollectError, Gc, GcAny, GcCell, GcRoot, GcWeak, IObject, NanBox,
-    RootStack, Rootable, Slot, Space, Static, Tail, Visitor, WeakCSpace, WeakSet,
+    Alloc, CSpace, Cleaner, CollectError, EphemeronMap, Exclusive, Gc, GcAny, GcCell, GcRoot,
+    GcWeak, IObject, NanBox, RootStack, Rootable, Slot, Space, Static, Tail, Visitor, WeakCSpace,
+    WeakSet,
 };
 
 use crate::exchange::Exchange;
@@ -263,7 +264,18 @@ pub struct Node<'gc> {
     pub other: Slot<'gc, NanBox<'gc>>,
     pub weak: Slot<'gc, Option<GcWeak<'gc, Node<'gc>>>>,
     pub bag: GcCell<'gc, Vec<GcAny<'gc>>>,
+    /// About other nodes.
+    pub notes: GcCell<'gc, EphemeronMap<'gc, Gc<'gc, Node<'gc>>, Note<'gc>>>,
     frail: Frail,
+}
+
+/// What a node knows about another one.
+#[derive(IObject)]
+pub struct Note<'gc> {
+    /// Which node it is about: another one may be at the same address later.
+    life_of: u64,
+    /// Mostly refers to the other one.
+    pub node: Gc<'gc, Node<'gc>>,
 }
 
 pub type Row<'gc> = Tail<Static<Life>, Slot<'gc, Option<Gc<'gc, Node<'gc>>>>>;
@@ -306,11 +318,47 @@ pub fn node<'gc>(
         other: Slot::new(NanBox::NIL),
         weak: Slot::new(None),
         bag: GcCell::new(Vec::new()),
+        notes: GcCell::new(EphemeronMap::new()),
         frail: Frail(Arc::clone(chaos)),
     });
     chaos.hooked.due.fetch_add(1, Relaxed);
     chaos.clean(cx, node, number);
     node
+}
+
+/// Notes something about `about` at `at`: a new node that refers to it, and has a note about its own.
+pub fn take_note<'gc>(
+    cx: &mut Exclusive<'gc>,
+    chaos: &Arc<Chaos>,
+    at: Gc<'gc, Node<'gc>>,
+    about: Gc<'gc, Node<'gc>>,
+) {
+    let (noted, end) = (node(cx, chaos, Some(about)), node(cx, chaos, Some(at)));
+    for (at, about, node) in [(at, about, noted), (noted, noted, end)] {
+        let (alloc, cells) = cx.split();
+        let notes = at.notes.borrow_mut(cells);
+        if notes.len_hint() > 20 {
+            notes.retain(alloc, |key, _| Gc::ptr_eq(key, about));
+        }
+        let old = notes.insert(alloc, about, Note { life_of: about.life.number, node });
+        assert!(old.is_none_or(|old| old.life_of == about.life.number), "a note about a dead node");
+    }
+}
+
+/// Looks at what a node knows about others, and returns one of those that it knows about.
+#[track_caller]
+pub fn assert_notes<'gc, C>(cx: &C, node: Gc<'gc, Node<'gc>>) -> Option<Gc<'gc, Node<'gc>>>
+where
+    C: cspace::Access<'gc> + cspace::CellAccess<'gc>,
+{
+    let mut any = None;
+    for (about, note) in node.notes.borrow(cx).iter(cx) {
+        about.life.assert_alive();
+        assert_eq!(about.life.number, note.life_of, "a note about a dead node");
+        note.node.life.assert_alive();
+        any = Some(about);
+    }
+    any
 }
 
 pub fn row<'gc>(
@@ -344,6 +392,7 @@ where
     for _ in 0..64 {
         let Some(node) = at else { return };
         node.life.assert_alive();
+        assert_notes(cx, node);
         for item in node.bag.borrow(cx) {
             assert_any_whole(cx, *item);
         }
