@@ -176,6 +176,13 @@ impl<'gc, T: IObject<'gc>> Evictable<'gc, T> {
             && cx.eviction().verdicts.standing(&self.cell.fate) == Standing::Gone
     }
 
+    /// When the object was touched last: a number to compare with those of other references, larger for later.
+    /// Does not touch it.
+    #[inline]
+    pub fn last_touch(self, _: &impl Access<'gc>) -> u64 {
+        self.cell.stamp.load(Relaxed)
+    }
+
     /// How many bytes the reference stands for: what it was made with, or set to.
     pub fn size_bytes(self, _: &impl Access<'gc>) -> usize {
         self.cell.size.load(Relaxed)

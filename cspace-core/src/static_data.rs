@@ -1,5 +1,6 @@
 //! [`Static`]: data that has nothing to do with the space.
 
+use core::borrow::Borrow;
 use core::ops::{Deref, DerefMut};
 
 use crate::object::{IObject, Rootable};
@@ -27,6 +28,14 @@ impl<T> Deref for Static<T> {
     type Target = T;
     #[inline(always)]
     fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Equal and hashed as what it holds, so that tables with `Static` keys can be searched by that.
+impl<T> Borrow<T> for Static<T> {
+    #[inline(always)]
+    fn borrow(&self) -> &T {
         &self.0
     }
 }

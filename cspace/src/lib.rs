@@ -157,7 +157,9 @@ pub mod current;
 mod space;
 
 pub use cspace_core::*;
-pub use cspace_evict::{Evicted, EvictionStats, Evictor};
+pub use cspace_evict::{
+    EvictableCache, EvictableMap, Evicted, EvictionStats, Evictor, LoadError, MapLimit,
+};
 pub use cspace_gc::{
     GcDriver, GcMode, GcPool, Patience, PhantomReference, PoolError, ReferenceQueue, StartError,
     StopError, WeakReference,

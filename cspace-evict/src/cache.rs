@@ -1,0 +1,428 @@
+//! [`EvictableCache`]: a map of evictable objects that threads share, with one loader for each key at a time.
+//!
+//! The map is an object of the space, which the cache has a root to; so what is in the cache is found by tracing, and
+//! a value may refer to anything, the cache's own map included. Beside it, outside of the heap, is a table of the
+//! *flights*: the loads that are under way.
+//!
+//! - **F1 (one).** Whoever loads has put a flight for the key into the table and takes it out when the load has ended,
+//!   however it ends; nobody else loads the key meanwhile.
+//! - **F2 (bare).** A thread waits for a flight only while it holds no space: the load may need it.
+//! - **F3 (acyclic).** A thread does not wait for a flight that waits for one of its own.
+
+use core::fmt;
+use core::hash::Hash;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use cspace_core::{
+    Access, Alloc, CellAccess, Exclusive, Gc, GcCell, GcRoot, LockError, Rootable, Space, Static,
+    WrongSpace,
+};
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::LoadError;
+use crate::map::{EvictableMap, MapLimit};
+
+/// The cache's object.
+type Table<'gc, K, V> = GcCell<'gc, EvictableMap<'gc, Static<K>, V>>;
+/// Its family.
+type TableFamily<K, R> = Rootable![Table<'_, K, <R as Rootable>::At<'_>>];
+
+/// A keyed cache of objects of a space, which the space keeps while it can afford to.
+///
+/// For what an interpreter can make again: compiled code, inline data, pages from a disk. A handle: `Clone`, `Send`,
+/// `Sync`; every thread that has access to the space uses it. The values are objects and may refer to any others. An
+/// entry goes when the space lets go of its object in a collection (see
+/// [`Evictor`](crate::Evictor)), when the cache's own limit is passed, or by [`invalidate`](EvictableCache::invalidate).
+///
+/// [`get`](EvictableCache::get) takes any access and neither a lock nor a shared counter.
+/// [`get_or_load`](EvictableCache::get_or_load) is for loads that take long: it runs them with nothing locked, one for a
+/// key at a time, and whoever asks for the key meanwhile waits for it.
+///
+/// ```
+/// use cspace_core::Space;
+/// use cspace_evict::EvictableCache;
+///
+/// let space = Space::builder().build()?;
+/// let sources = space.exclusive(|cx| EvictableCache::<String, String>::new(cx));
+/// let read = |name: &String| {
+///     let load = || std::io::Result::Ok(format!("the text of {name}"));
+///     sources.get_or_load(&space, name, load, |cx, text| cx.alloc(text))
+/// };
+/// let root = read(&"main".to_string())?;
+/// space.shared(|cx| {
+///     assert_eq!(root.get(cx).as_str(), "the text of main");
+///     assert!(sources.get(cx, &"main".to_string()).is_some());
+/// });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// The cache keeps its map alive, and with it what the space keeps of its values: an object must not own (in a
+/// [`Static`]) a cache of its own space whose values refer to the object, else with enough memory neither ever
+/// goes. For a cache that belongs to an object put an [`EvictableMap`] into it.
+pub struct EvictableCache<K: Send + Sync + 'static, R: Rootable> {
+    shared: Arc<Shared<K, R>>,
+}
+
+struct Shared<K: Send + Sync + 'static, R: Rootable> {
+    table: GcRoot<TableFamily<K, R>>,
+    flights: Mutex<Flights<K>>,
+}
+
+struct Flights<K> {
+    by_key: HashMap<K, Arc<Flight>>,
+    /// Which threads wait for which flights.
+    waits: HashMap<ThreadId, Arc<Flight>>,
+}
+
+impl<K> Flights<K> {
+    /// Whether this thread has the flight, or one that waits for it (F3).
+    fn waits_for_this_thread(&self, flight: &Arc<Flight>) -> bool {
+        let this = thread::current().id();
+        let mut next = Some(flight);
+        while let Some(flight) = next {
+            if flight.thread == this {
+                return true;
+            }
+            next = self.waits.get(&flight.thread);
+        }
+        false
+    }
+}
+
+/// A load that is under way.
+struct Flight {
+    thread: ThreadId,
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+/// Ends a flight (F1).
+struct Landing<'a, K: Hash + Eq + Send + Sync + 'static, R: Rootable> {
+    shared: &'a Shared<K, R>,
+    key: &'a K,
+}
+
+impl<K: Hash + Eq + Send + Sync + 'static, R: Rootable> Drop for Landing<'_, K, R> {
+    fn drop(&mut self) {
+        let entry = self.shared.flights.lock().by_key.remove_entry(self.key);
+        let Some((key, flight)) = entry else { return };
+        *flight.ended.lock() = true;
+        flight.changed.notify_all();
+        // The key's drop is the user's: with nothing locked.
+        drop(key);
+    }
+}
+
+impl<K, R> EvictableCache<K, R>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    R: Rootable,
+{
+    /// An empty cache in a space, without a limit of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the heap is full, as [`Alloc::alloc`].
+    pub fn new<'gc>(cx: &Alloc<'gc>) -> EvictableCache<K, R> {
+        EvictableCache::from_map(cx, EvictableMap::new())
+    }
+
+    /// An empty cache in a space, with a limit of its own.
+    ///
+    /// # Panics
+    ///
+    /// If the heap is full, as [`Alloc::alloc`].
+    pub fn with_limit<'gc>(cx: &Alloc<'gc>, limit: MapLimit) -> EvictableCache<K, R> {
+        EvictableCache::from_map(cx, EvictableMap::with_limit(limit))
+    }
+
+    fn from_map<'gc>(
+        cx: &Alloc<'gc>,
+        map: EvictableMap<'gc, Static<K>, R::At<'gc>>,
+    ) -> EvictableCache<K, R> {
+        let table = cx.root(cx.alloc(GcCell::new(map)));
+        let flights = Flights { by_key: HashMap::new(), waits: HashMap::new() };
+        EvictableCache { shared: Arc::new(Shared { table, flights: Mutex::new(flights) }) }
+    }
+
+    /// The object for a key, if it is there. Touches it.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space; [`try_get`](EvictableCache::try_get) returns that as an error.
+    #[inline]
+    #[track_caller]
+    pub fn get<'gc>(
+        &self,
+        cx: &(impl Access<'gc> + CellAccess<'gc>),
+        key: &K,
+    ) -> Option<Gc<'gc, R::At<'gc>>> {
+        self.shared.table.get(cx).borrow(cx).get(cx, key)
+    }
+
+    /// As [`get`](EvictableCache::get), or an error if the cache belongs to another space.
+    #[inline]
+    pub fn try_get<'gc>(
+        &self,
+        cx: &(impl Access<'gc> + CellAccess<'gc>),
+        key: &K,
+    ) -> Result<Option<Gc<'gc, R::At<'gc>>>, WrongSpace> {
+        Ok(self.shared.table.try_get(cx)?.borrow(cx).get(cx, key))
+    }
+
+    /// Puts an object in for a key, as touched now; returns the one that was there.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space, or the heap is full.
+    #[track_caller]
+    pub fn insert<'gc>(
+        &self,
+        cx: &mut Exclusive<'gc>,
+        key: K,
+        object: Gc<'gc, R::At<'gc>>,
+    ) -> Option<Gc<'gc, R::At<'gc>>> {
+        let (table, value) = (self.shared.table.get(cx), cx.evictable(object));
+        let (alloc, cells) = cx.split();
+        table.borrow_mut(cells).insert(alloc, Static(key), value)
+    }
+
+    /// Removes the entry for a key; returns its object. A load of it that is under way goes on, and puts in what
+    /// it loads.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space.
+    #[track_caller]
+    pub fn invalidate<'gc>(&self, cx: &mut Exclusive<'gc>, key: &K) -> Option<Gc<'gc, R::At<'gc>>> {
+        let table = self.shared.table.get(cx);
+        let (alloc, cells) = cx.split();
+        table.borrow_mut(cells).remove(alloc, key)
+    }
+
+    /// Removes all entries.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space.
+    #[track_caller]
+    pub fn invalidate_all<'gc>(&self, cx: &mut Exclusive<'gc>) {
+        let table = self.shared.table.get(cx);
+        // The keys' drops are the user's: with nothing borrowed.
+        let map = table.borrow_mut(cx);
+        let empty = match map.limit() {
+            None => EvictableMap::new(),
+            Some(limit) => EvictableMap::with_limit(limit),
+        };
+        drop(core::mem::replace(map, empty));
+    }
+
+    /// Calls `f` with each key and object that is there, in no particular order. Touches none.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space.
+    #[track_caller]
+    pub fn for_each<'gc>(
+        &self,
+        cx: &(impl Access<'gc> + CellAccess<'gc>),
+        mut f: impl FnMut(&K, Gc<'gc, R::At<'gc>>),
+    ) {
+        let table = self.shared.table.get(cx);
+        table.borrow(cx).iter(cx).for_each(|(key, object)| f(key, object));
+    }
+
+    /// How many entries there are, counting those of objects that were let go of and not come across since.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space.
+    #[track_caller]
+    pub fn len_hint<'gc>(&self, cx: &(impl Access<'gc> + CellAccess<'gc>)) -> usize {
+        self.shared.table.get(cx).borrow(cx).len_hint()
+    }
+
+    /// Sets the limit of the cache's own, and removes what is over it.
+    ///
+    /// # Panics
+    ///
+    /// If the cache belongs to another space.
+    #[track_caller]
+    pub fn set_limit<'gc>(&self, cx: &mut Exclusive<'gc>, limit: Option<MapLimit>) {
+        let table = self.shared.table.get(cx);
+        let (alloc, cells) = cx.split();
+        table.borrow_mut(cells).set_limit(alloc, limit);
+    }
+
+    /// The object for a key, which is made within this access if it is not there. Touches it.
+    ///
+    /// `make` may use the cache, but not for this key.
+    ///
+    /// # Errors
+    ///
+    /// If `make` fails; if the key is being loaded, by this thread ([`LoadError::Reentered`]) or another
+    /// ([`LoadError::Busy`]), which cannot be waited for in an access; if the cache belongs to another space.
+    pub fn get_or_make<'gc, E>(
+        &self,
+        cx: &mut Exclusive<'gc>,
+        key: &K,
+        make: impl FnOnce(&mut Exclusive<'gc>) -> Result<Gc<'gc, R::At<'gc>>, E>,
+    ) -> Result<Gc<'gc, R::At<'gc>>, LoadError<E>> {
+        if let Some(found) = self.try_get(cx, key)? {
+            return Ok(found);
+        }
+        let _landing = match self.take_off(key) {
+            Ok(landing) => landing,
+            Err(flight) if flight.thread == thread::current().id() => {
+                return Err(LoadError::Reentered);
+            }
+            Err(_) => return Err(LoadError::Busy),
+        };
+        let object = make(cx).map_err(LoadError::Load)?;
+        self.insert(cx, key.clone(), object);
+        Ok(object)
+    }
+
+    /// A root of the object for a key, which is loaded if it is not there. Touches it.
+    ///
+    /// `load` runs with nothing locked; `make` makes an object of what it loaded, in an exclusive access. While a thread
+    /// loads a key, others that ask for it wait, and then get what was loaded. If a load fails or panics, one of those
+    /// that wait loads in its place.
+    ///
+    /// # Errors
+    ///
+    /// If `load` fails. If this thread is already loading the key, or the thread that does waits for one that this
+    /// thread loads ([`LoadError::Reentered`]): `load` and `make` may use the cache, but not in circles. If this thread holds a space or runs a drop of a sweep
+    /// ([`LoadError::HoldsSpace`]), as the load that is waited for may want it. If the space cannot be locked, or the
+    /// cache belongs to another one.
+    pub fn get_or_load<T, E>(
+        &self,
+        space: &Space,
+        key: &K,
+        load: impl FnOnce() -> Result<T, E>,
+        make: impl for<'gc> FnOnce(&mut Exclusive<'gc>, T) -> Gc<'gc, R::At<'gc>>,
+    ) -> Result<GcRoot<R>, LoadError<E>> {
+        let landing = loop {
+            if let Some(root) = self.find_root(space, key)? {
+                return Ok(root);
+            }
+            if !Space::may_wait_for_cycle() {
+                return Err(LoadError::HoldsSpace);
+            }
+            match self.take_off(key) {
+                Ok(landing) => break landing,
+                Err(flight) => self.wait_for(flight)?,
+            }
+        };
+        // The flight before may have ended after this thread looked.
+        if let Some(root) = self.find_root(space, key)? {
+            return Ok(root);
+        }
+        let loaded = load().map_err(LoadError::Load)?;
+        let root = space.exclusive_for(Duration::MAX, |cx| {
+            // Before the object is made: it would be for nothing.
+            self.shared.table.try_get(cx)?;
+            let object = make(cx, loaded);
+            self.insert(cx, key.clone(), object);
+            Ok::<_, WrongSpace>(cx.root(object))
+        })??;
+        drop(landing);
+        Ok(root)
+    }
+
+    fn find_root(&self, space: &Space, key: &K) -> Result<Option<GcRoot<R>>, FindError> {
+        let found = space.shared_for(Duration::MAX, |cx| {
+            Ok::<_, WrongSpace>(self.try_get(cx, key)?.map(|object| cx.root(object)))
+        })??;
+        Ok(found)
+    }
+
+    /// Begins a flight for a key, or returns the one that there is.
+    fn take_off<'a>(&'a self, key: &'a K) -> Result<Landing<'a, K, R>, Arc<Flight>> {
+        // Copied, and dropped if it is not needed, without the mutex.
+        let own = key.clone();
+        let mut flights = self.shared.flights.lock();
+        if let Some(flight) = flights.by_key.get(key) {
+            return Err(Arc::clone(flight));
+        }
+        let flight = Flight {
+            thread: thread::current().id(),
+            ended: Mutex::new(false),
+            changed: Condvar::new(),
+        };
+        flights.by_key.insert(own, Arc::new(flight));
+        Ok(Landing { shared: &self.shared, key })
+    }
+
+    /// Waits for a flight to end. By a thread that holds no space (F2).
+    fn wait_for(&self, flight: Arc<Flight>) -> Result<(), Circular> {
+        let this = thread::current().id();
+        {
+            let mut flights = self.shared.flights.lock();
+            if flights.waits_for_this_thread(&flight) {
+                return Err(Circular);
+            }
+            flights.waits.insert(this, Arc::clone(&flight));
+        }
+        let mut ended = flight.ended.lock();
+        while !*ended {
+            flight.changed.wait(&mut ended);
+        }
+        drop(ended);
+        self.shared.flights.lock().waits.remove(&this);
+        Ok(())
+    }
+}
+
+/// A load waits for itself.
+struct Circular;
+
+impl<E> From<Circular> for LoadError<E> {
+    fn from(_: Circular) -> LoadError<E> {
+        LoadError::Reentered
+    }
+}
+
+/// Why a look for an object failed.
+enum FindError {
+    Lock(LockError),
+    WrongSpace(WrongSpace),
+}
+
+impl From<LockError> for FindError {
+    fn from(error: LockError) -> FindError {
+        FindError::Lock(error)
+    }
+}
+
+impl From<WrongSpace> for FindError {
+    fn from(error: WrongSpace) -> FindError {
+        FindError::WrongSpace(error)
+    }
+}
+
+impl<E> From<FindError> for LoadError<E> {
+    fn from(error: FindError) -> LoadError<E> {
+        match error {
+            FindError::Lock(error) => LoadError::Lock(error),
+            FindError::WrongSpace(error) => LoadError::WrongSpace(error),
+        }
+    }
+}
+
+impl<K: Send + Sync + 'static, R: Rootable> Clone for EvictableCache<K, R> {
+    fn clone(&self) -> Self {
+        EvictableCache { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<K: Send + Sync + 'static, R: Rootable> fmt::Debug for EvictableCache<K, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EvictableCache")
+            .field("loading", &self.shared.flights.lock().by_key.len())
+            .finish_non_exhaustive()
+    }
+}
