@@ -546,6 +546,8 @@ impl Drop for SpaceInner {
         for callback in callbacks.begin.into_iter().chain(callbacks.end) {
             drop_guarded(callback);
         }
+        drop_guarded(core::mem::take(&mut self.eviction));
+        drop_guarded(self.config.eviction.take());
     }
 }
 
