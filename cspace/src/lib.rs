@@ -35,7 +35,20 @@
 //! With [`Evictable`] references, made by [`cx.evictable`](Exclusive::evictable): the space keeps what they refer to
 //! until all of it is more than its [`eviction_threshold`](Builder::eviction_threshold), and lets go of what was
 //! touched least recently, or by [`try_evict`](CSpace::try_evict) under memory pressure. What was let go of can be
-//! written out before by [`on_evict`](CSpace::on_evict), and must be made again.
+//! written out before by [`on_evict`](CSpace::on_evict), and must be made again. By key they are found in an
+//! [`EvictableMap`], which is a part of an object, or an [`EvictableCache`], which threads share and which loads what is
+//! missing.
+//!
+//! # Which weak reference do I take?
+//!
+//! | what for | |
+//! | --- | --- |
+//! | a way back that keeps nothing alive | [`GcWeak`] in objects, [`WeakRoot`] outside |
+//! | interning: equal things once | [`WeakSet`] |
+//! | objects by a key, for as long as others keep them | [`WeakValueMap`] |
+//! | something about an object, for as long as the object is there | [`EphemeronMap`] |
+//! | what can be made again | [`Evictable`], [`EvictableMap`], [`EvictableCache`] |
+//! | to be told when an object has died | [`ReferenceQueue`], [`Cleaner`] |
 //!
 //! # When can a collection happen?
 //!
