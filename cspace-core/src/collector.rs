@@ -129,6 +129,8 @@ pub struct MarkPhase {
     visitor: Box<Visitor<'static>>,
     choice: Box<Choice>,
     number: u64,
+    /// Whether somebody asked for the cycle.
+    serves: bool,
     begun: Instant,
 }
 
@@ -178,7 +180,7 @@ impl MarkPhase {
             give_up_upgradable(inner);
             return Err(error);
         }
-        inner.requests().serve();
+        let serves = inner.requests().serve();
         order_marks_after_epochs();
         let visitor = Box::new(Visitor::marking());
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
@@ -188,6 +190,7 @@ impl MarkPhase {
             visitor,
             choice: Box::default(),
             number,
+            serves,
             begun: Instant::now(),
         })
     }
@@ -308,8 +311,15 @@ impl MarkPhase {
         fence(Ordering::Acquire);
         let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
         let choice = core::mem::take(&mut self.choice);
-        let (number, begun, finish_begun) = (self.number, self.begun, Instant::now());
-        Ok(FinishPhase { claim: self.claim.take(), visitor, choice, number, begun, finish_begun })
+        Ok(FinishPhase {
+            claim: self.claim.take(),
+            visitor,
+            choice,
+            number: self.number,
+            serves: self.serves,
+            begun: self.begun,
+            finish_begun: Instant::now(),
+        })
     }
 }
 
@@ -324,7 +334,9 @@ impl Drop for MarkPhase {
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
-        inner.requests().ask_again();
+        if self.serves {
+            inner.requests().ask_again();
+        }
         held::forget(inner.id());
         give_up_upgradable(inner);
     }
@@ -388,6 +400,8 @@ pub struct FinishPhase {
     visitor: Box<Visitor<'static>>,
     choice: Box<Choice>,
     number: u64,
+    /// Whether somebody asked for the cycle.
+    serves: bool,
     begun: Instant,
     finish_begun: Instant,
 }
@@ -481,7 +495,9 @@ impl Drop for FinishPhase {
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
-        inner.requests().ask_again();
+        if self.serves {
+            inner.requests().ask_again();
+        }
         release(inner);
     }
 }

@@ -46,7 +46,7 @@ impl Requests {
         self.wake();
     }
 
-    /// A cycle that had begun was given up, so it has not served. Wakes nobody: who runs the collections knows when to
+    /// A cycle that had begun to serve was given up. Wakes nobody: who runs the collections knows when to
     /// try again.
     pub(crate) fn ask_again(&self) {
         self.want.request();
@@ -103,9 +103,9 @@ impl Requests {
         self.lacking.swap(0, Relaxed)
     }
 
-    /// A cycle begins, which serves all requests made until now.
-    pub(crate) fn serve(&self) {
+    /// A cycle begins, which serves all requests made until now; whether there were any.
+    pub(crate) fn serve(&self) -> bool {
         self.overdue.store(false, Relaxed);
-        self.want.serve();
+        self.want.serve()
     }
 }

@@ -57,11 +57,12 @@ impl Want {
         self.requested.load(Ordering::Acquire)
     }
 
-    /// A cycle begins, which serves whoever asked until now (P6). By the collector, with the lock held.
-    pub fn serve(&self) {
+    /// A cycle begins, which serves whoever asked until now (P6); whether somebody did. By the collector, with the lock
+    /// held.
+    pub fn serve(&self) -> bool {
         // ORDERING: a swap, not a store: it reads the requests that it takes away, so that the cycle sees what
         // was done before they were made (P6).
-        self.requested.swap(false, Ordering::AcqRel);
+        self.requested.swap(false, Ordering::AcqRel)
     }
 
     /// One thread more waits for the lock.
