@@ -66,6 +66,7 @@ pub mod children;
 pub mod collector;
 pub mod contender;
 pub mod evict;
+pub mod ephemeron;
 pub mod foreign;
 pub mod measure;
 pub mod options;

@@ -2,6 +2,7 @@
 
 use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::hash_map::Entry as Slot;
 use std::collections::HashMap;
 
 use crate::visitor::Visitor;
@@ -64,9 +65,10 @@ pub(super) struct Place {
 /// The end of a list of entries.
 const NONE: usize = usize::MAX;
 
+#[derive(Clone, Copy)]
 struct Waiting {
     entry: Place,
-    /// The next entry with the same key, as an index.
+    /// The next entry with the same key, as an index of `others`.
     next: usize,
 }
 
@@ -77,11 +79,12 @@ pub(crate) struct Ephemerons {
     number: u64,
     /// Maps that were reached and are to be looked through.
     found: Vec<Place>,
-    /// For each key that entries wait for, the first of them in `waiting`.
-    heads: AddressMap<usize>,
-    waiting: Vec<Waiting>,
-    /// Keys that were marked while entries waited for them: their first entries.
-    woken: Vec<usize>,
+    /// For each key that entries wait for, the first of them. Mostly there are no others, and looking for them
+    /// elsewhere would miss the cache once more.
+    waiting: AddressMap<Waiting>,
+    others: Vec<Waiting>,
+    /// The first entries of keys that were marked while entries waited for them.
+    woken: Vec<Waiting>,
     /// How many times an entry was looked at.
     #[cfg(test)]
     pub(super) looked_at: usize,
@@ -96,8 +99,8 @@ impl Ephemerons {
             // ORDERING: cycles of one space come one after the other, and so do their numbers.
             number: MARKS.fetch_add(1, Relaxed) + 1,
             found: Vec::new(),
-            heads: AddressMap::default(),
-            waiting: Vec::new(),
+            waiting: AddressMap::default(),
+            others: Vec::new(),
             woken: Vec::new(),
             #[cfg(test)]
             looked_at: 0,
@@ -116,16 +119,20 @@ impl Ephemerons {
 
     /// Lets an entry wait for its key.
     pub(super) fn wait(&mut self, key: Address, entry: Place) {
-        let head = self.heads.entry(key).or_insert(NONE);
-        let next = core::mem::replace(head, self.waiting.len());
-        self.waiting.push(Waiting { entry, next });
+        match self.waiting.entry(key) {
+            Slot::Vacant(slot) => _ = slot.insert(Waiting { entry, next: NONE }),
+            Slot::Occupied(mut slot) => {
+                let next = self.others.len();
+                self.others.push(slot.insert(Waiting { entry, next }));
+            }
+        }
     }
 
     /// An object was marked: the entries that wait for it do no longer.
     #[inline]
     pub(crate) fn wake(&mut self, object: *const u8) {
-        if let Some(head) = self.heads.remove(&Address(object)) {
-            self.woken.push(head);
+        if let Some(first) = self.waiting.remove(&Address(object)) {
+            self.woken.push(first);
         }
     }
 
@@ -135,14 +142,13 @@ impl Ephemerons {
         if let Some(map) = self.found.pop() {
             return Some(map);
         }
-        let at = self.woken.pop()?;
-        let Waiting { entry, next } = self.waiting[at];
+        let Waiting { entry, next } = self.woken.pop()?;
         #[cfg(test)]
         {
             self.looked_at += 1;
         }
         if next != NONE {
-            self.woken.push(next);
+            self.woken.push(self.others[next]);
         }
         Some(entry)
     }
@@ -156,6 +162,6 @@ impl Ephemerons {
     /// Whether an entry waits for its key.
     #[inline(always)]
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.heads.is_empty()
+        !self.waiting.is_empty()
     }
 }

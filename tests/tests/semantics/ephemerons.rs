@@ -483,10 +483,13 @@ fn insertions_drop_dead_values_and_a_panic_of_one_leaves_the_map_whole() {
 fn a_map_stays_as_large_as_what_it_shows() {
     let space = manual();
     let mut map = space.exclusive(|cx| cx.own_root(EphemeronMap::<Gc<'_, u64>, u64>::new()));
+    // Takes the addresses of dead keys, or new ones would take their entries.
+    let mut filler = space.exclusive(|cx| cx.own_root(Vec::<Gc<'_, u64>>::new()));
     let kept: Vec<_> = (0..50)
         .map(|round| {
             let kept = space.exclusive(|cx| {
-                let map = map.get_mut(cx);
+                let (map, filler) = (map.get_mut(cx), filler.get_mut(cx));
+                filler.extend((0..2000).map(|i| cx.alloc(i)));
                 (0..1000).for_each(|i| _ = map.insert(cx, cx.alloc(i), i));
                 let kept = cx.alloc(round);
                 map.insert(cx, kept, round);
@@ -840,13 +843,21 @@ fn verify_sees_keys_and_values_of_entries_that_show() {
 fn what_a_map_owns_is_known_to_the_collector() {
     let space = manual();
     let root = space.exclusive(|cx| {
-        let map = cx.alloc(GcCell::new(EphemeronMap::<Gc<'_, u64>, String>::new()));
+        let map = cx.alloc(GcCell::new(EphemeronMap::<Gc<'_, u64>, [u64; 16]>::new()));
+        let texts = cx.alloc(GcCell::new(EphemeronMap::<Gc<'_, u64>, String>::new()));
         let (alloc, cells) = cx.split();
-        let key = alloc.alloc(1u64);
-        map.borrow_mut(cells).insert(alloc, key, "x".repeat(1 << 20));
-        alloc.root(alloc.alloc((map, key)))
+        let keys: Vec<_> = (0..1000).map(|i| alloc.alloc(i)).collect();
+        keys.iter().for_each(|key| _ = map.borrow_mut(cells).insert(alloc, *key, [0; 16]));
+        texts.borrow_mut(cells).insert(alloc, keys[0], "x".repeat(1 << 20));
+        (alloc.root(map), alloc.root(alloc.alloc((texts, keys[0]))))
     });
+    // The table, and what the values whose keys live own.
+    let (table, text) = (1000 * 128, 1 << 20);
     let report = space.collect().unwrap();
-    assert!(report.bytes_external >= 1 << 20, "{report:?}");
-    drop(root);
+    assert!(report.bytes_external >= table + text, "{report:?}");
+    drop(root.0);
+    let report = space.collect().unwrap();
+    assert!((text..table + text).contains(&report.bytes_external), "{report:?}");
+    drop(root.1);
+    assert_eq!(space.collect().unwrap().bytes_external, 0);
 }
