@@ -13,6 +13,7 @@
 
 mod error;
 mod interpret;
+mod native;
 mod property;
 mod upvalue;
 
@@ -80,9 +81,9 @@ impl<'gc> Vm<'gc> {
         let mut strings = StringTable::new();
         let initializer_name = strings.intern(cx, b"init")?;
         let mut globals = Globals::new();
-        for (name, code) in NATIVES {
-            let name = strings.intern(cx, name.as_bytes())?;
-            let native = Native { code: cspace::Static(*code) };
+        for global in NATIVES {
+            let name = strings.intern(cx, global.name().as_bytes())?;
+            let native = Native { global: cspace::Static(*global) };
             let native = cx.try_alloc(native).map_err(|error| error.cause)?;
             let index = globals.index_of(name);
             globals.values[index] = Value::from_gc(native);
