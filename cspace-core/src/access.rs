@@ -9,7 +9,9 @@
 
 use core::marker::PhantomData;
 
+use crate::any::GcAny;
 use crate::brand::Brand;
+use crate::cleaner::{Action, Cleaner};
 use crate::error::{AllocError, HeapFull, HeapFullCause, RootError};
 use crate::gc::Gc;
 use crate::heap::Heap;
@@ -38,6 +40,10 @@ pub trait Access<'gc>: sealed::Sealed {
     /// The number of the token's space.
     #[doc(hidden)]
     fn space_id(&self) -> u64;
+
+    /// What `register_cleaner` of the tokens does, for code that is generic in the token.
+    #[doc(hidden)]
+    fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner;
 }
 
 /// A token with which cells can be borrowed: [`Exclusive`], [`Shared`], [`Cells`].
@@ -138,6 +144,10 @@ macro_rules! access {
             fn space_id(&self) -> u64 {
                 // SAFETY: the space stays put while its token exists (A2).
                 unsafe { (*self.$($space).+).id() }
+            }
+            fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner {
+                // SAFETY: as above; the token proves that the lock is held.
+                Cleaner::register(unsafe { (*self.$($space).+).home() }, object, action)
             }
         }
     )* };
@@ -450,6 +460,15 @@ impl<'gc> Alloc<'gc> {
         OwnedRoot::new(unsafe { self.inner().home() }, value)
     }
 
+    /// Runs `action` once when the object has died: see [`Cleaner`].
+    pub fn register_cleaner(
+        &self,
+        object: impl Into<GcAny<'gc>>,
+        action: impl FnOnce() + Send + 'static,
+    ) -> Cleaner {
+        self.register_action(object.into(), Box::new(action))
+    }
+
     /// Puts an object into the set of roots, until it is removed (ceda's `AddGcRoot`). A
     /// [`GcRoot`] is usually what you want.
     ///
@@ -513,6 +532,15 @@ impl<'gc> Shared<'gc> {
     pub fn root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
         GcRoot::new(unsafe { self.inner().home() }, object)
+    }
+
+    /// Runs `action` once when the object has died: see [`Cleaner`].
+    pub fn register_cleaner(
+        &self,
+        object: impl Into<GcAny<'gc>>,
+        action: impl FnOnce() + Send + 'static,
+    ) -> Cleaner {
+        self.register_action(object.into(), Box::new(action))
     }
 
     /// How many objects the space has.

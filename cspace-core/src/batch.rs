@@ -2,8 +2,8 @@
 //!
 //! A finish detaches all of the space's spans, the entries of weak sets that are to be filtered, and
 //! the contents of owned roots that nobody holds any more. The batch owns them: the mutator goes on
-//! with new spans. Reclaiming filters the weak sets, then drops what is dead and not marked, span by
-//! span, and hands the spans back. The last batch of a space also owns the values of its slots
+//! with new spans. Reclaiming filters the weak sets, runs the cleaners of what is dead (`cleaner.rs`), then
+//! drops what is dead and not marked, span by span, and hands the spans back. The last batch of a space also owns the values of its slots
 //! (`ptr_slot.rs`), which are dropped after the objects.
 //!
 //! - **B1 (dead).** A cell of the batch whose allocation bit is set and whose mark bit is not holds an
@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 
 use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
 use crate::claim::CycleClaim;
+use crate::cleaner::{self, Cleanup};
 use crate::held;
 use crate::home::Home;
 use crate::memory::Memory;
@@ -54,6 +55,7 @@ pub struct Batch {
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) filters: Vec<Arc<Filter>>,
+    pub(crate) cleanups: Vec<Cleanup>,
     pub(crate) dropped: Vec<DroppedCell>,
     pub(crate) spans: Vec<SpanRef>,
     /// Of the last batch of a space.
@@ -75,6 +77,10 @@ pub struct Reclaimed {
     pub objects_reclaimed: usize,
     /// Messages of drops that panicked.
     pub drop_panics: Vec<String>,
+    /// Actions of cleaners that ran.
+    pub cleaners_run: usize,
+    /// Messages of actions of cleaners that panicked.
+    pub cleaner_panics: Vec<String>,
 }
 
 impl Batch {
@@ -110,6 +116,9 @@ impl Batch {
         for filter in self.work.filters.drain(..) {
             filter.run();
         }
+        // By the marks too.
+        let cleanups = core::mem::take(&mut self.work.cleanups);
+        reclaimed.cleaners_run = cleaner::run(&self.home, cleanups, &mut reclaimed.cleaner_panics);
         for cell in self.work.dropped.drain(..) {
             guarded(&mut reclaimed.drop_panics, || drop(cell));
         }
@@ -266,7 +275,7 @@ unsafe fn unmap(span: SpanRef) {
 }
 
 /// Runs user code; a panic becomes a message.
-fn guarded(panics: &mut Vec<String>, f: impl FnOnce()) {
+pub(crate) fn guarded(panics: &mut Vec<String>, f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         panics.push(panic_message(panic));
     }

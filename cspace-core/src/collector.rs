@@ -7,9 +7,9 @@
 //!   │  try_finish(…)       bounded attempts to get everybody out
 //!   ▼
 //! FinishPhase exclusive lock, nobody has access
-//!   │  last roots, weak cells, weak sets flipped, stacks cleared, spans detached
+//!   │  last roots, weak cells, weak sets flipped, stacks cleared, cleaners and spans detached
 //!   ▼
-//! Batch       no lock: reclaim
+//! Batch       no lock: cleaners, then reclaim
 //! ```
 //!
 //! A collector (the crate `cspace-gc`) decides when a cycle runs, on which thread and with how much
@@ -355,6 +355,7 @@ impl FinishPhase {
         let home = Arc::clone(unsafe { inner.home() });
         home.note_condemned();
         let dropped = home.take_dropped();
+        let cleanups = home.detach_cleanups();
         let counters = inner.counters();
         // SAFETY: as above.
         let (objects_before, spans, mappings) = unsafe {
@@ -375,7 +376,7 @@ impl FinishPhase {
         let batch = Batch {
             home,
             claim: self.claim.take(),
-            work: Box::new(Work { filters, dropped, spans, mappings, ..Work::default() }),
+            work: Box::new(Work { filters, cleanups, dropped, spans, mappings, ..Work::default() }),
             live_estimate,
             poison_freed: memory.poison_freed,
             last: None,
@@ -457,12 +458,16 @@ impl Space {
         inner.counters().budget.store(inner.budget(), Relaxed);
         report.bytes_live = reclaimed.bytes_live;
         report.drop_panics = reclaimed.drop_panics.len();
+        report.cleaners_run = reclaimed.cleaners_run;
+        report.cleaner_panics = reclaimed.cleaner_panics.len();
         // Under the mutex: after a merge the next cycle may run beside this one's batch, and be noted meanwhile.
         let mut stats = inner.stats.lock();
         report.cycle = inner.cycles.get() + 1;
         stats.cycles += 1;
         stats.objects_reclaimed += report.objects_reclaimed as u64;
         stats.drop_panics += reclaimed.drop_panics.len() as u64;
+        stats.cleaners_run += reclaimed.cleaners_run as u64;
+        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
         stats.pause_max = stats.pause_max.max(report.pause);
         stats.pause_total = stats.pause_total.saturating_add(report.pause);
         stats.finish_max = stats.finish_max.max(report.finish);
@@ -490,6 +495,9 @@ impl Space {
     pub fn announce(&self, report: &CollectReport, reclaimed: &Reclaimed) {
         for message in &reclaimed.drop_panics {
             self.inner.emit(&Event::DropPanicked { message: message.clone() });
+        }
+        for message in &reclaimed.cleaner_panics {
+            self.inner.emit(&Event::CleanerPanicked { message: message.clone() });
         }
         self.inner.emit(&Event::Collected(report.clone()));
     }

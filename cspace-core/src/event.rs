@@ -24,6 +24,11 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
+    /// The action of a [`Cleaner`](crate::Cleaner) panicked; the others ran.
+    CleanerPanicked {
+        /// The panic's message.
+        message: String,
+    },
 }
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
@@ -52,6 +57,10 @@ pub struct CollectReport {
     pub sweep: Duration,
     /// Drops that panicked.
     pub drop_panics: usize,
+    /// Actions of cleaners that ran.
+    pub cleaners_run: usize,
+    /// Actions of cleaners that panicked.
+    pub cleaner_panics: usize,
     /// Whether the sweep was left for later, because the collecting thread holds another space.
     pub sweep_deferred: bool,
 }
@@ -68,6 +77,10 @@ pub struct GcStats {
     pub objects_reclaimed: u64,
     /// Drops that panicked.
     pub drop_panics: u64,
+    /// Actions of cleaners that ran.
+    pub cleaners_run: u64,
+    /// Actions of cleaners that panicked.
+    pub cleaner_panics: u64,
     /// The longest time that writers were kept out by a collection.
     pub pause_max: Duration,
     /// All such times together.
@@ -85,6 +98,8 @@ impl GcStats {
         self.cycles_abandoned += other.cycles_abandoned;
         self.objects_reclaimed += other.objects_reclaimed;
         self.drop_panics += other.drop_panics;
+        self.cleaners_run += other.cleaners_run;
+        self.cleaner_panics += other.cleaner_panics;
         self.pause_max = self.pause_max.max(other.pause_max);
         self.pause_total = self.pause_total.saturating_add(other.pause_total);
         self.finish_max = self.finish_max.max(other.finish_max);

@@ -9,7 +9,7 @@
 //!   with that space's lock and the next one's held exclusively, so in an access a comparison with the
 //!   access's own space is stable.
 //! - **M2 (absorbed).** The records that were merged into a space are in the list of its own record for as
-//!   long as a handle or a block goes by them.
+//!   long as a handle, a cleaner or a block goes by them.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::chunk::SpanRef;
+use crate::cleaner::{Cleanup, Cleanups};
 use crate::heap::Counters;
 use crate::owned_root::{DroppedCell, OwnedList, OwnedRef};
 use crate::protocol::CycleGate;
@@ -34,6 +35,7 @@ pub(crate) struct Home {
     space: AtomicU64,
     pub(crate) roots: Mutex<RootTable>,
     pub(crate) owned: Mutex<OwnedList>,
+    pub(crate) cleanups: Cleanups,
     pub(crate) gate: Arc<Gate>,
     /// Records of spaces that were merged into this one's (M2).
     absorbed: Mutex<Vec<Absorbed>>,
@@ -55,6 +57,7 @@ impl Home {
             space: AtomicU64::new(space),
             roots: Mutex::default(),
             owned: Mutex::default(),
+            cleanups: Cleanups::default(),
             gate: Arc::new(CycleGate::new(Arc::clone(counters))),
             absorbed: Mutex::default(),
         })
@@ -90,7 +93,9 @@ impl Home {
     }
 
     fn has_handles(&self) -> bool {
-        self.roots.lock().live_count() > 0 || !self.owned.lock().is_empty()
+        self.roots.lock().live_count() > 0
+            || !self.owned.lock().is_empty()
+            || !self.cleanups.is_empty()
     }
 
     /// Merges this record, and those merged into it before, into another space's.
@@ -143,6 +148,17 @@ impl Home {
             dropped.append(&mut home.owned.lock().take_dropped());
         }
         dropped
+    }
+
+    /// Takes out the actions of all cleaners, the oldest first: those of the records merged into this one were
+    /// registered before their merge. In a finish, or at the end of the space.
+    pub(crate) fn detach_cleanups(&self) -> Vec<Cleanup> {
+        let mut all = Vec::new();
+        for home in self.absorbed() {
+            home.cleanups.detach(&mut all);
+        }
+        self.cleanups.detach(&mut all);
+        all
     }
 
     /// Lets go of all owned cells, and of the records merged into this one: the space is gone.

@@ -18,7 +18,7 @@
 //! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4 (a cycle, [`collector`]), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), X1–X2 (slots of the space), P1–P4 (protocols off the lock, [`protocol`]).
+//! W1–W2 (weak sets), F1–F4 (cleaners, `cleaner.rs`), X1–X2 (slots of the space), P1–P4 (protocols off the lock, [`protocol`]).
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(
@@ -34,6 +34,7 @@ mod brand;
 mod cell;
 mod chunk;
 mod claim;
+mod cleaner;
 pub mod collector;
 mod config;
 mod error;
@@ -73,6 +74,7 @@ pub use access::{
 };
 pub use any::GcAny;
 pub use cell::GcCell;
+pub use cleaner::Cleaner;
 pub use config::{Builder, PanicPolicy};
 pub use cspace_derive::IObject;
 pub use error::{

@@ -3,10 +3,12 @@
 //! They take their atomics and locks from [`crate::sync`], so `loom-tests` tries every interleaving of
 //! them.
 
+mod cleanups;
 mod cycle_count;
 mod cycle_gate;
 mod want;
 
+pub use cleanups::{Cleanup, Cleanups, OnceAction};
 pub use cycle_count::CycleCount;
 pub use cycle_gate::CycleGate;
 pub use want::Want;

@@ -495,6 +495,7 @@ impl Drop for SpaceInner {
             claim: None,
             work: Box::new(Work {
                 spans: heap.detach(),
+                cleanups: home.detach_cleanups(),
                 dropped: home.release_all(),
                 slot_values: self.ptr_slots.take_all(),
                 ..Work::default()

@@ -268,6 +268,17 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         verifier.edges(None, 0, |visitor| {
             objects.iter().for_each(|object| visitor.edge_any(*object));
         });
+        for home in home.absorbed().iter().chain([home]) {
+            home.cleanups.for_each(|target| {
+                if !verifier.allocated.contains(&target.addr()) {
+                    let problem = format!(
+                        "a cleaner waits at {:#x}, where there is no object",
+                        target.addr()
+                    );
+                    verifier.report.problems.push(problem);
+                }
+            });
+        }
         for cell in home.owned_cells() {
             verifier.edges(None, 0, |visitor| cell.visit(visitor));
         }

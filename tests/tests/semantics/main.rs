@@ -5,6 +5,7 @@ mod probe;
 mod watchdog;
 
 mod cells;
+mod cleaners;
 mod collect;
 mod counts;
 mod current;

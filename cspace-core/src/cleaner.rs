@@ -1,0 +1,171 @@
+//! Cleaners: actions that run when an object has died.
+//!
+//! An action is registered with the home record of its space, next to the address of its object. The finish hands
+//! the whole list to the batch, in one step. First of all, with the marks as the mark left them, the batch puts
+//! back what is for a marked object, and then runs the actions of the others, before it sweeps. So nothing is
+//! added to the time for which anybody is kept out, and a cycle that is given up has nothing to put right.
+//!
+//! - **F1 (once).** An action runs at most once: by the batch, or by hand (P11).
+//! - **F2 (condemned).** It runs after the finish that condemned its object, whose weak references are empty then
+//!   and which no access reaches any more. It cannot see the object: it is `'static`.
+//! - **F3 (not outlived).** No entry outlives its object: each finish examines all entries made before it (P12),
+//!   before the sweep frees an object, and so before its address is used again. The last batch of a space examines
+//!   them with no mark set.
+//! - **F4 (bare).** Actions run, and what they captured is dropped, with nothing locked (B2).
+
+use core::fmt;
+use std::sync::Arc;
+
+use crate::any::GcAny;
+use crate::batch::guarded;
+use crate::chunk::{is_marked, mark_address};
+use crate::home::Home;
+use crate::protocol::{self, OnceAction};
+use crate::visitor::prefetch;
+
+/// What a cleaner does.
+pub(crate) type Action = Box<dyn FnOnce() + Send>;
+
+/// The address of an object that an action waits for.
+#[derive(Debug)]
+pub(crate) struct Target(*const u8);
+
+// SAFETY: an address; whoever reads the object's mark says why it may.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    pub(crate) fn addr(&self) -> usize {
+        self.0.addr()
+    }
+}
+
+/// The actions that wait in a home record.
+pub(crate) type Cleanups = protocol::Cleanups<Target, Action>;
+/// One of them.
+pub(crate) type Cleanup = protocol::Cleanup<Target, Action>;
+
+/// How far ahead of the entry that is looked at memory is asked for.
+const AHEAD: usize = 16;
+
+/// Runs the actions whose objects are dead, and returns how many. By a batch, before anything that clears marks.
+pub(crate) fn run(home: &Home, all: Vec<Cleanup>, panics: &mut Vec<String>) -> usize {
+    let are_marked: Vec<bool> = all
+        .iter()
+        .enumerate()
+        .map(|(i, cleanup)| {
+            if let Some(next) = all.get(i + AHEAD) {
+                prefetch(mark_address(next.target.0));
+                prefetch(Arc::as_ptr(&next.action).cast());
+            }
+            // SAFETY: the object was alive when the finish before ended, or was made since, and its memory is not
+            // freed before this batch's sweep (F3).
+            unsafe { is_marked(cleanup.target.0) }
+        })
+        .collect();
+    let (mut living, mut dead) = (Vec::new(), Vec::new());
+    for (cleanup, is_marked) in all.into_iter().zip(are_marked) {
+        // What was taken by hand is forgotten: its action is gone, so no user code is dropped with it.
+        if !cleanup.action.is_taken() {
+            if is_marked { &mut living } else { &mut dead }.push(cleanup);
+        }
+    }
+    home.cleanups.put_back(living);
+    let mut count = 0;
+    for cleanup in dead {
+        if let Some(action) = cleanup.action.take() {
+            count += 1;
+            guarded(panics, action);
+        }
+    }
+    count
+}
+
+/// A handle on an action that runs when an object has died, exactly once.
+///
+/// For what must be done when an object is gone and its fields cannot do in a `Drop` of their own: remove it from
+/// a table outside of the heap, give a number back, tell another thread. Made by `cx.register_cleaner(object,
+/// action)`. The action runs
+///
+/// - after the collection that finds the object dead, on the thread that reclaims, with no space held: weak
+///   references to the object are empty by then, and its fields are not dropped yet;
+/// - or at the end of the space;
+/// - or at once, on the thread that calls [`clean`](Cleaner::clean).
+///
+/// It may do what a `Drop` may that a collection runs: enter spaces, the object's own too, allocate, register
+/// further cleaners, drop the last handle of a space; a collection that it asks for comes later. It cannot bring
+/// the object back, as it is `'static` and has no way to it; one that holds a [`GcRoot`](crate::GcRoot) of its own
+/// object keeps that alive until the space ends. The sweep waits for it, so leave what takes long to another thread.
+///
+/// A panic of an action does not stop the others. It is counted in
+/// [`GcStats::cleaner_panics`](crate::GcStats::cleaner_panics) and told by
+/// [`Event::CleanerPanicked`](crate::Event::CleanerPanicked).
+///
+/// Actions of one object run in the order in which they were registered, those of several in no particular order.
+/// Dropping the handle changes nothing. It is `Send` and `Sync`, and clones are handles on the same action.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// use cspace_core::Space;
+///
+/// static CLEANED: AtomicU32 = AtomicU32::new(0);
+///
+/// let space = Space::builder().build()?;
+/// let cleaner = space.exclusive(|cx| {
+///     let object = cx.alloc("text".to_string());
+///     cx.register_cleaner(object, || _ = CLEANED.fetch_add(1, Relaxed));
+///     cx.register_cleaner(object, || _ = CLEANED.fetch_add(10, Relaxed))
+/// });
+/// assert!(cleaner.clean(), "it runs now");
+/// assert!(!cleaner.clean(), "and never again");
+/// assert_eq!(CLEANED.load(Relaxed), 10);
+/// drop(space);
+/// assert_eq!(CLEANED.load(Relaxed), 11);
+/// # Ok::<(), cspace_core::SettingError>(())
+/// ```
+#[derive(Clone)]
+pub struct Cleaner(Arc<OnceAction<Action>>);
+
+impl Cleaner {
+    /// The caller is in an access to the home's space, in which the object is alive (F3).
+    pub(crate) fn register(home: &Home, object: GcAny<'_>, action: Action) -> Cleaner {
+        let action = Arc::new(OnceAction::new(action));
+        home.cleanups.insert(Target(object.address()), Arc::clone(&action));
+        Cleaner(action)
+    }
+
+    /// Runs the action now, on this thread, unless it was taken before. Returns whether it ran.
+    ///
+    /// False may come while another thread is still running it: nobody is waited for.
+    ///
+    /// # Panics
+    ///
+    /// If the action does. It has run then.
+    pub fn clean(&self) -> bool {
+        let action = self.0.take();
+        let is_mine = action.is_some();
+        if let Some(action) = action {
+            action();
+        }
+        is_mine
+    }
+
+    /// Takes the action away, so that it never runs, and drops it on this thread. Returns whether it was still
+    /// there.
+    pub fn unregister(&self) -> bool {
+        self.0.take().is_some()
+    }
+
+    /// Whether the action was taken: it has run, is running, or was unregistered.
+    #[inline]
+    pub fn is_taken(&self) -> bool {
+        self.0.is_taken()
+    }
+}
+
+impl fmt::Debug for Cleaner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleaner").field("is_taken", &self.is_taken()).finish()
+    }
+}

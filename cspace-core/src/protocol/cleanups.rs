@@ -1,0 +1,180 @@
+//! Actions that run once: when their objects are condemned, or by hand ([`OnceAction`], [`Cleanups`]).
+//!
+//! A list of actions belongs to a home record. Accesses *insert*, shared ones too, and beside a mark. The finish,
+//! which nobody is inside of, *detaches* the whole list in one step; its batch tells the dead from the living by
+//! their marks, before the sweep clears those, *puts back* the living, and runs the actions of the dead.
+//!
+//! - **P11 (once).** Of all that take an action exactly one gets it, and who knows of what that one did with it
+//!   finds it taken.
+//! - **P12 (none missed).** An action that was inserted in an access before a finish is examined by the batch of
+//!   that finish; one that was inserted after it waits for the next. No action is in two places.
+//! - **P13 (in order).** Actions are examined in the order in which they were inserted, those of one object too.
+
+use std::sync::Arc;
+
+use crate::sync::{AtomicBool, Mutex, Ordering};
+
+/// Something to be done that is taken at most once.
+#[derive(Debug)]
+pub struct OnceAction<A> {
+    /// Who sets it has the action.
+    taken: AtomicBool,
+    /// Of whoever has the action, so that nobody ever waits for the mutex.
+    action: Mutex<Option<A>>,
+}
+
+impl<A> OnceAction<A> {
+    /// Not taken yet.
+    pub fn new(action: A) -> OnceAction<A> {
+        OnceAction { taken: AtomicBool::new(false), action: Mutex::new(Some(action)) }
+    }
+
+    /// The action, for the first to ask (P11).
+    pub fn take(&self) -> Option<A> {
+        // ORDERING: Release: whoever is told of what follows, by whatever means, finds it taken. The action's own
+        // content comes with the handle that it is taken by.
+        if self.taken.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        self.action.lock().take()
+    }
+
+    /// Whether it was taken. One load.
+    pub fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Acquire)
+    }
+}
+
+/// An action and what it is for.
+#[derive(Debug)]
+pub struct Cleanup<K, A> {
+    /// What it is for.
+    pub target: K,
+    /// What is to be done.
+    pub action: Arc<OnceAction<A>>,
+}
+
+/// Actions that wait for their objects to be condemned.
+#[derive(Debug)]
+pub struct Cleanups<K, A> {
+    list: Mutex<List<K, A>>,
+}
+
+#[derive(Debug)]
+struct List<K, A> {
+    waiting: Vec<Cleanup<K, A>>,
+    /// At this length the list is searched for actions that were taken by hand.
+    purge_at: usize,
+}
+
+/// The least length at which a list is purged.
+const PURGE_MIN: usize = 64;
+
+impl<K, A> Default for Cleanups<K, A> {
+    fn default() -> Self {
+        Cleanups { list: Mutex::new(List { waiting: Vec::new(), purge_at: PURGE_MIN }) }
+    }
+}
+
+impl<K, A> Cleanups<K, A> {
+    /// Adds an action. In an access, so that it is not in the middle of a finish.
+    pub fn insert(&self, target: K, action: Arc<OnceAction<A>>) {
+        let mut list = self.list.lock();
+        if list.waiting.len() >= list.purge_at {
+            // For programs that clean by hand and hardly ever collect. An action that was taken is empty: no user
+            // code is dropped here.
+            list.waiting.retain(|cleanup| !cleanup.action.is_taken());
+            list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
+        }
+        list.waiting.push(Cleanup { target, action });
+    }
+
+    /// Takes the whole list out, and appends it to `all`. In a finish; the cost does not depend on the length if
+    /// `all` is empty.
+    pub fn detach(&self, all: &mut Vec<Cleanup<K, A>>) {
+        let mut list = self.list.lock();
+        list.purge_at = PURGE_MIN;
+        if all.is_empty() {
+            *all = core::mem::take(&mut list.waiting);
+        } else {
+            all.append(&mut list.waiting);
+        }
+    }
+
+    /// Puts back what was detached and is not due, in front of what was inserted since (P13).
+    pub fn put_back(&self, mut living: Vec<Cleanup<K, A>>) {
+        if living.is_empty() {
+            return;
+        }
+        let mut list = self.list.lock();
+        living.append(&mut list.waiting);
+        list.waiting = living;
+        list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.list.lock().waiting.is_empty()
+    }
+
+    /// Calls `f` for each target whose action waits.
+    pub fn for_each(&self, mut f: impl FnMut(&K)) {
+        let list = self.list.lock();
+        list.waiting.iter().filter(|cleanup| !cleanup.action.is_taken()).for_each(|c| f(&c.target));
+    }
+}
+
+#[cfg(all(test, not(cspace_loom)))]
+mod tests {
+    use super::*;
+
+    fn action(number: u32) -> Arc<OnceAction<u32>> {
+        Arc::new(OnceAction::new(number))
+    }
+
+    fn numbers(list: Vec<Cleanup<u8, u32>>) -> Vec<u32> {
+        list.into_iter().filter_map(|cleanup| cleanup.action.take()).collect()
+    }
+
+    #[test]
+    fn what_is_put_back_comes_before_what_was_inserted_since() {
+        let list = Cleanups::<u8, u32>::default();
+        (1..=2).for_each(|i| list.insert(0, action(i)));
+        let mut detached = Vec::new();
+        list.detach(&mut detached);
+        list.insert(0, action(3));
+        list.put_back(detached);
+        let mut all = Vec::new();
+        list.detach(&mut all);
+        assert_eq!(numbers(all), [1, 2, 3]);
+        assert!(list.is_empty());
+    }
+
+    #[test]
+    fn lists_are_detached_one_behind_the_other() {
+        let (older, newer) = (Cleanups::<u8, u32>::default(), Cleanups::default());
+        newer.insert(0, action(3));
+        (1..=2).for_each(|i| older.insert(0, action(i)));
+        let mut all = Vec::new();
+        older.detach(&mut all);
+        newer.detach(&mut all);
+        assert_eq!(numbers(all), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_list_whose_actions_are_taken_by_hand_does_not_grow() {
+        let list = Cleanups::<u8, u32>::default();
+        let kept = action(0);
+        list.insert(0, Arc::clone(&kept));
+        for i in 1..10_000 {
+            let action = action(i);
+            list.insert(0, Arc::clone(&action));
+            assert_eq!(action.take(), Some(i));
+            assert_eq!(action.take(), None);
+        }
+        assert!(list.list.lock().waiting.len() <= PURGE_MIN);
+        let mut all = Vec::new();
+        list.detach(&mut all);
+        assert_eq!(numbers(all), [0]);
+    }
+}
