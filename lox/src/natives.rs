@@ -7,6 +7,7 @@
 //! Natives are found in globals, which programs may declare anew.
 
 mod class;
+mod on_collect;
 mod weak_ref;
 
 use std::sync::LazyLock;
@@ -15,8 +16,10 @@ use std::time::Instant;
 use cspace::{Exclusive, HeapFull, IObject, Static};
 
 pub(crate) use self::class::{class_of, BoundNative, NativeClass};
+use self::on_collect::ON_COLLECT;
 use self::weak_ref::WEAK_REF;
 use crate::value::Value;
+use crate::vm::Callbacks;
 
 /// A call of a native.
 pub(crate) struct Call<'a, 'gc> {
@@ -25,6 +28,8 @@ pub(crate) struct Call<'a, 'gc> {
     pub(crate) receiver: Value<'gc>,
     /// As many as the arity says.
     pub(crate) arguments: &'a [Value<'gc>],
+    /// What the machine calls between two slices.
+    pub(crate) callbacks: &'a mut Callbacks<'gc>,
 }
 
 /// Why a native gives no value.
@@ -93,7 +98,8 @@ impl Native {
 }
 
 /// The natives that every program finds in its globals.
-pub(crate) const NATIVES: &[Global] = &[Global::Function(&CLOCK), Global::Class(&WEAK_REF)];
+pub(crate) const NATIVES: &[Global] =
+    &[Global::Function(&CLOCK), Global::Class(&WEAK_REF), Global::Function(&ON_COLLECT)];
 
 /// When the process began, or soon after.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);

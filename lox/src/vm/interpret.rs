@@ -75,6 +75,7 @@ impl<'gc> Vm<'gc> {
             globals: Globals { names: global_names, values: globals, .. },
             strings,
             initializer_name,
+            callbacks,
             stress,
             rested,
             ..
@@ -182,7 +183,7 @@ impl<'gc> Vm<'gc> {
                         call_closure!(bound.method, count)
                     } else {
                         allocation!();
-                        match native::call(cx, callee, &stack[sp - count..sp]) {
+                        match native::call(cx, callee, &stack[sp - count..sp], callbacks) {
                             Ok(value) => {
                                 sp -= count;
                                 stack[sp - 1] = value;
@@ -550,7 +551,8 @@ impl<'gc> Vm<'gc> {
                         }
                     } else {
                         allocation!();
-                        match native::invoke(cx, receiver, site.name, &stack[sp - a..sp]) {
+                        let arguments = &stack[sp - a..sp];
+                        match native::invoke(cx, receiver, site.name, arguments, callbacks) {
                             Ok(value) => {
                                 sp -= a;
                                 stack[sp - 1] = value;
@@ -625,6 +627,17 @@ impl<'gc> Vm<'gc> {
                     );
                     sp -= 1;
                 }
+
+                op::NEXT_CALLBACK => match callbacks.next() {
+                    Some(function) => push!(function),
+                    None => {
+                        sp = base;
+                        match frames.pop() {
+                            Some(frame) => resume!(frame),
+                            None => break 'run Exit::Done,
+                        }
+                    }
+                },
 
                 operation => unreachable!("there is no operation {operation}"),
             }

@@ -2,6 +2,7 @@
 
 use cspace::{Alloc, Exclusive, Gc};
 
+use super::callbacks::Callbacks;
 use super::interpret::{failed, wrong_arity, Exit};
 use super::property::undefined_property;
 use crate::natives::{class_of, BoundNative, Call, Native, NativeError, NativeFunction};
@@ -23,11 +24,12 @@ pub(super) fn call<'gc>(
     cx: &mut Exclusive<'gc>,
     callee: Value<'gc>,
     arguments: &[Value<'gc>],
+    callbacks: &mut Callbacks<'gc>,
 ) -> Result<Value<'gc>, Exit> {
     if let Some(native) = callee.downcast::<Native>() {
-        run(cx, native.function(), Value::NIL, arguments)
+        run(cx, native.function(), Value::NIL, arguments, callbacks)
     } else if let Some(bound) = callee.downcast::<BoundNative<'gc>>() {
-        run(cx, bound.method.0, bound.receiver, arguments)
+        run(cx, bound.method.0, bound.receiver, arguments, callbacks)
     } else {
         Err(failed("Can only call functions and classes."))
     }
@@ -40,10 +42,11 @@ pub(super) fn invoke<'gc>(
     receiver: Value<'gc>,
     name: Gc<'gc, LoxString>,
     arguments: &[Value<'gc>],
+    callbacks: &mut Callbacks<'gc>,
 ) -> Result<Value<'gc>, Exit> {
     let class = class_of(receiver).ok_or_else(|| failed("Only instances have methods."))?;
     let method = class.method(name.elems()).ok_or_else(|| undefined_property(name))?;
-    run(cx, method, receiver, arguments)
+    run(cx, method, receiver, arguments, callbacks)
 }
 
 fn run<'gc>(
@@ -51,10 +54,11 @@ fn run<'gc>(
     function: &NativeFunction,
     receiver: Value<'gc>,
     arguments: &[Value<'gc>],
+    callbacks: &mut Callbacks<'gc>,
 ) -> Result<Value<'gc>, Exit> {
     match function.arity {
         Some(arity) if arity != arguments.len() => Err(wrong_arity(arity as u32, arguments.len())),
-        _ => Ok((function.code)(Call { cx, receiver, arguments })?),
+        _ => Ok((function.code)(Call { cx, receiver, arguments, callbacks })?),
     }
 }
 
