@@ -24,6 +24,23 @@ fn collector_threads_change_nothing() {
     }
 }
 
+/// Nothing but what is due brings the machine out of the last loop.
+#[test]
+fn a_program_that_allocates_nothing_is_interrupted_too() {
+    let source = "
+        class Thing {} var ref; var called = false;
+        fun f() { called = true; }
+        fun watch() { var thing = Thing(); ref = WeakRef(thing); onCollect(thing, f); }
+        watch();
+        while (ref.get() != nil) Thing();
+        while (!called) {}
+        print called;";
+    for flags in [&[][..], &["--gc-stress"], &["--gc-threads", "1"], &["--gc-period", "100000"]] {
+        let ran = run([flags, &["-e", source]].concat());
+        assert_eq!(ran, printed("true\n"), "{flags:?}");
+    }
+}
+
 #[test]
 fn each_program_gets_its_own_calls_only() {
     for name in ["on_collect", "on_collect_order", "on_collect_nesting"] {
