@@ -485,6 +485,22 @@ impl<'gc> Alloc<'gc> {
         GcWeak::new(self.alloc(WeakCell::new(object)))
     }
 
+    /// Makes a weak reference to an object, if the heap has 16 bytes left for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_alloc`](Alloc::try_alloc).
+    #[inline]
+    pub fn try_downgrade<T: IObject<'gc>>(
+        &self,
+        object: Gc<'gc, T>,
+    ) -> Result<GcWeak<'gc, T>, HeapFull> {
+        match self.try_alloc(WeakCell::new(object)) {
+            Ok(cell) => Ok(GcWeak::new(cell)),
+            Err(error) => Err(error.cause),
+        }
+    }
+
     /// Makes a weak reference to an object that can be kept outside of the heap, on any thread.
     ///
     /// # Panics

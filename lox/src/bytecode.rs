@@ -209,6 +209,9 @@ operations! {
     INHERIT
     /// Pop a closure; it becomes the method of the class under it named by string constant `b`.
     METHOD
+    /// Push the next function to be called because an object died; if there is none, end the call without a
+    /// result. No program has it.
+    NEXT_CALLBACK
 }
 
 /// Writes instructions one a line, for tests.
@@ -264,7 +267,7 @@ mod tests {
     #[test]
     fn every_operation_has_a_number_of_its_own() {
         assert_eq!(op::CONSTANT, 0);
-        assert_eq!(op::METHOD as usize + 1, NAMES.len());
+        assert_eq!(op::NEXT_CALLBACK as usize + 1, NAMES.len());
         assert_eq!(NAMES[op::LOOP as usize], "LOOP");
     }
 }

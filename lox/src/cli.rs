@@ -30,7 +30,11 @@ const THREADS_MAX: usize = 1024;
     after_help = "Without FILE and CODE, lines are read and run one after the other.\n\n\
         Exit codes: 64 wrong command line, 65 compile error, 70 runtime error,\n\
         71 no thread to be had, 74 file or output error, 130 interrupted.\n\
-        With --threads, the exit code is that of the first program that failed."
+        With --threads, the exit code is that of the first program that failed.\n\n\
+        Beside what the book has, programs find in their globals:\n  \
+        WeakRef(object)              a reference that does not keep the object; get() gives it, or nil\n  \
+        onCollect(object, function)  has the function called when the object is gone\n\
+        See lox/README.md and lox/examples/weak.lox."
 )]
 struct Arguments {
     /// The program to run

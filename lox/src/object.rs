@@ -1,4 +1,4 @@
-//! The objects of the heap, one file for each kind.
+//! The objects of the heap, one file for each kind; those of natives are in [`natives`](crate::natives).
 //!
 //! What refers to what:
 //!
@@ -20,4 +20,3 @@ pub(crate) use self::closure::{Closure, ClosureHeader, Upvalue};
 pub(crate) use self::function::{Function, Site};
 pub(crate) use self::instance::{add_overflow, get_overflow, new_instance, set_overflow, Instance};
 pub(crate) use self::string::{LoxString, StringTable};
-pub(crate) use crate::natives::Native;

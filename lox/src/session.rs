@@ -68,7 +68,7 @@ impl Session {
     /// comes after a collection.
     pub(crate) fn new(space: CSpace, stress: bool, out: Output) -> Result<Self, Failure> {
         let vm = space.exclusive(|cx| {
-            let vm = Vm::new(cx, stress)?;
+            let vm = Vm::new(cx, space.downgrade(), stress)?;
             Ok::<_, HeapFull>(cx.own_root(vm))
         })?;
         Ok(Session { space, vm, out })

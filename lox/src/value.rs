@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use cspace::{Access, NanBox};
 
+use crate::natives::{class_of, BoundNative, Global, Native};
 use crate::number::write_number;
-use crate::object::{BoundMethod, Class, Closure, Instance, LoxString, Native};
+use crate::object::{BoundMethod, Class, Closure, Instance, LoxString};
 
 /// A Lox value: a number, nil, a boolean, or an object.
 ///
@@ -50,8 +51,15 @@ pub(crate) fn write_value<'gc>(
         write_function(out, closure.function.name.map(|name| name.elems()))
     } else if let Some(bound) = value.downcast::<BoundMethod>() {
         write_function(out, bound.method.function.name.map(|name| name.elems()))
-    } else if value.is::<Native>() {
+    } else if let Some(native) = value.downcast::<Native>() {
+        match native.global.0 {
+            Global::Function(_) => out.write_all(b"<native fn>"),
+            Global::Class(class) => out.write_all(class.name().as_bytes()),
+        }
+    } else if value.is::<BoundNative>() {
         out.write_all(b"<native fn>")
+    } else if let Some(class) = class_of(value) {
+        write!(out, "{} instance", class.name())
     } else {
         out.write_all(b"nil")
     }

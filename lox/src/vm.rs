@@ -11,13 +11,16 @@
 //! - **M3 (open).** `open` has the captured variables that are on the stack, by location, the
 //!   topmost last, each once.
 
+mod callbacks;
 mod error;
 mod interpret;
+mod native;
 mod property;
 mod upvalue;
 
-use cspace::{Alloc, Exclusive, Gc, HeapFull, IObject, RootStack};
+use cspace::{Alloc, Exclusive, Gc, HeapFull, IObject, RootStack, WeakCSpace};
 
+pub(crate) use self::callbacks::Callbacks;
 pub(crate) use self::error::RuntimeError;
 use self::interpret::Exit;
 use crate::globals::Globals;
@@ -29,7 +32,11 @@ use crate::value::Value;
 /// The most calls that may be active, the program's own included.
 const FRAMES_MAX: usize = 64;
 /// Stack slots for them: as many as the most locals, and as much again for unfinished expressions.
-const STACK_SIZE: usize = FRAMES_MAX * 256 * 2;
+const STACK_SIZE: usize = FRAMES_MAX * FRAME_STACK_SIZE;
+const FRAME_STACK_SIZE: usize = 256 * 2;
+/// How many calls there must be room for when functions are called after a collection: a program that is deep in
+/// calls must not fail because of when its objects were collected.
+const CALLBACK_FRAMES: usize = 16;
 
 /// The state of the machine.
 #[derive(IObject)]
@@ -42,6 +49,9 @@ pub(crate) struct Vm<'gc> {
     pub(crate) globals: Globals<'gc>,
     pub(crate) strings: StringTable<'gc>,
     initializer_name: Gc<'gc, LoxString>,
+    callbacks: Callbacks<'gc>,
+    /// Whether the program has ended, but for functions that were due then.
+    is_ending: bool,
     /// Whether to leave before every instruction that allocates.
     stress: bool,
     /// Whether that was done for the next instruction.
@@ -75,18 +85,19 @@ pub(crate) enum Step {
 }
 
 impl<'gc> Vm<'gc> {
-    /// A machine that has the natives and nothing else.
-    pub(crate) fn new(cx: &Alloc<'gc>, stress: bool) -> Result<Self, HeapFull> {
+    /// A machine that has the natives and nothing else, in the space that is accessed.
+    pub(crate) fn new(cx: &Alloc<'gc>, space: WeakCSpace, stress: bool) -> Result<Self, HeapFull> {
         let mut strings = StringTable::new();
         let initializer_name = strings.intern(cx, b"init")?;
         let mut globals = Globals::new();
-        for (name, code) in NATIVES {
-            let name = strings.intern(cx, name.as_bytes())?;
-            let native = Native { code: cspace::Static(*code) };
+        for global in NATIVES {
+            let name = strings.intern(cx, global.name().as_bytes())?;
+            let native = Native { global: cspace::Static(*global) };
             let native = cx.try_alloc(native).map_err(|error| error.cause)?;
             let index = globals.index_of(name);
             globals.values[index] = Value::from_gc(native);
         }
+        let callbacks = Callbacks::new(cx, space, strings.intern(cx, b"onCollect")?)?;
         Ok(Vm {
             stack: RootStack::new(STACK_SIZE, Value::NIL),
             frames: Vec::with_capacity(FRAMES_MAX),
@@ -95,6 +106,8 @@ impl<'gc> Vm<'gc> {
             globals,
             strings,
             initializer_name,
+            callbacks,
+            is_ending: false,
             stress,
             rested: false,
             retried: None,
@@ -121,7 +134,11 @@ impl<'gc> Vm<'gc> {
 
     /// Runs the program until there is a reason to leave the access.
     pub(crate) fn run(&mut self, cx: &mut Exclusive<'gc>, out: &mut Output) -> Step {
+        if self.has_room_for_callbacks() {
+            self.begin_callbacks();
+        }
         let step = match self.interpret(cx, out) {
+            Exit::Done if self.begin_last_callbacks(cx) => Step::Yield,
             Exit::Done => Step::Done,
             Exit::Yield => Step::Yield,
             Exit::Failed(message) => Step::Failed(self.runtime_error(message)),
@@ -152,6 +169,36 @@ impl<'gc> Vm<'gc> {
         Some(Step::HeapFull)
     }
 
+    /// Whether functions can be called on top of what is active.
+    fn has_room_for_callbacks(&self) -> bool {
+        // Not before an instruction that runs again (N3).
+        !self.rested
+            && self.retried.is_none()
+            && self.frames.len() + CALLBACK_FRAMES <= FRAMES_MAX
+            && self.stack.len() + CALLBACK_FRAMES * FRAME_STACK_SIZE <= STACK_SIZE
+    }
+
+    /// Begins to call the functions that are due, on top of what is active; false if none is.
+    fn begin_callbacks(&mut self) -> bool {
+        let Some(caller) = self.callbacks.begin() else {
+            return false;
+        };
+        let base = self.stack.len() as u32;
+        self.stack.push(Value::from_gc(caller));
+        self.frames.push(Frame { closure: caller, ip: 0, base });
+        true
+    }
+
+    /// The same for a program that has run to its end, once.
+    fn begin_last_callbacks(&mut self, cx: &Alloc<'gc>) -> bool {
+        if self.is_ending {
+            return false;
+        }
+        self.reset(cx);
+        self.is_ending = true;
+        self.begin_callbacks()
+    }
+
     /// Gives up the program that is running, if one is.
     pub(crate) fn reset(&mut self, cx: &Alloc<'gc>) {
         // Closures that got away keep the values of what they captured.
@@ -161,6 +208,8 @@ impl<'gc> Vm<'gc> {
         }
         self.frames.clear();
         self.captured.clear();
+        self.callbacks.abandon();
+        self.is_ending = false;
         self.stack.set_len(0);
         self.rested = false;
         self.retried = None;

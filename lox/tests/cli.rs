@@ -70,7 +70,8 @@ fn a_wrong_command_line_is_64() {
 fn help_and_version_are_no_errors() {
     let help = run(["--help"]);
     assert_eq!((help.code, help.err.as_str()), (0, ""));
-    for word in ["FILE", "--heap-limit", "--gc-stress", "--gc-log", "--gc-stats", "74"] {
+    for word in ["FILE", "--heap-limit", "--gc-stress", "--gc-log", "--gc-stats", "74", "onCollect"]
+    {
         assert!(help.out.contains(word), "{word}");
     }
     let version = format!("lox {}\n", env!("CARGO_PKG_VERSION"));
@@ -186,5 +187,28 @@ fn the_tour_runs() {
     let plain = run([path]);
     assert_eq!((plain.code, plain.err.as_str()), (0, ""));
     assert!(plain.out.lines().count() > 20);
+    assert_eq!(run(["--gc-stress", path]), plain);
+}
+
+#[test]
+fn the_example_of_weak_references_runs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/weak.lox");
+    let plain = run([path]);
+    let out = "
+== Weak references ==
+a lake
+nil
+
+== A table that does not keep what is in it ==
+painting a wood
+true
+painting a wood
+
+== To be told that something is gone ==
+the first window is gone
+the second window is gone
+all are closed
+";
+    assert_eq!(plain, ran(0, out, ""));
     assert_eq!(run(["--gc-stress", path]), plain);
 }

@@ -28,6 +28,22 @@ fn a_program_stops_with_130() {
         var s = \"x\"; for (var i = 0; i < 17; i = i + 1) s = s + s; print s;
         fun spin(n) { while (n > 0) { n = n + 1; } }
         spin(1);";
+    stops(source);
+}
+
+#[test]
+fn a_program_stops_in_what_is_called_after_a_collection() {
+    let source = "
+        var s = \"x\"; for (var i = 0; i < 17; i = i + 1) s = s + s;
+        class Thing {}
+        fun spin() { print s; while (true) { Thing(); } }
+        fun watch() { onCollect(Thing(), spin); }
+        watch();
+        while (true) { Thing(); }";
+    stops(source);
+}
+
+fn stops(source: &str) {
     for flags in [&[][..], &["--gc-stress"]] {
         let mut child = start(lox([flags, &["-e", source]].concat()));
         let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));

@@ -12,7 +12,7 @@ fn in_heap(limit: &str, source: &str) -> Ran {
 
 #[test]
 fn what_does_not_fit_is_a_runtime_error() {
-    for source in [
+    does_not_fit("4M", &[
         // Strings, instances, fields, closures, bound methods, classes, upvalues.
         "var s = \"0123456789\";\nwhile (true) s = s + s;",
         "class A { init(n) { this.n = n; } } var l; \nwhile (true) l = A(l);",
@@ -20,13 +20,50 @@ fn what_does_not_fit_is_a_runtime_error() {
         "fun f(n) { fun g() { return n; } return g; } var l;\nwhile (true) l = f(l);",
         "class A { init(n) { this.n = n; } m() {} } var l;\nwhile (true) l = A(l).m;",
         "fun f(n) { class A { m() { return n; } } return A; } var l;\nwhile (true) l = f(l);",
-    ] {
-        let ran = in_heap("4M", source);
+    ]);
+}
+
+#[test]
+fn what_natives_make_does_not_fit_either() {
+    does_not_fit("512K", &[
+        "class A { init(n) { this.n = n; this.w = WeakRef(this); } } var l;\nwhile (true) l = A(l);",
+        "class A { init(n) { this.n = n; this.g = WeakRef(n).get; } } var l = clock;\nwhile (true) l = A(l);",
+        "fun f() {} \nwhile (true) onCollect(f, f);",
+    ]);
+}
+
+fn does_not_fit(limit: &str, sources: &[&str]) {
+    for source in sources {
+        let ran = in_heap(limit, source);
         assert_eq!((ran.code, ran.out.as_str()), (70, ""), "{source}: {}", ran.err);
         let mut lines = ran.err.lines();
         assert_eq!(lines.next(), Some("Out of memory."), "{source}");
         assert!(ran.err.trim_end().ends_with("[line 2] in script"), "{source}: {}", ran.err);
     }
+}
+
+#[test]
+fn a_function_that_is_called_after_a_collection_may_find_the_heap_full() {
+    let source = "
+        class A {} var s = \"0123456789\";
+        fun hog() { while (true) s = s + s; }
+        fun watch() { onCollect(A(), hog); } watch();
+        while (true) A();";
+    let ran = in_heap("4M", source);
+    assert_eq!((ran.code, ran.out.as_str()), (70, ""));
+    let err = "Out of memory.\n[line 3] in hog()\n[after a collection] in onCollect()\n[line 5] in script\n";
+    assert_eq!(ran.err, err);
+}
+
+/// What is called after each collection must not keep the machine from finding out that it did not help.
+#[test]
+fn a_full_heap_is_an_error_whatever_is_called_after_collections() {
+    let source = "
+        class A {} fun again() { onCollect(A(), again); } again();
+        var s = \"0123456789\"; while (true) s = s + s;";
+    let ran = in_heap("4M", source);
+    assert_eq!((ran.code, ran.out.as_str()), (70, ""));
+    assert_eq!(ran.err, "Out of memory.\n[line 3] in script\n");
 }
 
 #[test]

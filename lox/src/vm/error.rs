@@ -15,6 +15,7 @@ pub(crate) struct RuntimeError {
 /// A call that was active.
 #[derive(Debug)]
 struct TraceLine {
+    /// 0 for what calls functions after a collection, which is not in the program.
     line: u32,
     /// `None` for the program itself.
     function: Option<String>,
@@ -22,12 +23,16 @@ struct TraceLine {
 
 impl RuntimeError {
     pub(super) fn new(message: String, frames: &[Frame<'_>]) -> Self {
+        let mut is_interrupted = false;
         let describe = |frame: &Frame<'_>| {
             let function = frame.closure.function;
-            // The frame is at the instruction after.
-            let at = (frame.ip as usize).saturating_sub(1);
+            // A call is at the instruction after the one it made, or, below the caller of functions that are due,
+            // at the one that comes next.
+            let at = (frame.ip as usize).saturating_sub(usize::from(!is_interrupted));
+            let line = function.lines.elems()[at];
+            is_interrupted = line == 0;
             TraceLine {
-                line: function.lines.elems()[at],
+                line,
                 function: function
                     .name
                     .map(|name| String::from_utf8_lossy(name.elems()).into_owned()),
@@ -42,6 +47,7 @@ impl fmt::Display for RuntimeError {
         f.write_str(&self.message)?;
         for TraceLine { line, function } in &self.trace {
             match function {
+                Some(name) if *line == 0 => write!(f, "\n[after a collection] in {name}()")?,
                 Some(name) => write!(f, "\n[line {line}] in {name}()")?,
                 None => write!(f, "\n[line {line}] in script")?,
             }

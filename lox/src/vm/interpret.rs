@@ -12,14 +12,14 @@ use std::io;
 
 use cspace::{Exclusive, Gc};
 
+use super::native;
 use super::property::{bind, find_callee, get_property, set_property, super_method, Callee};
 use super::upvalue::{capture_all, close_from};
 use super::{Frame, Vm, FRAMES_MAX, STACK_SIZE};
 use crate::bytecode::{op, operand_a, operand_b, operand_w, operation, Word};
 use crate::globals::Globals;
-use crate::natives::Returned;
 use crate::object::{
-    new_instance, BoundMethod, Class, Closure, ClosureHeader, Function, Instance, LoxString, Native,
+    new_instance, BoundMethod, Class, Closure, ClosureHeader, Function, Instance, LoxString,
 };
 use crate::output::Output;
 use crate::value::{equal, is_falsey, Value};
@@ -35,7 +35,7 @@ pub(super) enum Exit {
 
 #[cold]
 #[inline(never)]
-fn failed(message: &str) -> Exit {
+pub(super) fn failed(message: &str) -> Exit {
     Exit::Failed(message.into())
 }
 
@@ -53,7 +53,7 @@ fn not_addable() -> Exit {
 
 #[cold]
 #[inline(never)]
-fn wrong_arity(expected: u32, got: usize) -> Exit {
+pub(super) fn wrong_arity(expected: u32, got: usize) -> Exit {
     Exit::Failed(format!("Expected {expected} arguments but got {got}."))
 }
 
@@ -75,6 +75,7 @@ impl<'gc> Vm<'gc> {
             globals: Globals { names: global_names, values: globals, .. },
             strings,
             initializer_name,
+            callbacks,
             stress,
             rested,
             ..
@@ -180,15 +181,15 @@ impl<'gc> Vm<'gc> {
                     } else if let Some(bound) = callee.downcast::<BoundMethod<'gc>>() {
                         stack[sp - count - 1] = bound.receiver;
                         call_closure!(bound.method, count)
-                    } else if let Some(native) = callee.downcast::<Native>() {
-                        match (native.code.0)(cx, &stack[sp - count..sp]) {
-                            Returned::Value(value) => {
+                    } else {
+                        allocation!();
+                        match native::call(cx, callee, &stack[sp - count..sp], callbacks) {
+                            Ok(value) => {
                                 sp -= count;
                                 stack[sp - 1] = value;
                             }
+                            Err(exit) => break 'run exit,
                         }
-                    } else {
-                        break 'run failed("Can only call functions and classes.");
                     }
                 }};
             }
@@ -276,21 +277,26 @@ impl<'gc> Vm<'gc> {
             macro_rules! property {
                 ($receiver:expr, $site:expr) => {{
                     let receiver: Value<'gc> = $receiver;
-                    let Some(instance) = receiver.downcast::<Instance<'gc>>() else {
-                        break 'run failed("Only instances have properties.");
-                    };
                     let site = &function.sites.elems()[$site];
-                    let slots = instance.elems();
-                    match site.newest(cx, instance.shape.get(cx)) {
-                        Some(entry) if entry.room(cx) as usize <= slots.len() => {
-                            slots[entry.index(cx) as usize].get(cx)
-                        }
-                        _ => {
-                            allocation!();
-                            match get_property(cx, site, instance) {
-                                Ok(value) => value,
-                                Err(exit) => break 'run exit,
+                    if let Some(instance) = receiver.downcast::<Instance<'gc>>() {
+                        let slots = instance.elems();
+                        match site.newest(cx, instance.shape.get(cx)) {
+                            Some(entry) if entry.room(cx) as usize <= slots.len() => {
+                                slots[entry.index(cx) as usize].get(cx)
                             }
+                            _ => {
+                                allocation!();
+                                match get_property(cx, site, instance) {
+                                    Ok(value) => value,
+                                    Err(exit) => break 'run exit,
+                                }
+                            }
+                        }
+                    } else {
+                        allocation!();
+                        match native::property(cx, receiver, site.name) {
+                            Ok(value) => value,
+                            Err(exit) => break 'run exit,
                         }
                     }
                 }};
@@ -300,7 +306,7 @@ impl<'gc> Vm<'gc> {
                 ($site:expr) => {{
                     let value = stack[sp - 1];
                     let Some(instance) = stack[sp - 2].downcast::<Instance<'gc>>() else {
-                        break 'run failed("Only instances have fields.");
+                        break 'run native::no_field(stack[sp - 2]);
                     };
                     let site = &function.sites.elems()[$site];
                     let slots = instance.elems();
@@ -532,18 +538,27 @@ impl<'gc> Vm<'gc> {
                 op::CALL => call_value!(stack[sp - a - 1], a),
                 op::INVOKE => {
                     let receiver = stack[sp - a - 1];
-                    let Some(instance) = receiver.downcast::<Instance<'gc>>() else {
-                        break 'run failed("Only instances have methods.");
-                    };
                     let site = &function.sites.elems()[b];
-                    let known = site.newest(cx, instance.shape.get(cx));
-                    match known.and_then(|entry| entry.method(cx)) {
-                        Some(method) => call_closure!(method, a),
-                        None => match find_callee(cx, site, instance) {
-                            Ok(Callee::Method(method)) => call_closure!(method, a),
-                            Ok(Callee::Value(value)) => call_value!(value, a),
+                    if let Some(instance) = receiver.downcast::<Instance<'gc>>() {
+                        let known = site.newest(cx, instance.shape.get(cx));
+                        match known.and_then(|entry| entry.method(cx)) {
+                            Some(method) => call_closure!(method, a),
+                            None => match find_callee(cx, site, instance) {
+                                Ok(Callee::Method(method)) => call_closure!(method, a),
+                                Ok(Callee::Value(value)) => call_value!(value, a),
+                                Err(exit) => break 'run exit,
+                            },
+                        }
+                    } else {
+                        allocation!();
+                        let arguments = &stack[sp - a..sp];
+                        match native::invoke(cx, receiver, site.name, arguments, callbacks) {
+                            Ok(value) => {
+                                sp -= a;
+                                stack[sp - 1] = value;
+                            }
                             Err(exit) => break 'run exit,
-                        },
+                        }
                     }
                 }
                 op::INVOKE_SUPER => {
@@ -612,6 +627,17 @@ impl<'gc> Vm<'gc> {
                     );
                     sp -= 1;
                 }
+
+                op::NEXT_CALLBACK => match callbacks.next() {
+                    Some(function) => push!(function),
+                    None => {
+                        sp = base;
+                        match frames.pop() {
+                            Some(frame) => resume!(frame),
+                            None => break 'run Exit::Done,
+                        }
+                    }
+                },
 
                 operation => unreachable!("there is no operation {operation}"),
             }

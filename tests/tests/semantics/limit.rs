@@ -77,6 +77,19 @@ fn every_form_of_allocation_is_an_error_at_the_limit() {
 }
 
 #[test]
+fn a_weak_reference_is_an_error_at_the_limit() {
+    let space = limited();
+    space.exclusive(|cx| {
+        let object = cx.alloc(1u64);
+        let weak = cx.try_downgrade(object).unwrap();
+        assert!(Gc::ptr_eq(weak.upgrade(cx).unwrap(), object));
+        let error = (0..LIMIT).find_map(|_| cx.try_downgrade(object).err()).unwrap();
+        assert!(matches!(error.cause, HeapFullCause::Limit { limit: LIMIT, .. }), "{error}");
+        assert!(cx.num_objects() > LIMIT / 32, "it takes 16 bytes");
+    });
+}
+
+#[test]
 fn an_element_closure_is_not_called_without_room() {
     let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
     let mut called = false;
