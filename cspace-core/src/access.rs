@@ -529,6 +529,23 @@ impl<'gc> Alloc<'gc> {
         Evictable::new(self.alloc(Evictable::cell(object, self.stamp(), bytes)))
     }
 
+    /// As [`evictable_with_size`](Alloc::evictable_with_size), if the heap has 32 bytes left for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_alloc`](Alloc::try_alloc).
+    #[inline]
+    pub fn try_evictable_with_size<T: IObject<'gc>>(
+        &self,
+        object: Gc<'gc, T>,
+        bytes: usize,
+    ) -> Result<Evictable<'gc, T>, HeapFull> {
+        match self.try_alloc(Evictable::cell(object, self.stamp(), bytes)) {
+            Ok(cell) => Ok(Evictable::new(cell)),
+            Err(error) => Err(error.cause),
+        }
+    }
+
     /// Makes a value that lives outside of the heap and holds handles an [`OwnedRoot`] of this space
     /// (ceda's `RegisterNonGcObject`).
     pub fn own_root<T: IObject<'gc> + 'gc>(&self, value: T) -> OwnedRoot<T::R> {

@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cspace_core::{
@@ -83,7 +83,7 @@ impl CSpace {
         WeakCSpace {
             space: self.space.downgrade(),
             control: self.control.clone(),
-            evictor: Arc::clone(&self.evictor),
+            evictor: Arc::downgrade(&self.evictor),
         }
     }
 
@@ -354,14 +354,16 @@ impl fmt::Debug for CSpace {
 pub struct WeakCSpace {
     space: WeakSpace,
     control: Option<Arc<GcControl>>,
-    evictor: Arc<Evictor>,
+    /// Weak as well: its callback may have this handle.
+    evictor: Weak<Evictor>,
 }
 
 impl WeakCSpace {
     /// The space, unless it is gone.
     pub fn upgrade(&self) -> Option<CSpace> {
-        let space = self.space.upgrade()?;
-        Some(CSpace { space, control: self.control.clone(), evictor: Arc::clone(&self.evictor) })
+        // In this order: the space has its evictor.
+        let (space, evictor) = (self.space.upgrade()?, self.evictor.upgrade()?);
+        Some(CSpace { space, control: self.control.clone(), evictor })
     }
 }
 

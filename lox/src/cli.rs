@@ -78,6 +78,11 @@ struct Arguments {
     /// How large the heap may become (each, with --threads): bytes, or with a suffix K, M or G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     heap_limit: Option<usize>,
+
+    /// How much of what is only in caches stays when the heap is collected: bytes, or with a suffix K, M or
+    /// G; 0 for nothing. Without it, all does
+    #[arg(long, value_name = "SIZE", value_parser = parse_size_or_zero)]
+    eviction_threshold: Option<usize>,
 }
 
 /// Does what the command line says; gives the exit code.
@@ -177,6 +182,9 @@ fn new_space(
     if let Some(bytes) = arguments.heap_limit {
         builder = builder.max_heap_bytes(bytes);
     }
+    if let Some(bytes) = arguments.eviction_threshold {
+        builder = builder.eviction_threshold(bytes);
+    }
     if arguments.gc_log {
         builder = builder.on_event(gc_log::log);
     }
@@ -219,6 +227,13 @@ fn parse_count_or_zero(text: &str) -> Result<usize, String> {
 }
 
 /// Reads a size like `64M`.
+fn parse_size_or_zero(text: &str) -> Result<usize, String> {
+    match text {
+        "0" => Ok(0),
+        _ => parse_size(text),
+    }
+}
+
 fn parse_size(text: &str) -> Result<usize, String> {
     let (digits, shift) = match text.trim_end_matches(['B', 'b']) {
         text if text.ends_with(['K', 'k']) => (&text[..text.len() - 1], 10),

@@ -6,6 +6,7 @@
 //!
 //! Natives are found in globals, which programs may declare anew.
 
+mod cache;
 mod class;
 mod on_collect;
 mod weak_ref;
@@ -15,6 +16,7 @@ use std::time::Instant;
 
 use cspace::{Exclusive, HeapFull, IObject, Static};
 
+use self::cache::CACHE;
 pub(crate) use self::class::{class_of, BoundNative, NativeClass};
 use self::on_collect::ON_COLLECT;
 use self::weak_ref::WEAK_REF;
@@ -98,8 +100,12 @@ impl Native {
 }
 
 /// The natives that every program finds in its globals.
-pub(crate) const NATIVES: &[Global] =
-    &[Global::Function(&CLOCK), Global::Class(&WEAK_REF), Global::Function(&ON_COLLECT)];
+pub(crate) const NATIVES: &[Global] = &[
+    Global::Function(&CLOCK),
+    Global::Class(&WEAK_REF),
+    Global::Class(&CACHE),
+    Global::Function(&ON_COLLECT),
+];
 
 /// When the process began, or soon after.
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);

@@ -5,6 +5,7 @@
 
 use cspace::{IObject, Static};
 
+use super::cache::{Cache, CACHE};
 use super::weak_ref::{WeakRef, WEAK_REF};
 use super::NativeFunction;
 use crate::value::Value;
@@ -28,7 +29,13 @@ impl NativeClass {
 
 /// The class of which the value is an instance; `None` if it is of none or of one written in Lox.
 pub(crate) fn class_of(value: Value<'_>) -> Option<&'static NativeClass> {
-    value.is::<WeakRef>().then_some(&WEAK_REF)
+    if value.is::<WeakRef>() {
+        Some(&WEAK_REF)
+    } else if value.is::<Cache>() {
+        Some(&CACHE)
+    } else {
+        None
+    }
 }
 
 /// A method together with the object it was got from.

@@ -5,6 +5,7 @@
 
 use cspace::{Alloc, Exclusive, GcWeak, IObject};
 
+use super::cache::Cache;
 use super::{BoundNative, Call, Native, NativeClass, NativeError, NativeFunction, Returned};
 use crate::object::{BoundMethod, Class, Closure, Instance, LoxString};
 use crate::value::Value;
@@ -48,6 +49,7 @@ weak_ref! {
     Class: Class<'gc>,
     BoundMethod: BoundMethod<'gc>,
     WeakRef: WeakRef<'gc>,
+    Cache: Cache<'gc>,
     Native: Native,
     BoundNative: BoundNative<'gc>,
 }

@@ -34,6 +34,7 @@ mod verify_does_left_work_with_its_claim;
 mod verify_reports_roots_dropped_meanwhile;
 mod waiting_thread_does_unrelated_work;
 mod want_of_a_collection_read_beside_a_writer;
+mod weak_handle_in_a_callback_keeps_it;
 
 /// Runs a program that must end in time.
 fn within(seconds: u64, program: impl FnOnce() + Send + 'static) {
