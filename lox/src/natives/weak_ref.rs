@@ -48,7 +48,7 @@ weak_ref! {
     Closure: Closure<'gc>,
     Class: Class<'gc>,
     BoundMethod: BoundMethod<'gc>,
-    WeakRef: WeakRef<'gc>,
+    Weak: WeakRef<'gc>,
     Cache: Cache<'gc>,
     Native: Native,
     BoundNative: BoundNative<'gc>,
