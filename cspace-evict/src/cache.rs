@@ -2,27 +2,20 @@
 //!
 //! The map is an object of the space, which the cache has a root to; so what is in the cache is found by tracing, and
 //! a value may refer to anything, the cache's own map included. Beside it, outside of the heap, is a table of the
-//! *flights*: the loads that are under way.
-//!
-//! - **F1 (one).** Whoever loads has put a flight for the key into the table and takes it out when the load has ended,
-//!   however it ends; nobody else loads the key meanwhile.
-//! - **F2 (bare).** A thread waits for a flight only while it holds no space: the load may need it.
-//! - **F3 (acyclic).** A thread does not wait for a flight that waits for one of its own.
+//! [flights](Flights): the loads that are under way.
 
 use core::fmt;
 use core::hash::Hash;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use cspace_core::{
     Access, Alloc, CellAccess, Exclusive, Gc, GcCell, GcRoot, LockError, Rootable, Space, Static,
     WrongSpace,
 };
-use parking_lot::{Condvar, Mutex};
 
 use crate::error::LoadError;
+use crate::flight::{Circular, Flights};
 use crate::map::{EvictableMap, MapLimit};
 
 /// The cache's object.
@@ -68,52 +61,7 @@ pub struct EvictableCache<K: Send + Sync + 'static, R: Rootable> {
 
 struct Shared<K: Send + Sync + 'static, R: Rootable> {
     table: GcRoot<TableFamily<K, R>>,
-    flights: Mutex<Flights<K>>,
-}
-
-struct Flights<K> {
-    by_key: HashMap<K, Arc<Flight>>,
-    /// Which threads wait for which flights.
-    waits: HashMap<ThreadId, Arc<Flight>>,
-}
-
-impl<K> Flights<K> {
-    /// Whether this thread has the flight, or one that waits for it (F3).
-    fn waits_for_this_thread(&self, flight: &Arc<Flight>) -> bool {
-        let this = thread::current().id();
-        let mut next = Some(flight);
-        while let Some(flight) = next {
-            if flight.thread == this {
-                return true;
-            }
-            next = self.waits.get(&flight.thread);
-        }
-        false
-    }
-}
-
-/// A load that is under way.
-struct Flight {
-    thread: ThreadId,
-    ended: Mutex<bool>,
-    changed: Condvar,
-}
-
-/// Ends a flight (F1).
-struct Landing<'a, K: Hash + Eq + Send + Sync + 'static, R: Rootable> {
-    shared: &'a Shared<K, R>,
-    key: &'a K,
-}
-
-impl<K: Hash + Eq + Send + Sync + 'static, R: Rootable> Drop for Landing<'_, K, R> {
-    fn drop(&mut self) {
-        let entry = self.shared.flights.lock().by_key.remove_entry(self.key);
-        let Some((key, flight)) = entry else { return };
-        *flight.ended.lock() = true;
-        flight.changed.notify_all();
-        // The key's drop is the user's: with nothing locked.
-        drop(key);
-    }
+    flights: Flights<K>,
 }
 
 impl<K, R> EvictableCache<K, R>
@@ -144,8 +92,7 @@ where
         map: EvictableMap<'gc, Static<K>, R::At<'gc>>,
     ) -> EvictableCache<K, R> {
         let table = cx.root(cx.alloc(GcCell::new(map)));
-        let flights = Flights { by_key: HashMap::new(), waits: HashMap::new() };
-        EvictableCache { shared: Arc::new(Shared { table, flights: Mutex::new(flights) }) }
+        EvictableCache { shared: Arc::new(Shared { table, flights: Flights::new() }) }
     }
 
     /// The object for a key, if it is there. Touches it.
@@ -274,11 +221,9 @@ where
         if let Some(found) = self.try_get(cx, key)? {
             return Ok(found);
         }
-        let _landing = match self.take_off(key) {
+        let _landing = match self.shared.flights.take_off(key) {
             Ok(landing) => landing,
-            Err(flight) if flight.thread == thread::current().id() => {
-                return Err(LoadError::Reentered);
-            }
+            Err(flight) if flight.is_of_this_thread() => return Err(LoadError::Reentered),
             Err(_) => return Err(LoadError::Busy),
         };
         let object = make(cx).map_err(LoadError::Load)?;
@@ -294,10 +239,18 @@ where
     ///
     /// # Errors
     ///
-    /// If `load` fails. If this thread is already loading the key, or the thread that does waits for one that this
-    /// thread loads ([`LoadError::Reentered`]): `load` and `make` may use the cache, but not in circles. If this thread holds a space or runs a drop of a sweep
-    /// ([`LoadError::HoldsSpace`]), as the load that is waited for may want it. If the space cannot be locked, or the
-    /// cache belongs to another one.
+    /// - [`LoadError::Load`]: `load` failed.
+    /// - [`LoadError::Reentered`]: this thread is already loading the key, or the thread that does waits, by way of
+    ///   others or not, for one that this thread loads, in this cache or another. `load` may use caches, but not in circles. A load that hands the question to
+    ///   another thread and waits for that is a circle that is not seen: it hangs.
+    /// - [`LoadError::HoldsSpace`]: this thread holds a space, or runs a drop of a sweep. The load that it would wait
+    ///   for may want that space. Also if the object is there: what [`get`](EvictableCache::get) is for.
+    /// - [`LoadError::Lock`], [`LoadError::WrongSpace`]: the space cannot be locked; the cache belongs to another one.
+    ///
+    /// # Panics
+    ///
+    /// As `load`, `make` and what the key does; the load has ended then, and the space is poisoned if that happened in
+    /// an exclusive access: in `make`, or while the object was put in.
     pub fn get_or_load<T, E>(
         &self,
         space: &Space,
@@ -305,16 +258,16 @@ where
         load: impl FnOnce() -> Result<T, E>,
         make: impl for<'gc> FnOnce(&mut Exclusive<'gc>, T) -> Gc<'gc, R::At<'gc>>,
     ) -> Result<GcRoot<R>, LoadError<E>> {
+        if !Space::may_wait_for_cycle() {
+            return Err(LoadError::HoldsSpace);
+        }
         let landing = loop {
             if let Some(root) = self.find_root(space, key)? {
                 return Ok(root);
             }
-            if !Space::may_wait_for_cycle() {
-                return Err(LoadError::HoldsSpace);
-            }
-            match self.take_off(key) {
+            match self.shared.flights.take_off(key) {
                 Ok(landing) => break landing,
-                Err(flight) => self.wait_for(flight)?,
+                Err(flight) => flight.wait()?,
             }
         };
         // The flight before may have ended after this thread looked.
@@ -339,46 +292,7 @@ where
         })??;
         Ok(found)
     }
-
-    /// Begins a flight for a key, or returns the one that there is.
-    fn take_off<'a>(&'a self, key: &'a K) -> Result<Landing<'a, K, R>, Arc<Flight>> {
-        // Copied, and dropped if it is not needed, without the mutex.
-        let own = key.clone();
-        let mut flights = self.shared.flights.lock();
-        if let Some(flight) = flights.by_key.get(key) {
-            return Err(Arc::clone(flight));
-        }
-        let flight = Flight {
-            thread: thread::current().id(),
-            ended: Mutex::new(false),
-            changed: Condvar::new(),
-        };
-        flights.by_key.insert(own, Arc::new(flight));
-        Ok(Landing { shared: &self.shared, key })
-    }
-
-    /// Waits for a flight to end. By a thread that holds no space (F2).
-    fn wait_for(&self, flight: Arc<Flight>) -> Result<(), Circular> {
-        let this = thread::current().id();
-        {
-            let mut flights = self.shared.flights.lock();
-            if flights.waits_for_this_thread(&flight) {
-                return Err(Circular);
-            }
-            flights.waits.insert(this, Arc::clone(&flight));
-        }
-        let mut ended = flight.ended.lock();
-        while !*ended {
-            flight.changed.wait(&mut ended);
-        }
-        drop(ended);
-        self.shared.flights.lock().waits.remove(&this);
-        Ok(())
-    }
 }
-
-/// A load waits for itself.
-struct Circular;
 
 impl<E> From<Circular> for LoadError<E> {
     fn from(_: Circular) -> LoadError<E> {
@@ -422,7 +336,7 @@ impl<K: Send + Sync + 'static, R: Rootable> Clone for EvictableCache<K, R> {
 impl<K: Send + Sync + 'static, R: Rootable> fmt::Debug for EvictableCache<K, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EvictableCache")
-            .field("loading", &self.shared.flights.lock().by_key.len())
+            .field("loading", &self.shared.flights.len())
             .finish_non_exhaustive()
     }
 }

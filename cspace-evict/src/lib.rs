@@ -10,6 +10,7 @@
 mod cache;
 mod error;
 mod evictor;
+mod flight;
 mod map;
 mod oldest;
 

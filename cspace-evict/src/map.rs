@@ -78,13 +78,14 @@ struct Table {
     limit: Option<MapLimit>,
     /// Slots by touch (L1), the least recent first, and some that have changed since. Empty without a limit.
     queue: BinaryHeap<Reverse<(u64, u32)>>,
-    /// Of all entries.
-    bytes: usize,
+    /// Of all entries. Wide enough for the largest sizes.
+    bytes: u128,
     /// With how many entries to look for evicted ones.
     purge_at: usize,
 }
 
-/// What an [`EvictableMap`] holds at most.
+/// What an [`EvictableMap`] holds at most. Entries of objects that a collection let go of count until they are
+/// removed, which an insertion does with those that it comes across.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapLimit {
     /// So many entries.
@@ -192,7 +193,8 @@ where
     }
 
     /// Puts a reference in for a key, as touched now; returns the object that was there. Then keeps the map's own limit:
-    /// the least recently touched go, this one too if the limit is below what it stands for.
+    /// the least recently touched go, this one too if the limit is below what it stands for. A reference whose object
+    /// was let go of is not put in, though what was there for the key is removed.
     ///
     /// In an object's cell, where a map cannot be borrowed together with the whole token, the reference is made first:
     ///
@@ -216,9 +218,17 @@ where
         key: K,
         value: Evictable<'gc, V>,
     ) -> Option<Gc<'gc, V>> {
-        value.set_touched(cx);
+        let is_there = value.set_touched(cx);
         let hash = self.table.hasher.hash_one(&key);
         let old = self.slot_of(hash, &key).and_then(|slot| self.remove_slot(slot));
+        if is_there {
+            self.insert_new(cx, key, value, hash);
+        }
+        old.and_then(|old| old.value.peek(cx))
+    }
+
+    /// Puts in a reference that was touched, for a key that has none.
+    fn insert_new(&mut self, cx: &Alloc<'gc>, key: K, value: Evictable<'gc, V>, hash: u64) {
         if self.len_hint() >= self.table.purge_at {
             self.purge(cx);
         }
@@ -237,13 +247,12 @@ where
         };
         let EvictableMap { slots, table } = self;
         let Table { index, queue, limit, bytes: total, .. } = &mut **table;
-        *total = total.saturating_add(bytes);
+        *total += bytes as u128;
         index.insert_unique(hash, slot, |slot| hash_of(slots, *slot));
         if limit.is_some() {
             queue.push(Reverse((queued, slot)));
         }
         self.keep_limit(cx);
-        old.and_then(|old| old.value.peek(cx))
     }
 
     /// Removes the entry for a key; returns its object, unless that was let go of.
@@ -258,13 +267,15 @@ where
 
     /// Removes all entries.
     pub fn clear(&mut self) {
-        self.slots.clear();
+        // The keys' drops are the user's and may panic: last.
+        let entries = core::mem::take(&mut self.slots);
         let table = &mut *self.table;
         table.index.clear();
         table.free.clear();
         table.queue.clear();
         table.bytes = 0;
         table.purge_at = PURGE_MIN;
+        drop(entries);
     }
 
     /// The keys and objects that are there, in no particular order. Touches none.
@@ -281,9 +292,9 @@ where
         self.table.index.len()
     }
 
-    /// How many bytes the values of these entries stood for when they were inserted.
+    /// How many bytes the values of these entries stood for when they were inserted; `usize::MAX` if more.
     pub fn bytes_hint(&self) -> usize {
-        self.table.bytes
+        usize::try_from(self.table.bytes).unwrap_or(usize::MAX)
     }
 
     /// Removes the entries of objects that were let go of; returns how many. Takes time for each entry.
@@ -306,7 +317,7 @@ where
             found.remove();
         }
         table.free.push(slot);
-        table.bytes = table.bytes.saturating_sub(entry.bytes);
+        table.bytes -= entry.bytes as u128;
         Some(entry)
     }
 
@@ -314,7 +325,7 @@ where
         match self.table.limit {
             None => false,
             Some(MapLimit::Entries(max)) => self.len_hint() > max,
-            Some(MapLimit::Bytes(max)) => self.table.bytes > max,
+            Some(MapLimit::Bytes(max)) => self.table.bytes > max as u128,
         }
     }
 

@@ -16,6 +16,7 @@
 
 mod ephemerons;
 mod evict;
+mod evictable_map;
 mod heap;
 mod objects;
 mod program;

@@ -1,6 +1,7 @@
 //! Does the public API keep its promises? One file for each topic; the name of a test is a claim.
 
 mod allocations;
+mod keys;
 mod probe;
 mod watchdog;
 
@@ -14,6 +15,8 @@ mod drops;
 mod ephemerons;
 mod events;
 mod evict;
+mod evictable_cache;
+mod evictable_map;
 mod fan_out;
 mod guards;
 mod handles;
