@@ -108,7 +108,10 @@ impl Model {
         };
         let oldest_kept = self.entries.values().map(|entry| self.touched(entry)).min();
         // One reference may be there for two keys.
-        assert!(oldest_kept.is_none_or(|oldest| newest <= oldest), "{newest} went, {oldest_kept:?} stayed");
+        assert!(
+            oldest_kept.is_none_or(|oldest| newest <= oldest),
+            "{newest} went, {oldest_kept:?} stayed"
+        );
         let last = missing.iter().filter(|(_, entry)| self.touched(entry) == newest);
         let last = last.map(|(_, entry)| entry.bytes as u128).max().unwrap();
         let was_over = match (self.limit.unwrap(), before.1, dead_bytes) {
@@ -128,8 +131,7 @@ impl Model {
         let found: BTreeSet<usize> = in_map.chain(held.iter().copied()).collect();
         let mut candidates: Vec<usize> =
             found.into_iter().filter(|at| !self.references[*at].is_gone).collect();
-        let mut total: u128 =
-            candidates.iter().map(|at| self.references[*at].size as u128).sum();
+        let mut total: u128 = candidates.iter().map(|at| self.references[*at].size as u128).sum();
         candidates.retain(|at| !pinned.contains(at));
         candidates.sort_by_key(|at| self.references[*at].touched);
         let mut count = 0;

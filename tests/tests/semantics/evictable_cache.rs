@@ -204,9 +204,8 @@ fn after_a_load_that_panics_the_next_loads() {
 fn a_panic_while_the_object_is_made_poisons_and_ends_the_load() {
     within(|| {
         let (space, cache) = with_cache();
-        let panics = || {
-            cache.get_or_load(&space, &1, || Ok::<_, ()>(1), |_, _| panic!("in the making"))
-        };
+        let panics =
+            || cache.get_or_load(&space, &1, || Ok::<_, ()>(1), |_, _| panic!("in the making"));
         assert_eq!(panic_of(panics), "in the making");
         assert!(space.is_poisoned());
         let refused = load(&space, &cache, &1, never);
@@ -215,7 +214,9 @@ fn a_panic_while_the_object_is_made_poisons_and_ends_the_load() {
         assert_eq!(load(&space, &cache, &1, || Ok::<_, ()>(2)).unwrap(), 2);
         let refused = space.exclusive(|cx| {
             let make = |_: &mut Exclusive<'_>| panic!("in the other making");
-            panic_of(|| cache.get_or_make(cx, &3, make).map_err(|error: LoadError<()>| error).is_ok())
+            panic_of(|| {
+                cache.get_or_make(cx, &3, make).map_err(|error: LoadError<()>| error).is_ok()
+            })
         });
         assert_eq!(refused, "in the other making");
         assert_eq!(load(&space, &cache, &3, || Ok::<_, ()>(3)).unwrap(), 3);
@@ -652,7 +653,11 @@ fn a_key_that_panics_ends_its_load() {
                 if panicked {
                     counts[kind] += 1;
                 }
-                assert_eq!(format!("{cache:?}"), "EvictableCache { loading: 0, .. }", "{kind} {at}");
+                assert_eq!(
+                    format!("{cache:?}"),
+                    "EvictableCache { loading: 0, .. }",
+                    "{kind} {at}"
+                );
                 panics.disarm();
                 space.exclusive(|cx| cache.invalidate_all(cx));
                 assert_eq!(load(&space, &cache, &key, || Ok::<_, ()>(2)).unwrap(), 2);

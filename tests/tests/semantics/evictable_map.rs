@@ -69,7 +69,10 @@ fn a_limit_that_comes_later_knows_of_touches_before() {
         let mut map = map(cx, None, &[1, 2, 3, 4]);
         map.get(cx, &1);
         map.set_limit(cx, Some(MapLimit::Entries(2)));
-        assert_eq!((keys(cx, &map).as_slice(), map.limit()), (&[1, 4][..], Some(MapLimit::Entries(2))));
+        assert_eq!(
+            (keys(cx, &map).as_slice(), map.limit()),
+            (&[1, 4][..], Some(MapLimit::Entries(2)))
+        );
         map.set_limit(cx, None);
         (10..20).for_each(|key| _ = map.insert(cx, key, page(cx, key)));
         assert_eq!(map.len_hint(), 12);
@@ -123,7 +126,10 @@ fn entries_of_objects_that_went_are_not_found_and_go_with_insertions() {
         let map = owned.get_mut(cx);
         assert!(map.get(cx, &1).is_none() && !map.contains_key(cx, &1));
         assert!(map.evictable(&1).unwrap().is_evicted(cx));
-        assert_eq!((keys(cx, map).as_slice(), map.len_hint(), map.bytes_hint()), (&[7][..], 20, 200));
+        assert_eq!(
+            (keys(cx, map).as_slice(), map.len_hint(), map.bytes_hint()),
+            (&[7][..], 20, 200)
+        );
         assert!(map.remove(cx, &2).is_none() && map.insert(cx, 3, page(cx, 3)).is_none());
         assert_eq!(map.len_hint(), 19);
         (100..120).for_each(|key| _ = map.insert(cx, key, page(cx, key)));
@@ -190,10 +196,12 @@ fn a_hash_or_a_comparison_that_panics_leaves_the_map_as_it_was() {
         for number in 0..2 {
             map.insert(cx, Static(Key::new(number)), page(cx, number));
         }
-        let bad = || [
-            Key::new(1).on_hash(|| panic!("no hash")),
-            Key::new(1).on_eq(|| panic!("no comparison")),
-        ];
+        let bad = || {
+            [
+                Key::new(1).on_hash(|| panic!("no hash")),
+                Key::new(1).on_eq(|| panic!("no comparison")),
+            ]
+        };
         for key in bad() {
             assert!(panic_of(|| map.get(cx, &key)).starts_with("no "));
             assert!(panic_of(|| map.remove(cx, &key)).starts_with("no "));
