@@ -2,7 +2,7 @@
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-use cspace::{Alloc, CSpace, GcAny};
+use cspace::{Alloc, CSpace, GcAny, GcMode};
 
 use crate::graph::{Maker, Node, Part, Row};
 use crate::trap::{every_place, Trap};
@@ -22,7 +22,7 @@ fn rows<'gc>(cx: &Alloc<'gc>, maker: &Maker, trap: &Trap, depth: usize) -> GcAny
 fn elements_made_before_a_panic_are_dropped_once_and_those_after_never_were() {
     let places = every_place(|nth| {
         let (maker, trap) = (Maker::new(), Trap::default());
-        let space = CSpace::builder().poison_freed(true).build().expect("valid");
+        let space = CSpace::builder().gc(GcMode::Manual).poison_freed(true).build().expect("valid");
         let root = space.exclusive(|cx| cx.root(cx.alloc(maker.node(None))));
         trap.arm(nth);
         let result = catch_unwind(AssertUnwindSafe(|| {
@@ -53,7 +53,7 @@ fn elements_made_before_a_panic_are_dropped_once_and_those_after_never_were() {
 fn a_panic_caught_within_the_access_leaves_an_object_that_nobody_has() {
     let places = every_place(|nth| {
         let (maker, trap) = (Maker::new(), Trap::default());
-        let space = CSpace::new();
+        let space = CSpace::builder().gc(GcMode::Manual).build().expect("valid");
         space.exclusive(|cx| {
             trap.arm(nth);
             let caught = catch_unwind(AssertUnwindSafe(|| {
@@ -77,7 +77,7 @@ fn a_panic_caught_within_the_access_leaves_an_object_that_nobody_has() {
 fn a_drop_that_panics_within_an_object_with_a_tail_leaves_its_other_parts_alone() {
     let places = every_place(|nth| {
         let maker = Maker::new();
-        let space = CSpace::new();
+        let space = CSpace::builder().gc(GcMode::Manual).build().expect("valid");
         space.exclusive(|cx| {
             let row: cspace::Gc<'_, Row<'_>> =
                 cx.alloc_tail(maker.part(None), 3, |_| maker.part(None));

@@ -6,7 +6,7 @@ use std::thread;
 
 use cspace::*;
 
-use crate::probe::{on_drop, Drops};
+use crate::probe::{manual, on_drop, Drops};
 use crate::watchdog::{eventually, panic_of, within};
 
 /// Runs `f` in the drop of an object of the space, in a collection.
@@ -32,7 +32,7 @@ fn in_sweep<R: Send + 'static>(
 #[test]
 fn a_drop_enters_its_space_and_allocates() {
     within(|| {
-        let space = CSpace::new();
+        let space = manual();
         let root = in_sweep(&space, |space| {
             space.exclusive(|cx| {
                 (0..10_000u64).for_each(|i| _ = cx.alloc(i));
@@ -48,7 +48,7 @@ fn a_drop_enters_its_space_and_allocates() {
 #[test]
 fn a_drop_reads_its_space_and_takes_guards() {
     within(|| {
-        let space = CSpace::new();
+        let space = manual();
         let root = space.exclusive(|cx| cx.root(cx.alloc(7u64)));
         let value = in_sweep(&space, move |space| {
             let mut lock = space.lock();
@@ -83,7 +83,7 @@ fn a_drop_that_collects_its_space_gets_an_error_and_a_collection_later() {
 #[test]
 fn spaces_whose_drops_collect_each_other_go_on() {
     within(|| {
-        let spaces = [CSpace::new(), CSpace::new()];
+        let spaces = [manual(), manual()];
         let refused = Arc::new(AtomicUsize::new(0));
         thread::scope(|threads| {
             for i in 0..2 {
@@ -130,7 +130,7 @@ fn a_safepoint_in_a_drop_does_not_collect() {
 #[test]
 fn a_drop_locks_several_spaces() {
     within(|| {
-        let (a, b) = (CSpace::new(), CSpace::new());
+        let (a, b) = (manual(), manual());
         let other = b.clone();
         in_sweep(&a, move |a| {
             let wanted = [(&other, LockMode::Exclusive), (&a, LockMode::Exclusive)];
@@ -146,7 +146,7 @@ fn a_drop_locks_several_spaces() {
 #[test]
 fn a_drop_verifies_another_space_and_is_told_that_its_own_is_busy() {
     within(|| {
-        let (a, b) = (CSpace::new(), CSpace::new());
+        let (a, b) = (manual(), manual());
         let (own, other) = in_sweep(&a, move |a| (a.verify(), b.verify()));
         assert!(matches!(own, Err(CollectError::Busy { .. })), "{own:?}");
         assert!(other.unwrap().is_clean());
@@ -156,7 +156,7 @@ fn a_drop_verifies_another_space_and_is_told_that_its_own_is_busy() {
 #[test]
 fn a_drop_drops_the_last_handle_of_another_space() {
     within(|| {
-        let (outer, inner, drops) = (CSpace::new(), CSpace::new(), Drops::new());
+        let (outer, inner, drops) = (manual(), manual(), Drops::new());
         inner.exclusive(|cx| (0..10).for_each(|_| _ = cx.alloc(drops.probe())));
         in_sweep(&outer, move |_| drop(inner));
         eventually(|| drops.count() == 10);
@@ -166,7 +166,7 @@ fn a_drop_drops_the_last_handle_of_another_space() {
 #[test]
 fn a_drop_drops_the_last_handle_of_its_own_space() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         let handle = Arc::new(Mutex::new(Some(space.clone())));
         let in_drop = handle.clone();
         space.exclusive(|cx| {
@@ -183,7 +183,7 @@ fn a_drop_drops_the_last_handle_of_its_own_space() {
 #[test]
 fn an_object_that_owns_its_space_keeps_it_until_it_is_collected() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         let weak = space.downgrade();
         space.exclusive(|cx| cx.alloc((Static(space.clone()), drops.probe())).addr());
         drop(space);
@@ -198,7 +198,7 @@ fn an_object_that_owns_its_space_keeps_it_until_it_is_collected() {
 
 #[test]
 fn drops_that_panic_are_counted_and_the_others_run() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         for i in 0..100 {
             cx.alloc(on_drop(move || assert!(i % 10 != 0, "drop {i}")));
@@ -214,7 +214,7 @@ fn drops_that_panic_are_counted_and_the_others_run() {
 
 #[test]
 fn drops_that_panic_do_not_stop_the_end_of_a_space() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         for _ in 0..10 {
             cx.alloc(on_drop(|| panic!("no")));
@@ -229,7 +229,7 @@ fn drops_that_panic_do_not_stop_the_end_of_a_space() {
 fn a_space_may_end_while_a_panic_unwinds() {
     let drops = Drops::new();
     panic_of(|| {
-        let space = CSpace::new();
+        let space = manual();
         space.exclusive(|cx| {
             cx.alloc(on_drop(|| panic!("no")));
             cx.alloc(drops.probe());
@@ -244,7 +244,7 @@ fn a_space_may_end_while_a_panic_unwinds() {
 #[test]
 fn drops_of_a_collection_inside_another_space_run_when_the_thread_holds_none() {
     within(|| {
-        let (outer, inner) = (CSpace::new(), CSpace::new());
+        let (outer, inner) = (manual(), manual());
         let log = Arc::new(Mutex::new(Vec::new()));
         let (handle, in_drop) = (outer.clone(), log.clone());
         inner.exclusive(|cx| {
@@ -275,7 +275,7 @@ fn drops_of_a_collection_inside_another_space_run_when_the_thread_holds_none() {
 #[test]
 fn a_second_collection_behind_a_deferred_one_is_busy_and_noted() {
     within(|| {
-        let (outer, inner) = (CSpace::new(), CSpace::new());
+        let (outer, inner) = (manual(), manual());
         outer.exclusive(|_| {
             assert!(inner.collect().unwrap().sweep_deferred);
             match inner.collect() {
@@ -292,7 +292,7 @@ fn a_second_collection_behind_a_deferred_one_is_busy_and_noted() {
 #[test]
 fn a_guard_of_another_space_defers_until_the_last_is_released() {
     within(|| {
-        let (a, b, c) = (CSpace::new(), CSpace::new(), CSpace::new());
+        let (a, b, c) = (manual(), manual(), manual());
         let drops = Drops::new();
         c.exclusive(|cx| cx.alloc(drops.probe()).addr());
         let (in_a, mut in_b) = (a.lock(), b.lock());
@@ -309,7 +309,7 @@ fn a_guard_of_another_space_defers_until_the_last_is_released() {
 #[test]
 fn a_space_dropped_inside_another_is_reclaimed_when_the_thread_holds_none() {
     within(|| {
-        let (outer, inner, drops) = (CSpace::new(), CSpace::new(), Drops::new());
+        let (outer, inner, drops) = (manual(), manual(), Drops::new());
         let (handle, count) = (outer.clone(), drops.clone());
         inner.exclusive(|cx| {
             cx.alloc(on_drop(move || {
@@ -328,7 +328,7 @@ fn a_deep_chain_of_spaces_in_each_others_objects_needs_no_stack() {
         let drops = Drops::new();
         let mut chain = None::<CSpace>;
         for _ in 0..10_000 {
-            let space = CSpace::new();
+            let space = manual();
             space.exclusive(|cx| cx.alloc((drops.probe(), Static(chain.take()))).addr());
             chain = Some(space);
         }
@@ -344,7 +344,7 @@ fn a_long_list_needs_no_stack() {
         let small = thread::Builder::new().stack_size(256 << 10);
         small
             .spawn(|| {
-                let (space, drops) = (CSpace::new(), Drops::new());
+                let (space, drops) = (manual(), Drops::new());
                 let root = space.exclusive(|cx| {
                     let list = (0..200_000).fold(None, |next, _| {
                         Some(GcAny::new(cx.alloc((drops.probe(), Slot::new(next)))))
@@ -367,7 +367,7 @@ fn a_long_list_needs_no_stack() {
 #[test]
 fn every_object_is_dropped_exactly_once_however_it_ends() {
     let drops = Drops::new();
-    let space = CSpace::new();
+    let space = manual();
     let roots: Vec<_> = space.exclusive(|cx| {
         (0..3000).map(|_| cx.alloc(drops.probe())).step_by(3).map(|gc| cx.root(gc)).collect()
     });
@@ -381,7 +381,7 @@ fn every_object_is_dropped_exactly_once_however_it_ends() {
 
 #[test]
 fn destroy_refuses_while_there_are_other_handles() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| cx.alloc(drops.probe()).addr());
     let other = space.clone();
     let space = space.destroy().unwrap_err();
@@ -396,7 +396,7 @@ fn destroy_refuses_while_there_are_other_handles() {
 #[test]
 fn deferred_drops_are_not_run_by_a_thread_that_the_holder_waits_for() {
     within(|| {
-        let (outer, inner, other) = (CSpace::new(), CSpace::new(), CSpace::new());
+        let (outer, inner, other) = (manual(), manual(), manual());
         let handle = outer.clone();
         inner.exclusive(|cx| {
             cx.alloc(on_drop(move || {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cspace::*;
 
-use crate::probe::Drops;
+use crate::probe::{manual, Drops};
 use crate::watchdog::{eventually, panic_of, within};
 
 fn leak_on_ended_thread(space: &CSpace, mode: LockMode) {
@@ -126,7 +126,7 @@ fn a_space_is_dropped_while_an_ended_thread_has_its_lock() {
 fn a_space_is_dropped_while_a_living_thread_has_its_lock() {
     within(|| {
         let drops = Drops::new();
-        let space = CSpace::new();
+        let space = manual();
         space.exclusive(|cx| cx.alloc(drops.probe()).addr());
         let (held, wait_held) = channel();
         let (end, wait_end) = channel::<()>();

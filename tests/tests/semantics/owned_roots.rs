@@ -5,7 +5,7 @@ use std::thread;
 
 use cspace::*;
 
-use crate::probe::{on_drop, Drops, Probe};
+use crate::probe::{manual, on_drop, Drops, Probe};
 use crate::roots::Gate;
 use crate::watchdog::{eventually, panic_of, within};
 
@@ -23,7 +23,7 @@ fn machine(space: &CSpace, drops: &Drops) -> Owned {
 
 #[test]
 fn what_an_owned_root_holds_is_alive_and_what_it_drops_is_not() {
-    let (space, values, objects) = (CSpace::new(), Drops::new(), Drops::new());
+    let (space, values, objects) = (manual(), Drops::new(), Drops::new());
     let mut owned = machine(&space, &values);
     let mut lock = space.lock();
     lock.scope_mut(&mut owned, |cx, machine| {
@@ -41,7 +41,7 @@ fn what_an_owned_root_holds_is_alive_and_what_it_drops_is_not() {
 
 #[test]
 fn its_value_is_never_an_object_of_the_space() {
-    let space = CSpace::new();
+    let space = manual();
     let _owned = machine(&space, &Drops::new());
     assert_eq!(space.num_objects(), 0);
 }
@@ -50,7 +50,7 @@ fn its_value_is_never_an_object_of_the_space() {
 #[test]
 fn a_value_dropped_by_its_handle_during_a_collection_is_dropped_after_it() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         let (marking, wait_marking) = channel();
         let (go_on, wait_go_on) = channel();
         let owned =
@@ -71,7 +71,7 @@ fn a_value_dropped_by_its_handle_during_a_collection_is_dropped_after_it() {
 
 #[test]
 fn a_dropped_value_goes_with_the_next_collection_exactly_once() {
-    let (space, values, objects) = (CSpace::new(), Drops::new(), Drops::new());
+    let (space, values, objects) = (manual(), Drops::new(), Drops::new());
     let mut owned = machine(&space, &values);
     space.exclusive(|cx| owned.get_mut(cx).stack.push(cx.alloc(objects.probe())));
     thread::scope(|threads| threads.spawn(move || drop(owned)).join().unwrap());
@@ -85,7 +85,7 @@ fn a_dropped_value_goes_with_the_next_collection_exactly_once() {
 
 #[test]
 fn a_value_dropped_before_its_space_goes_with_the_space() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     drop(machine(&space, &drops));
     assert_eq!(drops.count(), 0);
     drop(space);
@@ -94,12 +94,12 @@ fn a_value_dropped_before_its_space_goes_with_the_space() {
 
 #[test]
 fn a_value_outlives_its_space_and_is_dropped_by_its_handle() {
-    let (space, values, objects) = (CSpace::new(), Drops::new(), Drops::new());
+    let (space, values, objects) = (manual(), Drops::new(), Drops::new());
     let mut owned = machine(&space, &values);
     space.exclusive(|cx| owned.get_mut(cx).stack.push(cx.alloc(objects.probe())));
     drop(space);
     assert_eq!((values.count(), objects.count()), (0, 1), "the space drops its objects only");
-    let other = CSpace::new();
+    let other = manual();
     assert!(panic_of(|| other.shared(|cx| owned.get(cx).stack.len())).contains("another space"));
     drop(owned);
     assert_eq!(values.count(), 1);
@@ -107,7 +107,7 @@ fn a_value_outlives_its_space_and_is_dropped_by_its_handle() {
 
 #[test]
 fn a_value_is_used_in_its_own_space_only() {
-    let (a, b) = (CSpace::new(), CSpace::new());
+    let (a, b) = (manual(), manual());
     let mut owned = machine(&a, &Drops::new());
     let mut lock = b.lock();
     let message = panic_of(|| lock.scope_mut(&mut owned, |_, machine| machine.stack.clear()));
@@ -120,7 +120,7 @@ fn handle_and_space_dropped_at_once_drop_the_value_once() {
     within(|| {
         let drops = Drops::new();
         for _ in 0..200 {
-            let space = CSpace::new();
+            let space = manual();
             let owned = machine(&space, &drops);
             thread::scope(|threads| {
                 threads.spawn(move || drop(owned));
@@ -133,7 +133,7 @@ fn handle_and_space_dropped_at_once_drop_the_value_once() {
 
 #[test]
 fn a_value_moves_to_another_thread_with_its_handle() {
-    let (space, objects) = (CSpace::new(), Drops::new());
+    let (space, objects) = (manual(), Drops::new());
     let mut owned = machine(&space, &Drops::new());
     space.exclusive(|cx| owned.get_mut(cx).stack.push(cx.alloc(objects.probe())));
     thread::scope(|threads| {
@@ -153,7 +153,7 @@ fn a_value_moves_to_another_thread_with_its_handle() {
 
 #[test]
 fn a_value_is_read_by_many_threads() {
-    let space = CSpace::new();
+    let space = manual();
     let mut owned = machine(&space, &Drops::new());
     space.exclusive(|cx| owned.get_mut(cx).stack.push(cx.alloc(Drops::new().probe())));
     thread::scope(|threads| {
@@ -165,7 +165,7 @@ fn a_value_is_read_by_many_threads() {
 
 #[test]
 fn a_value_is_changed_while_the_access_allocates() {
-    let (space, objects) = (CSpace::new(), Drops::new());
+    let (space, objects) = (manual(), Drops::new());
     let mut owned = machine(&space, &Drops::new());
     let mut lock = space.lock();
     lock.scope_mut(&mut owned, |cx, machine| {
@@ -182,7 +182,7 @@ fn a_value_is_changed_while_the_access_allocates() {
 
 #[test]
 fn a_panicking_drop_of_a_value_is_counted_and_stops_nothing() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let panics = space.exclusive(|cx| cx.own_root(on_drop(|| panic!("no"))));
     let after = machine(&space, &drops);
     drop((panics, after));
@@ -193,7 +193,7 @@ fn a_panicking_drop_of_a_value_is_counted_and_stops_nothing() {
 #[test]
 fn a_value_may_drop_another_owned_root_and_its_space() {
     within(|| {
-        let (outer, inner, drops) = (CSpace::new(), CSpace::new(), Drops::new());
+        let (outer, inner, drops) = (manual(), manual(), Drops::new());
         let owned = machine(&inner, &drops);
         let value = outer.exclusive(|cx| cx.own_root((Static(owned), Static(inner))));
         drop(value);

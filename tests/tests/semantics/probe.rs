@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
 
-use cspace::Static;
+use cspace::{CSpace, GcMode, Static};
 
 /// Counts drops.
 #[derive(Clone, Default)]
@@ -46,4 +46,9 @@ impl Drop for OnDrop {
             f();
         }
     }
+}
+
+/// A space that no worker ever has a handle on, so that it ends where the test drops its own last one.
+pub fn manual() -> CSpace {
+    CSpace::builder().gc(GcMode::Manual).build().unwrap()
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use cspace::*;
 
-use crate::probe::{on_drop, Drops, OnDrop, Probe};
+use crate::probe::{manual, on_drop, Drops, OnDrop, Probe};
 use crate::watchdog::{eventually, panic_of, within};
 
 static NAME: PtrSlot<String> = PtrSlot::new();
@@ -22,7 +22,7 @@ fn set_on_drop(space: &CSpace, f: impl FnOnce() + Send + Sync + 'static) {
 
 #[test]
 fn each_space_has_a_value_of_its_own_or_none() {
-    let (a, b) = (CSpace::new(), CSpace::new());
+    let (a, b) = (manual(), manual());
     a.exclusive(|cx| assert_eq!(cx.set_ptr_slot(&NAME, "a".to_string()), None));
     assert_eq!(a.shared(|cx| cx.ptr_slot(&NAME).cloned()), Some("a".to_string()));
     assert_eq!(b.shared(|cx| cx.ptr_slot(&NAME).cloned()), None);
@@ -32,7 +32,7 @@ fn each_space_has_a_value_of_its_own_or_none() {
 
 #[test]
 fn setting_and_taking_give_back_the_value_before() {
-    let space = CSpace::new();
+    let space = manual();
     space.exclusive(|cx| {
         assert_eq!(cx.take_ptr_slot(&NAME), None);
         assert_eq!(cx.set_ptr_slot(&NAME, "first".to_string()), None);
@@ -45,7 +45,7 @@ fn setting_and_taking_give_back_the_value_before() {
 
 #[test]
 fn keys_of_one_type_and_of_several_are_apart() {
-    let space = CSpace::new();
+    let space = manual();
     space.exclusive(|cx| {
         cx.set_ptr_slot(&NAME, "name".to_string());
         cx.set_ptr_slot(&COUNT, AtomicUsize::new(7));
@@ -60,7 +60,7 @@ fn keys_of_one_type_and_of_several_are_apart() {
 
 #[test]
 fn a_value_is_read_in_every_kind_of_access() {
-    let space = CSpace::new();
+    let space = manual();
     space.on_transaction_begin(|cx| {
         cx.set_ptr_slot(&NAME, "named".to_string());
     });
@@ -88,7 +88,7 @@ fn a_value_is_read_in_every_kind_of_access() {
 
 #[test]
 fn threads_of_one_access_share_a_value() {
-    let space = CSpace::new();
+    let space = manual();
     space.exclusive(|cx| {
         cx.set_ptr_slot(&COUNT, AtomicUsize::new(0));
         let tasks = (0..4).map(|_| {
@@ -104,7 +104,7 @@ fn threads_of_one_access_share_a_value() {
 #[test]
 fn writers_and_readers_on_many_threads_see_whole_values() {
     within(|| {
-        let space = CSpace::new();
+        let space = manual();
         thread::scope(|threads| {
             for letter in ['a', 'b'] {
                 let space = &space;
@@ -130,7 +130,7 @@ fn writers_and_readers_on_many_threads_see_whole_values() {
 
 #[test]
 fn a_value_is_dropped_once_by_whoever_has_it_last() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let before = space.exclusive(|cx| {
         cx.set_ptr_slot(&PROBE, drops.probe().0);
         cx.set_ptr_slot(&PROBE, drops.probe().0)
@@ -158,7 +158,7 @@ fn values_are_dropped_after_the_objects() {
         let log = log.clone();
         move || log.lock().unwrap().push(text)
     };
-    let space = CSpace::new();
+    let space = manual();
     set_on_drop(&space, note("value"));
     space.exclusive(|cx| cx.alloc(on_drop(note("object"))).addr());
     drop(space);
@@ -169,7 +169,7 @@ fn values_are_dropped_after_the_objects() {
 fn a_value_whose_drop_panics_does_not_stop_the_others() {
     let drops = Drops::new();
     let end = || {
-        let space = CSpace::new();
+        let space = manual();
         space.exclusive(|cx| {
             for key in &ON_DROP {
                 let probe = drops.probe();
@@ -202,7 +202,7 @@ fn a_value_whose_drop_panics_does_not_stop_the_others() {
 #[test]
 fn a_value_of_a_space_that_ends_inside_another_is_dropped_when_the_thread_holds_none() {
     within(|| {
-        let (outer, inner, drops) = (CSpace::new(), CSpace::new(), Drops::new());
+        let (outer, inner, drops) = (manual(), manual(), Drops::new());
         let (handle, count) = (outer.clone(), drops.clone());
         set_on_drop(&inner, move || {
             handle.exclusive(|cx| cx.alloc(count.probe()).addr());
@@ -222,7 +222,7 @@ fn a_value_may_own_another_space_in_a_long_chain() {
         let drops = Drops::new();
         let mut chain = None::<CSpace>;
         for _ in 0..10_000 {
-            let space = CSpace::new();
+            let space = manual();
             space.exclusive(|cx| cx.set_ptr_slot(&OWNED, (drops.probe().0, chain.take())));
             chain = Some(space);
         }
@@ -235,8 +235,8 @@ fn a_value_may_own_another_space_in_a_long_chain() {
 #[test]
 fn the_drop_of_a_value_may_use_other_spaces() {
     within(|| {
-        let (space, other, drops) = (CSpace::new(), CSpace::new(), Drops::new());
-        let last = CSpace::new();
+        let (space, other, drops) = (manual(), manual(), Drops::new());
+        let last = manual();
         last.exclusive(|cx| cx.set_ptr_slot(&PROBE, drops.probe().0));
         other.exclusive(|cx| cx.alloc(drops.probe()).addr());
         let handle = other.clone();
@@ -255,7 +255,7 @@ fn the_drop_of_a_value_may_use_other_spaces() {
 #[test]
 fn a_root_in_a_slot_keeps_its_object_alive_until_it_is_taken() {
     static ROOT: PtrSlot<GcRoot<Static<Probe>>> = PtrSlot::new();
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let root = cx.root(cx.alloc(drops.probe()));
         cx.set_ptr_slot(&ROOT, root);
@@ -278,7 +278,7 @@ fn an_owned_root_in_a_slot_is_traced_and_ends_with_the_space() {
     #[derive(IObject)]
     struct Table<'gc>(Vec<Gc<'gc, Static<Probe>>>, Static<Probe>);
     static TABLE: PtrSlot<OwnedRoot<Rootable![Table<'_>]>> = PtrSlot::new();
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let table = Table(vec![cx.alloc(drops.probe())], drops.probe());
         let table = cx.own_root(table);
@@ -293,7 +293,7 @@ fn an_owned_root_in_a_slot_is_traced_and_ends_with_the_space() {
 
 #[test]
 fn values_survive_poison_and_go_with_a_space_whose_lock_was_forgotten() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     panic_of(|| {
         space.exclusive(|cx| {
             cx.set_ptr_slot(&PROBE, drops.probe().0);

@@ -7,7 +7,7 @@ use std::thread;
 use cspace::*;
 
 use crate::allocations::live_bytes;
-use crate::probe::{on_drop, Drops};
+use crate::probe::{manual, on_drop, Drops};
 use crate::watchdog::{panic_of, within};
 
 #[derive(IObject)]
@@ -26,7 +26,7 @@ fn node<'gc>(
 
 #[test]
 fn a_root_keeps_what_its_object_reaches() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let root: GcRoot<Rootable![Node<'_>]> = space.exclusive(|cx| {
         let last = node(cx, &drops, None);
         let middle = node(cx, &drops, Some(last));
@@ -54,7 +54,7 @@ fn a_root_keeps_what_its_object_reaches() {
 
 #[test]
 fn each_clone_keeps_the_object() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let root = space.exclusive(|cx| cx.root(cx.alloc(drops.probe())));
     let clones: Vec<_> = (0..5).map(|_| root.clone()).collect();
     assert_eq!(space.num_roots(), 1, "clones share an entry");
@@ -71,7 +71,7 @@ fn each_clone_keeps_the_object() {
 
 #[test]
 fn two_roots_of_one_object_are_independent() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let (a, b) = space.exclusive(|cx| {
         let object = cx.alloc(drops.probe());
         (cx.root(object), cx.root(object))
@@ -101,7 +101,7 @@ fn entries_of_dropped_roots_are_used_again() {
 
 #[test]
 fn a_root_is_made_in_a_shared_access_as_well() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let list = space.exclusive(|cx| {
         let next = node(cx, &drops, None);
         cx.root(node(cx, &drops, Some(next)))
@@ -115,7 +115,7 @@ fn a_root_is_made_in_a_shared_access_as_well() {
 
 #[test]
 fn a_root_of_another_space_is_an_error() {
-    let (a, b) = (CSpace::new(), CSpace::new());
+    let (a, b) = (manual(), manual());
     let root = a.exclusive(|cx| cx.root(cx.alloc(1u64)));
     assert_eq!(b.exclusive(|cx| root.try_get(cx).err()), Some(WrongSpace));
     assert_eq!(b.shared(|cx| root.try_get(cx).err()), Some(WrongSpace));
@@ -127,13 +127,13 @@ fn a_root_of_another_space_is_an_error() {
 #[test]
 fn a_root_outlives_its_space_and_belongs_to_no_other() {
     let drops = Drops::new();
-    let gone = CSpace::new();
+    let gone = manual();
     let root = gone.exclusive(|cx| cx.root(cx.alloc(drops.probe())));
     assert!(gone.destroy().is_ok());
     assert_eq!(drops.count(), 1, "the space owned the object");
     let clone = root.clone();
     for _ in 0..10 {
-        let space = CSpace::new();
+        let space = manual();
         assert!(space.shared(|cx| root.try_get(cx).is_err() && clone.try_get(cx).is_err()));
     }
     drop(root);
@@ -142,7 +142,7 @@ fn a_root_outlives_its_space_and_belongs_to_no_other() {
 
 #[test]
 fn a_root_inside_an_object_of_its_own_space_lasts_as_long_as_the_space() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let target = cx.root(cx.alloc(drops.probe()));
         let holder = cx.alloc(GcCell::new(Static(None)));
@@ -157,7 +157,7 @@ fn a_root_inside_an_object_of_its_own_space_lasts_as_long_as_the_space() {
 
 #[test]
 fn a_root_of_itself_inside_an_object_is_dropped_with_the_space() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     type Holder = GcRoot<Rootable![(Static<crate::probe::Probe>, GcCell<'_, Static<Option<()>>>)]>;
     let _: Option<Holder> = None;
     space.exclusive(|cx| {
@@ -173,7 +173,7 @@ fn a_root_of_itself_inside_an_object_is_dropped_with_the_space() {
 
 #[test]
 fn the_set_of_roots_counts_each_object_once() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let weak = space.exclusive(|cx| {
         let object = cx.alloc(drops.probe());
         assert_eq!(cx.remove_gc_root(object), Err(RootError::NotARoot));
@@ -195,7 +195,7 @@ fn the_set_of_roots_counts_each_object_once() {
 #[test]
 fn roots_are_dropped_by_other_threads_during_a_collection() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         let barrier = Barrier::new(3);
         for _ in 0..20 {
             let roots: Vec<_> =
@@ -233,7 +233,7 @@ fn roots_are_dropped_by_other_threads_during_a_collection() {
 #[test]
 fn a_root_that_a_reader_makes_during_the_mark_is_seen() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         // The visit of the gate tells when the mark is under way, and goes on when the root is made.
         let (marking, wait_marking) = channel();
         let (rooted, wait_rooted) = channel();
@@ -260,7 +260,7 @@ fn a_root_that_a_reader_makes_during_the_mark_is_seen() {
 
 #[test]
 fn a_drop_may_drop_the_last_root_of_another_object() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let root = cx.root(cx.alloc(drops.probe()));
         cx.alloc(on_drop(move || drop(root)));

@@ -2,12 +2,12 @@
 
 use cspace::*;
 
-use crate::probe::{Drops, Probe};
+use crate::probe::{manual, Drops, Probe};
 use crate::watchdog::panic_of;
 
 #[test]
 fn elements_are_made_in_order_and_read_back() {
-    CSpace::new().exclusive(|cx| {
+    manual().exclusive(|cx| {
         for len in [0, 1, 2, 7, 100, 1023, 5000] {
             let slice = cx.alloc_slice(len, |i| i as u64);
             assert_eq!(slice.len(), len);
@@ -24,7 +24,7 @@ fn elements_are_made_in_order_and_read_back() {
 
 #[test]
 fn text_is_text() {
-    CSpace::new().exclusive(|cx| {
+    manual().exclusive(|cx| {
         for text in ["", "a", "naïve ☃", &"long ".repeat(10_000)] {
             let object = cx.alloc_str(text);
             assert_eq!((object.as_str(), object.len()), (text, text.len()));
@@ -39,7 +39,7 @@ fn text_is_text() {
 /// neighbour, and identity was shared with it.
 #[test]
 fn slices_without_elements_are_objects_of_their_own() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let roots: Vec<_> = space.exclusive(|cx| {
         let empties: Vec<_> = (0..1000).map(|_| cx.alloc_slice(0, |_| drops.probe())).collect();
         for pair in empties.windows(2) {
@@ -62,7 +62,7 @@ fn slices_without_elements_are_objects_of_their_own() {
 #[test]
 fn a_panicking_element_drops_header_and_prefix_exactly_once() {
     for len in [5, 50, 2_000, 200_000] {
-        let (space, headers, elements) = (CSpace::new(), Drops::new(), Drops::new());
+        let (space, headers, elements) = (manual(), Drops::new(), Drops::new());
         let at = len * 3 / 5;
         let message = panic_of(|| {
             space.exclusive(|cx| {
@@ -85,7 +85,7 @@ fn a_panicking_element_drops_header_and_prefix_exactly_once() {
 
 #[test]
 fn elements_may_be_made_with_the_access() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let root = space.exclusive(|cx| {
         let tree = cx.alloc_slice(100, |_| {
             cx.alloc_slice(10, |_| Some(cx.alloc_slice(1, |_| drops.probe())))
@@ -105,7 +105,7 @@ fn elements_may_be_made_with_the_access() {
 
 #[test]
 fn every_element_is_visited_and_dropped() {
-    let (space, objects, elements) = (CSpace::new(), Drops::new(), Drops::new());
+    let (space, objects, elements) = (manual(), Drops::new(), Drops::new());
     let root = space.exclusive(|cx| {
         let tail = cx.alloc_tail(cx.alloc(objects.probe()), 300, |_| {
             (Slot::new(Some(cx.alloc(objects.probe()))), elements.probe())
@@ -124,7 +124,7 @@ fn every_element_is_visited_and_dropped() {
 
 #[test]
 fn elements_without_size_are_counted() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     struct Nothing(());
     impl Drop for Nothing {
         fn drop(&mut self) {
@@ -145,7 +145,7 @@ fn elements_without_size_are_counted() {
 
 #[test]
 fn a_length_that_overflows_is_an_error_with_the_header() {
-    CSpace::new().exclusive(|cx| {
+    manual().exclusive(|cx| {
         let header = "kept".to_string();
         let error = cx.try_alloc_tail(header, usize::MAX / 8, |_| [0u64; 2]).unwrap_err();
         assert_eq!(error.value, "kept");
@@ -157,7 +157,7 @@ fn a_length_that_overflows_is_an_error_with_the_header() {
 
 #[test]
 fn a_header_whose_drop_panics_has_its_elements_dropped() {
-    let (space, elements) = (CSpace::new(), Drops::new());
+    let (space, elements) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let header = crate::probe::on_drop(|| panic!("header"));
         cx.alloc_tail(header, 4, |_| elements.probe());
@@ -168,7 +168,7 @@ fn a_header_whose_drop_panics_has_its_elements_dropped() {
 
 #[test]
 fn elements_are_aligned() {
-    CSpace::new().exclusive(|cx| {
+    manual().exclusive(|cx| {
         for _ in 0..20 {
             let wide = cx.alloc_tail(1u8, 3, |i| i as u128);
             assert_eq!(wide.elems().as_ptr() as usize % align_of::<u128>(), 0);
@@ -180,7 +180,7 @@ fn elements_are_aligned() {
 
 #[test]
 fn a_tail_is_found_by_its_type() {
-    CSpace::new().exclusive(|cx| {
+    manual().exclusive(|cx| {
         let any = GcAny::new(cx.alloc_tail(cx.alloc(1u64), 2, |_| Drops::new().probe()));
         assert!(any.is::<Tail<Gc<'_, u64>, Static<Probe>>>());
         assert!(!any.is::<Slice<Static<Probe>>>() && !any.is::<Gc<'_, u64>>());

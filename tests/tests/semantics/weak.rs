@@ -5,13 +5,13 @@ use std::thread;
 
 use cspace::*;
 
-use crate::probe::Drops;
+use crate::probe::{manual, Drops};
 use crate::roots::Gate;
 use crate::watchdog::within;
 
 #[test]
 fn a_weak_reference_keeps_nothing_and_says_so() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let (weak, strong) = space.exclusive(|cx| {
         let object = cx.alloc(drops.probe());
         (cx.own_root(cx.downgrade(object)), cx.root(object))
@@ -33,7 +33,7 @@ fn a_weak_reference_keeps_nothing_and_says_so() {
 
 #[test]
 fn an_upgrade_that_is_stored_keeps_the_object() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let weak = space.exclusive(|cx| cx.own_root(cx.downgrade(cx.alloc(drops.probe()))));
     let root = space.exclusive(|cx| cx.root(weak.get(cx).upgrade(cx).unwrap()));
     space.collect().unwrap();
@@ -45,7 +45,7 @@ fn an_upgrade_that_is_stored_keeps_the_object() {
 
 #[test]
 fn weak_references_of_one_cycle_die_together() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let weaks = space.exclusive(|cx| {
         let a = cx.alloc((drops.probe(), Slot::new(None)));
         let b = cx.alloc((drops.probe(), Slot::new(Some(GcAny::new(a)))));
@@ -61,7 +61,7 @@ fn weak_references_of_one_cycle_die_together() {
 
 #[test]
 fn a_weak_reference_of_a_dead_object_may_be_dead_itself() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     space.exclusive(|cx| {
         let target = cx.alloc(drops.probe());
         cx.alloc((cx.downgrade(target), target));
@@ -72,7 +72,7 @@ fn a_weak_reference_of_a_dead_object_may_be_dead_itself() {
 
 #[test]
 fn an_object_may_refer_to_itself_weakly() {
-    let space = CSpace::new();
+    let space = manual();
     let root = space.exclusive(|cx| {
         let object = cx.alloc(Slot::new(None));
         object.set(cx, Some(GcAny::new(cx.alloc(cx.downgrade(object)))));
@@ -89,7 +89,7 @@ fn an_object_may_refer_to_itself_weakly() {
 
 #[test]
 fn the_memory_of_a_dead_object_is_used_again_and_its_weak_reference_stays_dead() {
-    let space = CSpace::new();
+    let space = manual();
     let weak = space.exclusive(|cx| cx.own_root(cx.downgrade(cx.alloc(Slot::new(1u64)))));
     let address = space.exclusive(|cx| weak.get(cx).upgrade(cx).unwrap().addr());
     space.collect().unwrap();
@@ -102,7 +102,7 @@ fn the_memory_of_a_dead_object_is_used_again_and_its_weak_reference_stays_dead()
 
 #[test]
 fn an_abandoned_collection_clears_no_weak_reference() {
-    let space = CSpace::new();
+    let space = manual();
     let weak = space.exclusive(|cx| cx.own_root(cx.downgrade(cx.alloc(1u64))));
     let bad = space.exclusive(|cx| cx.root(cx.alloc(crate::collect::PanicsOnVisit::new())));
     assert!(space.collect().is_err());
@@ -116,7 +116,7 @@ fn an_abandoned_collection_clears_no_weak_reference() {
 #[test]
 fn an_upgrade_during_the_mark_is_good_for_its_access() {
     within(|| {
-        let (space, drops) = (CSpace::new(), Drops::new());
+        let (space, drops) = (manual(), Drops::new());
         let (marking, wait_marking) = channel();
         let (go_on, wait_go_on) = channel();
         let gate = space.exclusive(|cx| cx.root(cx.alloc(Gate::new(marking, wait_go_on))));
@@ -148,7 +148,7 @@ fn an_upgrade_during_the_mark_is_good_for_its_access() {
 
 #[test]
 fn a_weak_handle_of_a_space_does_not_keep_it() {
-    let (space, drops) = (CSpace::new(), Drops::new());
+    let (space, drops) = (manual(), Drops::new());
     let weak = space.downgrade();
     let handle = weak.clone();
     // An object that has to find its space holds this, not the space: that would keep itself alive.
@@ -162,7 +162,7 @@ fn a_weak_handle_of_a_space_does_not_keep_it() {
 #[test]
 fn a_drop_finds_its_space_alive_in_a_sweep_and_gone_at_its_end() {
     use crate::probe::on_drop;
-    let (space, seen) = (CSpace::new(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
+    let (space, seen) = (manual(), std::sync::Arc::new(std::sync::Mutex::new(Vec::new())));
     for _ in 0..2 {
         let (weak, seen) = (space.downgrade(), seen.clone());
         space.exclusive(|cx| {
