@@ -59,6 +59,10 @@ fn a_wrong_command_line_is_64() {
         &["--heap-limit", "lots", "-e", "1;"],
         &["--heap-limit", "0", "-e", "1;"],
         &["--gc-log=yes", "-e", "1;"],
+        &["--eviction-threshold", "-e", "1;"],
+        &["--eviction-threshold", "-1", "-e", "1;"],
+        &["--eviction-threshold", "some", "-e", "1;"],
+        &["--eviction-threshold", "99999999999G", "-e", "1;"],
     ] {
         let ran = run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (64, ""), "{arguments:?}");
@@ -211,4 +215,34 @@ all are closed
 ";
     assert_eq!(plain, ran(0, out, ""));
     assert_eq!(run(["--gc-stress", path]), plain);
+}
+
+#[test]
+fn the_example_of_caches_runs_and_its_pages_give_way_with_a_threshold() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/cache.lox");
+    let plain = run([path]);
+    assert_eq!((plain.code, plain.out.as_str()), (0, "each page was made once\n"), "{}", plain.err);
+    let short = run(["--eviction-threshold", "64K", path]);
+    assert_eq!((short.code, short.out.as_str()), (0, "some pages were made again\n"));
+    let ample = run(["--eviction-threshold=1G", path]);
+    assert_eq!(ample.out, plain.out);
+}
+
+#[test]
+fn with_a_threshold_of_nothing_only_what_is_held_stays_in_a_cache() {
+    let code = r#"
+        var cache = Cache(10);
+        class Thing {}
+        cache.put(1, Thing());
+        cache.put(2, Thing());
+        var held = cache.get(2);
+        for (var i = 0; i < 400000; i = i + 1) Thing();
+        print cache.count();
+        print held;
+    "#;
+    let kept = run(["-e", code]);
+    assert_eq!(kept.out, "2\nThing instance\n", "{}", kept.err);
+    // What gives way is the cache's own reference; the value lives on with who has it.
+    let none = run(["--eviction-threshold", "0", "-e", code]);
+    assert_eq!(none.out, "0\nThing instance\n", "{}", none.err);
 }
