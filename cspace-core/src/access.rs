@@ -18,6 +18,7 @@ use crate::eviction::Eviction;
 use crate::gc::Gc;
 use crate::heap::Heap;
 use crate::held;
+use crate::ledger::Ledger;
 use crate::object::IObject;
 use crate::owned_root::OwnedRoot;
 use crate::root::GcRoot;
@@ -46,6 +47,9 @@ pub trait Access<'gc>: sealed::Sealed {
     /// What `register_cleaner` of the tokens does, for code that is generic in the token.
     #[doc(hidden)]
     fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner;
+    /// The account of all memory of the space.
+    fn ledger(&self) -> &Ledger;
+
     /// The eviction of the token's space.
     #[doc(hidden)]
     fn eviction(&self) -> &Eviction;
@@ -191,6 +195,10 @@ macro_rules! access {
             fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner {
                 // SAFETY: as above; the token proves that the lock is held.
                 Cleaner::register(unsafe { (*self.$($space).+).home() }, object, action)
+            }
+            fn ledger(&self) -> &Ledger {
+                // SAFETY: as above; the token proves that the lock is held, so the record stays.
+                unsafe { &(*self.$($space).+).home().ledger }
             }
             #[inline(always)]
             fn eviction(&self) -> &Eviction {

@@ -452,6 +452,8 @@ impl FinishPhase {
         // What is alive is known by its bytes when the sweep has counted; until then the share of
         // objects that are alive stands for it.
         let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
+        counters.charged_since.store(0, Relaxed);
+        home.ledger.note_objects(allocated);
         let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
         let live_estimate = (allocated as f64 * share) as usize;
         counters.live.store(live_estimate, Relaxed);
@@ -519,7 +521,12 @@ impl Space {
     /// Sleeps on: [`Collector::wake`] is called when something is allocated. For collectors that run on
     /// threads of their own.
     pub fn set_dormant(&self) {
-        self.inner.requests().set_dormant();
+        self.inner.counters().is_dormant.store(true, Relaxed);
+    }
+
+    /// Bytes allocated since the last collection, and bytes charged to the ledger since. For collectors.
+    pub fn spent(&self) -> usize {
+        self.inner.counters().spent()
     }
 
     /// Leaves the next collection to whoever holds the lock: it runs at its next safepoint. For collectors that

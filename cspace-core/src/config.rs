@@ -26,6 +26,8 @@ const NAME_MAX: usize = 64;
 pub(crate) struct Config {
     pub(crate) name: String,
     pub(crate) heap_bytes_max: usize,
+    pub(crate) memory_limit: Option<usize>,
+    pub(crate) memory_soft_limit: Option<usize>,
     pub(crate) budget_floor: usize,
     pub(crate) budget_factor: f64,
     pub(crate) stress: bool,
@@ -54,6 +56,8 @@ impl Default for Builder {
         Builder(Config {
             name: "space".to_string(),
             heap_bytes_max: usize::MAX,
+            memory_limit: None,
+            memory_soft_limit: None,
             budget_floor: 32 << 20,
             budget_factor: 1.0,
             stress: false,
@@ -78,6 +82,21 @@ impl Builder {
     /// included. Allocations that would pass it fail. Default: no limit.
     pub fn max_heap_bytes(mut self, bytes: usize) -> Builder {
         self.0.heap_bytes_max = bytes;
+        self
+    }
+
+    /// The most bytes that objects and what is charged to the [`Ledger`](crate::Ledger) may take together. Allocations
+    /// and charges that would pass it fail. Default: no limit. [`Ledger::set_limit`](crate::Ledger::set_limit) changes
+    /// it later.
+    pub fn memory_limit(mut self, bytes: usize) -> Builder {
+        self.0.memory_limit = Some(bytes);
+        self
+    }
+
+    /// With more bytes of objects and charges than these, collections are asked for that evict what is over.
+    /// Default: no such limit. [`Ledger::set_soft_limit`](crate::Ledger::set_soft_limit) changes it later.
+    pub fn memory_soft_limit(mut self, bytes: usize) -> Builder {
+        self.0.memory_soft_limit = Some(bytes);
         self
     }
 

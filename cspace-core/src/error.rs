@@ -90,6 +90,14 @@ pub enum HeapFullCause {
         /// Bytes in use, those that are unreachable but not yet collected included.
         allocated: usize,
     },
+    /// The limit of the space's [`Ledger`](crate::Ledger), for objects and what is charged together, would be
+    /// passed.
+    Memory {
+        /// The ledger's limit, in bytes.
+        limit: usize,
+        /// Bytes in use, unreachable objects that are not yet collected and what they hold included.
+        used: usize,
+    },
     /// The system gave no memory.
     System,
     /// The object's size in bytes does not fit into an `isize`.
@@ -104,6 +112,12 @@ impl fmt::Display for HeapFull {
                 f,
                 "the heap is full: {requested} bytes more would pass its limit of {limit} bytes ({allocated} in use); \
                  leave the access, collect, and try again, or raise `max_heap_bytes`"
+            ),
+            HeapFullCause::Memory { limit, used } => write!(
+                f,
+                "the memory of the space is full: {requested} bytes more would pass its limit of {limit} bytes \
+                 ({used} in use, memory outside of the heap included); leave the access, collect, and try again, \
+                 or raise the ledger's limit"
             ),
             HeapFullCause::System => write!(f, "the system has no memory for {requested} bytes"),
             HeapFullCause::TooLarge => write!(f, "an object cannot be larger than {} bytes", isize::MAX),
@@ -230,6 +244,16 @@ pub enum TransferError {
         /// Bytes of objects that both have together.
         needed: usize,
         /// `max_heap_bytes` of the target, in bytes.
+        limit: usize,
+    },
+    /// The target's ledger would pass its limit.
+    #[error("space `{space}` would have {needed} bytes of objects and other memory after the merge, and the limit of its ledger is {limit}: collect both first, or raise it")]
+    MemoryFull {
+        /// The target's name.
+        space: String,
+        /// Bytes that both have together.
+        needed: usize,
+        /// The limit of the target's ledger, in bytes.
         limit: usize,
     },
     /// A lock could not be had: one of the spaces is poisoned, its lock was leaked, or, for

@@ -133,4 +133,6 @@ pub struct MemoryStats {
     pub live: usize,
     /// Bytes outside of the heap that objects reported in the last collection.
     pub external: usize,
+    /// Bytes outside of the heap that are charged to the space's [`Ledger`](crate::Ledger).
+    pub charged: usize,
 }

@@ -26,6 +26,7 @@ use crate::chunk::{
 };
 use crate::error::{HeapFull, HeapFullCause};
 use crate::home::{Gate, Home};
+use crate::ledger::Ledger;
 use crate::object::IObject;
 use crate::pool::{self, BlockUse};
 use crate::requests::Requests;
@@ -219,7 +220,15 @@ pub(crate) struct Counters {
     pub(crate) handed_out: AtomicUsize,
     /// Bytes outside of the heap that objects reported in the last cycle.
     pub(crate) external: AtomicUsize,
-    /// Bytes that may be handed out until a collection is wanted.
+    /// Bytes outside of the heap that are charged to the space's ledger.
+    pub(crate) charged: AtomicUsize,
+    /// Bytes charged since the last finish, those given back since included.
+    pub(crate) charged_since: AtomicUsize,
+    /// Whether the ledger has a limit, so that allocation looks at it.
+    pub(crate) has_limit: AtomicBool,
+    /// Whoever runs the collections sleeps until something is allocated. Set by it, taken back by who allocates.
+    pub(crate) is_dormant: AtomicBool,
+    /// Bytes that may be handed out, and charged, until a collection is wanted.
     pub(crate) budget: AtomicUsize,
     /// Set when the budget was passed, until a finish.
     pub(crate) over_budget: AtomicBool,
@@ -236,9 +245,19 @@ impl Counters {
         self.live.load(Relaxed) + self.handed_out.load(Relaxed)
     }
 
+    /// Bytes handed out and charged since the last finish.
+    pub(crate) fn spent(&self) -> usize {
+        self.handed_out.load(Relaxed).saturating_add(self.charged_since.load(Relaxed))
+    }
+
+    /// Whether so much was allocated that a collection is due.
+    pub(crate) fn is_over_budget(&self) -> bool {
+        self.spent() > self.budget.load(Relaxed)
+    }
+
     /// Whether so much was allocated that mutators should not go on without a collection.
     pub(crate) fn is_far_over_budget(&self) -> bool {
-        self.handed_out.load(Relaxed) / FAR_OVER > self.budget.load(Relaxed)
+        self.spent() / FAR_OVER > self.budget.load(Relaxed)
     }
 
     /// Moves the counts of a space whose objects are merged into another's. Both are held exclusively.
@@ -248,6 +267,7 @@ impl Counters {
             (&self.live, &target.live),
             (&self.handed_out, &target.handed_out),
             (&self.external, &target.external),
+            (&self.charged_since, &target.charged_since),
             (&self.objects, &target.objects),
         ];
         for (from, into) in pairs {
@@ -262,6 +282,7 @@ pub(crate) struct HeapLinks {
     /// The number of the home record, for blocks.
     pub(crate) home: u64,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) ledger: Ledger,
     pub(crate) counters: Arc<Counters>,
     pub(crate) requests: *const Requests,
     pub(crate) heap_bytes_max: usize,
@@ -514,14 +535,39 @@ impl Heap {
             return Err(HeapFull { requested: bytes, cause });
         }
         let counters = self.counters();
-        let handed_out = counters.handed_out.load(Relaxed) + bytes;
-        counters.handed_out.store(handed_out, Relaxed);
-        counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
-        self.requests().note_allocation();
-        if handed_out > counters.budget.load(Relaxed) {
+        let hand_out = || {
+            counters.handed_out.store(counters.handed_out.load(Relaxed) + bytes, Relaxed);
+            counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
+        };
+        if !counters.has_limit.load(Relaxed) {
+            hand_out();
+        } else {
+            self.hand_out_limited(bytes, hand_out)?;
+        }
+        self.requests().note_allocation(counters);
+        if counters.is_over_budget() {
             self.ask_for_collection();
         }
         Ok(())
+    }
+
+    /// As much of [`hand_out`](Heap::hand_out) as is done if the ledger has a limit.
+    #[cold]
+    fn hand_out_limited(&self, bytes: usize, hand_out: impl FnOnce()) -> Result<(), HeapFull> {
+        match self.links.ledger.allocate(bytes, hand_out) {
+            Ok(0) => Ok(()),
+            Ok(over_soft) => {
+                self.requests().note_lacking(over_soft);
+                self.requests().request();
+                Ok(())
+            }
+            Err((used, limit)) => {
+                self.requests().note_lacking(bytes.saturating_sub(limit.saturating_sub(used)));
+                self.requests().request();
+                let cause = HeapFullCause::Memory { limit, used };
+                Err(HeapFull { requested: bytes, cause })
+            }
+        }
     }
 
     fn requests(&self) -> &Requests {
@@ -765,6 +811,7 @@ impl Heap {
         spans.retain(|list| !list.is_empty());
         self.links.home = home.id();
         self.links.gate = Arc::clone(&home.gate);
+        self.links.ledger = home.ledger.clone();
         GivenUp {
             spans,
             open_starters: core::mem::take(&mut self.open_starters),

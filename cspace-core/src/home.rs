@@ -19,6 +19,7 @@ use parking_lot::Mutex;
 use crate::chunk::SpanRef;
 use crate::cleaner::{Cleanup, Cleanups};
 use crate::heap::Counters;
+use crate::ledger::Ledger;
 use crate::owned_root::{DroppedCell, OwnedList, OwnedRef};
 use crate::protocol::CycleGate;
 use crate::root::{RootSnapshot, RootTable};
@@ -37,6 +38,8 @@ pub(crate) struct Home {
     pub(crate) owned: Mutex<OwnedList>,
     pub(crate) cleanups: Cleanups,
     pub(crate) gate: Arc<Gate>,
+    /// What is charged to it; not by this record, but by wherever the books have moved.
+    pub(crate) ledger: Ledger,
     /// Records of spaces that were merged into this one's (M2).
     absorbed: Mutex<Vec<Absorbed>>,
 }
@@ -51,7 +54,7 @@ struct Absorbed {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl Home {
-    pub(crate) fn new(space: u64, counters: &Arc<Counters>) -> Arc<Home> {
+    pub(crate) fn new(space: u64, counters: &Arc<Counters>, ledger: Ledger) -> Arc<Home> {
         Arc::new(Home {
             id: NEXT_ID.fetch_add(1, Relaxed),
             space: AtomicU64::new(space),
@@ -59,6 +62,7 @@ impl Home {
             owned: Mutex::default(),
             cleanups: Cleanups::default(),
             gate: Arc::new(CycleGate::new(Arc::clone(counters))),
+            ledger,
             absorbed: Mutex::default(),
         })
     }

@@ -33,6 +33,7 @@ impl Memory {
         let links = HeapLinks {
             home: home.id(),
             gate: Arc::clone(&home.gate),
+            ledger: home.ledger.clone(),
             counters: Arc::clone(&counters),
             requests,
             heap_bytes_max,

@@ -7,12 +7,14 @@ mod cleanups;
 mod cycle_count;
 mod cycle_gate;
 mod fate;
+mod forwarding;
 mod want;
 
 pub use cleanups::{Cleanup, Cleanups, OnceAction};
 pub use cycle_count::CycleCount;
 pub use cycle_gate::CycleGate;
 pub use fate::{Fate, Standing, Verdicts};
+pub use forwarding::Forwarding;
 pub use want::Want;
 
 use crate::sync::{fence, AtomicU8, AtomicUsize, Ordering};

@@ -4,14 +4,12 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 
 use crate::collector::{Collector, Runner};
+use crate::heap::Counters;
 use crate::protocol::Want;
 
 pub(crate) struct Requests {
     pub(crate) want: Want,
     collector: Option<Arc<dyn Collector>>,
-    /// Whoever runs the collections sleeps until something is allocated. Set by it, taken back by the
-    /// holder of the exclusive lock.
-    dormant: AtomicBool,
     /// Whoever runs the collections waited for the lock and gave up for the time being: the holder is to
     /// collect at its next safepoint itself. Set by it, taken back when a cycle begins.
     overdue: AtomicBool,
@@ -25,7 +23,6 @@ impl Requests {
         Requests {
             want: Want::new(stress),
             collector,
-            dormant: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
             lacking: AtomicUsize::new(0),
         }
@@ -59,12 +56,12 @@ impl Requests {
         }
     }
 
-    /// Bytes were handed out. By the holder of the exclusive lock, in the slow path of allocation.
+    /// Bytes were handed out, in the slow path of allocation, or charged.
     #[inline]
-    pub(crate) fn note_allocation(&self) {
+    pub(crate) fn note_allocation(&self, counters: &Counters) {
         // The flag comes through sooner or later: what is missed until then is next to nothing.
-        if self.dormant.load(Relaxed) {
-            self.dormant.store(false, Relaxed);
+        if counters.is_dormant.load(Relaxed) {
+            counters.is_dormant.store(false, Relaxed);
             self.wake();
         }
     }
@@ -78,10 +75,6 @@ impl Requests {
         if !driven || first || far_over {
             self.want.raise();
         }
-    }
-
-    pub(crate) fn set_dormant(&self) {
-        self.dormant.store(true, Relaxed);
     }
 
     pub(crate) fn set_overdue(&self) {

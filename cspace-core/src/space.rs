@@ -29,6 +29,7 @@ use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
 use crate::home::Home;
+use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::pool;
 use crate::protocol::{CycleCount, Want};
@@ -253,7 +254,8 @@ impl SpaceInner {
     pub(crate) fn budget(&self) -> usize {
         let live = self.counters().live.load(Relaxed);
         let external = self.counters().external.load(Relaxed);
-        let scaled = ((live + external) as f64 * self.config.budget_factor) as usize;
+        let charged = self.counters().charged.load(Relaxed);
+        let scaled = ((live + external + charged) as f64 * self.config.budget_factor) as usize;
         // With little alive a cycle costs little, and memory that is used again soon stays in the cache.
         let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
         let total = scaled.max(floor);
@@ -268,7 +270,7 @@ impl SpaceInner {
     pub(crate) fn adjust_budget(&self) {
         let counters = self.counters();
         counters.budget.store(self.budget(), Relaxed);
-        if counters.handed_out.load(Relaxed) > counters.budget.load(Relaxed) {
+        if counters.is_over_budget() {
             let first = !counters.over_budget.swap(true, Relaxed);
             self.requests.note_over_budget(first, counters.is_far_over_budget());
         }
@@ -599,37 +601,46 @@ impl Space {
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let budget = config.budget_floor.min(BUDGET_MIN);
         let counters = Arc::new(Counters { budget: budget.into(), ..Counters::default() });
-        let home = Home::new(id, &counters);
         let stress = config.stress;
+        let (memory_limit, memory_soft_limit) = (config.memory_limit, config.memory_soft_limit);
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
-        let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| SpaceInner {
-            lock: RawRwLock::INIT,
-            requests: Requests::new(config.collector.clone(), stress),
-            poisoned: AtomicBool::new(false),
-            harmless_panic: AtomicBool::new(false),
-            leaked_count: AtomicUsize::new(0),
-            stress: AtomicBool::new(stress),
-            stress_skip: AtomicUsize::new(0),
-            id,
-            memory: {
-                // SAFETY: only the field's address is taken; the allocation is there.
-                let requests = unsafe { &raw const (*this.as_ptr()).requests };
-                Memory::new(&home, counters, requests, heap_bytes_max, poison_freed)
-            },
-            home: UnsafeCell::new(home),
-            home_change: Mutex::default(),
-            root_set: UnsafeCell::default(),
-            ptr_slots: PtrSlots::default(),
-            eviction: Eviction::default(),
-            stats: Mutex::default(),
-            cycles: CycleCount::new(),
-            cycles_begun: AtomicU64::new(0),
-            last_report: Mutex::default(),
-            transactions: Mutex::default(),
-            config,
+        let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| {
+            let home = Home::new(id, &counters, Ledger::of_space(&counters, this));
+            SpaceInner {
+                lock: RawRwLock::INIT,
+                requests: Requests::new(config.collector.clone(), stress),
+                poisoned: AtomicBool::new(false),
+                harmless_panic: AtomicBool::new(false),
+                leaked_count: AtomicUsize::new(0),
+                stress: AtomicBool::new(stress),
+                stress_skip: AtomicUsize::new(0),
+                id,
+                memory: {
+                    // SAFETY: only the field's address is taken; the allocation is there.
+                    let requests = unsafe { &raw const (*this.as_ptr()).requests };
+                    Memory::new(&home, counters, requests, heap_bytes_max, poison_freed)
+                },
+                home: UnsafeCell::new(home),
+                home_change: Mutex::default(),
+                root_set: UnsafeCell::default(),
+                ptr_slots: PtrSlots::default(),
+                eviction: Eviction::default(),
+                stats: Mutex::default(),
+                cycles: CycleCount::new(),
+                cycles_begun: AtomicU64::new(0),
+                last_report: Mutex::default(),
+                transactions: Mutex::default(),
+                config,
+            }
         });
         held::enlist(id, Arc::downgrade(&inner));
-        Space { inner }
+        let space = Space { inner };
+        if memory_limit.is_some() || memory_soft_limit.is_some() {
+            let ledger = space.ledger();
+            ledger.set_limit(memory_limit);
+            ledger.set_soft_limit(memory_soft_limit);
+        }
+        space
     }
 
     /// The name that messages give the space.
@@ -961,7 +972,14 @@ impl Space {
             allocated,
             live,
             external: counters.external.load(Relaxed),
+            charged: counters.charged.load(Relaxed),
         }
+    }
+
+    /// The account of all memory of the space: its objects, and what is charged outside of the heap. Also where
+    /// limits for both together are set.
+    pub fn ledger(&self) -> Ledger {
+        self.inner.current_home().ledger.clone()
     }
 
     /// How many roots are held by [`GcRoot`](crate::GcRoot) handles.

@@ -107,8 +107,17 @@ fn transfer(
     if bytes > 0 && needed > limit {
         return Err(TransferError::HeapFull { space: into.name(), needed, limit });
     }
+    // SAFETY: this thread holds both.
+    let (source_ledger, ledger) = unsafe { (&from.home().ledger, &into.home().ledger) };
+    let bytes = source_ledger.bytes();
+    if let (Some(limit), 1..) = (ledger.limit(), bytes) {
+        let needed = bytes.saturating_add(ledger.bytes());
+        if needed > limit {
+            return Err(TransferError::MemoryFull { space: into.name(), needed, limit });
+        }
+    }
     // Nothing fails from here on.
-    let fresh = Home::new(from.id(), &from.memory().counters);
+    let fresh = Home::new(from.id(), &from.memory().counters, source_ledger.fresh());
     // SAFETY: this thread holds both spaces exclusively, and has no other reference into them; the mutators'
     // heaps are between accesses.
     unsafe {
@@ -127,6 +136,7 @@ fn transfer(
                 from.move_into(into);
             },
         );
+        home.ledger.move_into(&into.home().ledger);
         home.merge_into(into.home());
         (*into.heap()).adopt(given_up);
         into.root_set().absorb(from.root_set());
@@ -138,9 +148,9 @@ fn transfer(
         into.stats.lock().add(&stats);
         from.adjust_budget();
         into.adjust_budget();
-        if bytes > 0 {
+        if bytes > 0 || into.counters().charged_since.load(Relaxed) > 0 {
             // As if it had been allocated there: a collector may be asleep until something is.
-            into.requests().note_allocation();
+            into.requests().note_allocation(into.counters());
         }
         Ok(TransferReport { objects, bytes, sweep_under_way })
     }

@@ -409,7 +409,7 @@ impl GcControl {
         Look {
             now: Instant::now(),
             is_wanted: space.wants_collection(),
-            allocated: memory.allocated - memory.live,
+            allocated: space.spent(),
             live: memory.live,
         }
     }

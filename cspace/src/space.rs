@@ -411,6 +411,13 @@ impl Builder {
         /// The most bytes that objects may take, those that are unreachable but not yet collected
         /// included. Allocations that would pass it fail. Default: no limit.
         max_heap_bytes(bytes: usize);
+        /// The most bytes that objects and what is charged to the [`Ledger`](crate::Ledger) may take together.
+        /// Allocations and charges that would pass it fail. Default: no limit.
+        /// [`Ledger::set_limit`](crate::Ledger::set_limit) changes it later.
+        memory_limit(bytes: usize);
+        /// With more bytes of objects and charges than these, collections are asked for that evict what is over.
+        /// Default: no such limit. [`Ledger::set_soft_limit`](crate::Ledger::set_soft_limit) changes it later.
+        memory_soft_limit(bytes: usize);
         /// The least number of bytes to allocate between two collections of a heap of some size. Larger: fewer
         /// collections, more memory. A heap with little alive is collected sooner, after 4 MiB and eight times
         /// what is alive: that costs little and stays in the cache. Default: 32 MiB.

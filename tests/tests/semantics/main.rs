@@ -22,6 +22,7 @@ mod guards;
 mod handles;
 mod hooks;
 mod leaks;
+mod ledger;
 mod limit;
 mod locks;
 mod owned_roots;

@@ -1,0 +1,693 @@
+//! The ledger: one account of all bytes that belong to a space.
+//!
+//! Objects are counted by the heap, in its [`Counters`]; all else is *charged*: who allocates memory outside of the
+//! heap charges it to a category first, and the [`Charge`] gives it back when it is dropped. The books of a space
+//! are behind one mutex, which is held for some additions; when spaces merge they move ([`Forwarding`]), and charges
+//! made before follow them.
+//!
+//! - **K1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported.
+//! - **K2 (limit).** No charge and no allocation takes the sum of charges and allocated objects over the limit: both
+//!   look while they have the books' mutex. Only a merge may, or a limit that is lowered.
+//! - **K3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped.
+
+use core::fmt;
+use core::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use crate::heap::Counters;
+use crate::protocol::Forwarding;
+use crate::space::{Space, SpaceInner};
+
+/// What memory outside of the heap is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Category {
+    /// Arenas, and what was allocated in them.
+    Arenas,
+    /// Buffers (Java's pool `direct`).
+    Buffers,
+    /// Mapped files (Java's pool `mapped`).
+    Maps,
+    /// Configurations and contexts.
+    Contexts,
+    /// Asynchronous operations.
+    Operations,
+    /// What the embedder reports.
+    External,
+}
+
+impl Category {
+    /// All there are.
+    pub const ALL: [Category; 6] = [
+        Category::Arenas,
+        Category::Buffers,
+        Category::Maps,
+        Category::Contexts,
+        Category::Operations,
+        Category::External,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Category::Arenas => "arenas",
+            Category::Buffers => "buffers",
+            Category::Maps => "maps",
+            Category::Contexts => "contexts",
+            Category::Operations => "operations",
+            Category::External => "external",
+        }
+    }
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What is charged to a category.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Account {
+    /// Charges that exist.
+    pub count: usize,
+    /// Bytes that were asked for.
+    pub capacity: usize,
+    /// Bytes that they take: the capacity, and what alignment and management add.
+    pub bytes: usize,
+    /// The most bytes that there were at any time.
+    pub bytes_max: usize,
+}
+
+/// There was no room in a ledger.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "{requested} bytes more for {category} would pass the limit of {limit} bytes{} ({used} in use); \
+     let go of some, collect outside of accesses, and try again, or raise the limit",
+    if *.is_of_category { " for them" } else { " for all memory of the space" }
+)]
+#[non_exhaustive]
+pub struct MemoryFull {
+    /// What the bytes were for.
+    pub category: Category,
+    /// Bytes that were asked for.
+    pub requested: usize,
+    /// Bytes in use: of the category, or of the space.
+    pub used: usize,
+    /// Bytes allowed.
+    pub limit: usize,
+    /// Whether the limit is that of the category, for capacity, or that of the space, for bytes.
+    pub is_of_category: bool,
+}
+
+/// The books of a space.
+#[derive(Debug)]
+pub(crate) struct Books {
+    accounts: [Account; Category::ALL.len()],
+    /// Of all accounts.
+    charged: usize,
+    /// The most bytes that there were, objects included, as far as charges and finishes have seen.
+    bytes_max: usize,
+    objects_max: usize,
+    /// What was reported, of what is charged to [`Category::External`].
+    reported: usize,
+    limits: Limits,
+    /// With how many bytes the soft limit is next told to be passed.
+    soft_next: usize,
+    /// None for a ledger of no space.
+    owner: Option<Owner>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    hard: usize,
+    soft: usize,
+    /// Of capacity, by category.
+    of: [usize; Category::ALL.len()],
+}
+
+const NO_LIMITS: Limits =
+    Limits { hard: usize::MAX, soft: usize::MAX, of: [usize::MAX; Category::ALL.len()] };
+
+/// Whose books they are.
+#[derive(Debug)]
+struct Owner {
+    counters: Arc<Counters>,
+    space: Weak<SpaceInner>,
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").field("allocated", &self.allocated()).finish_non_exhaustive()
+    }
+}
+
+impl Books {
+    fn new(limits: Limits, owner: Option<Owner>) -> Books {
+        Books {
+            accounts: Default::default(),
+            charged: 0,
+            bytes_max: 0,
+            objects_max: 0,
+            reported: 0,
+            limits,
+            soft_next: limits.soft,
+            owner,
+        }
+    }
+
+    /// Bytes of objects. Those of a space that has ended do not count.
+    fn objects(&self) -> usize {
+        let owner = self.owner.as_ref().filter(|owner| owner.space.strong_count() > 0);
+        owner.map_or(0, |owner| owner.counters.allocated())
+    }
+
+    fn bytes(&self) -> usize {
+        self.charged.saturating_add(self.objects())
+    }
+
+    fn space(&self) -> Weak<SpaceInner> {
+        self.owner.as_ref().map_or_else(Weak::new, |owner| Weak::clone(&owner.space))
+    }
+
+    /// The counts have changed.
+    fn note(&mut self) {
+        self.bytes_max = self.bytes_max.max(self.bytes());
+        if let Some(owner) = &self.owner {
+            owner.counters.charged.store(self.charged, Relaxed);
+        }
+    }
+
+    /// The limits have changed.
+    fn note_limits(&self) {
+        let has_limit = self.limits.hard.min(self.limits.soft) != usize::MAX;
+        if let Some(owner) = &self.owner {
+            owner.counters.has_limit.store(has_limit, Relaxed);
+        }
+    }
+
+    /// Adds a charge (K1), or says that it does not fit (K2).
+    fn add(&mut self, of: Category, more: Sum) -> Result<(), MemoryFull> {
+        let (bytes, account) = (self.bytes(), &mut self.accounts[of as usize]);
+        let limit = self.limits.of[of as usize];
+        let full = |requested, used, limit, is_of_category| {
+            Err(MemoryFull { category: of, requested, used, limit, is_of_category })
+        };
+        if more.capacity > limit.saturating_sub(account.capacity) {
+            return full(more.capacity, account.capacity, limit, true);
+        }
+        // Within the limit, which is at most the largest number, sums cannot overflow.
+        let limit = self.limits.hard;
+        if more.bytes > limit.saturating_sub(bytes) || more.capacity > usize::MAX - account.capacity
+        {
+            return full(more.bytes, bytes, limit, false);
+        }
+        account.count += more.count;
+        account.capacity += more.capacity;
+        account.bytes += more.bytes;
+        account.bytes_max = account.bytes_max.max(account.bytes);
+        self.charged += more.bytes;
+        if let Some(owner) = &self.owner {
+            owner.counters.charged_since.fetch_add(more.bytes, Relaxed);
+        }
+        self.note();
+        Ok(())
+    }
+
+    fn subtract(&mut self, of: Category, less: Sum) {
+        let account = &mut self.accounts[of as usize];
+        account.count -= less.count;
+        account.capacity -= less.capacity;
+        account.bytes -= less.bytes;
+        self.charged -= less.bytes;
+        self.note();
+        if self.bytes() <= self.limits.soft {
+            self.soft_next = self.limits.soft;
+        }
+    }
+
+    /// By how much the soft limit is passed: when it is passed, and again whenever a sixteenth was added, so that a
+    /// space that cannot get below it is not collected all the time.
+    fn over_soft(&mut self, bytes: usize) -> usize {
+        let soft = self.limits.soft;
+        if bytes <= soft {
+            self.soft_next = soft;
+            return 0;
+        }
+        if bytes <= self.soft_next {
+            return 0;
+        }
+        self.soft_next = bytes.saturating_add(soft / 16);
+        bytes - soft
+    }
+
+    /// What the space is to be told after an addition, when the mutex is free (K3).
+    fn news(&mut self) -> News {
+        let over_soft = self.over_soft(self.bytes());
+        let Some(owner) = &self.owner else { return News::None };
+        let is_over_budget = owner.counters.is_over_budget();
+        // Told once, until a finish.
+        let is_news = is_over_budget && !owner.counters.over_budget.load(Relaxed);
+        if over_soft == 0 && !is_news && !owner.counters.is_dormant.load(Relaxed) {
+            return News::None;
+        }
+        News::Pressure { space: Weak::clone(&owner.space), lacking: over_soft, is_over_budget }
+    }
+
+    /// Adds the books of a space whose objects are merged into this one's. Limits stay.
+    fn absorb(&mut self, from: Books) {
+        for (into, account) in self.accounts.iter_mut().zip(from.accounts) {
+            into.count += account.count;
+            into.capacity = into.capacity.saturating_add(account.capacity);
+            into.bytes = into.bytes.saturating_add(account.bytes);
+            into.bytes_max = into.bytes_max.max(into.bytes);
+        }
+        self.charged = self.charged.saturating_add(from.charged);
+        self.reported = self.reported.saturating_add(from.reported);
+        if let Some(owner) = from.owner {
+            owner.counters.charged.store(0, Relaxed);
+        }
+        self.note();
+    }
+}
+
+/// What a charge adds.
+#[derive(Clone, Copy)]
+struct Sum {
+    count: usize,
+    capacity: usize,
+    bytes: usize,
+}
+
+/// What a space is to be told.
+enum News {
+    None,
+    Pressure { space: Weak<SpaceInner>, lacking: usize, is_over_budget: bool },
+}
+
+impl News {
+    fn tell(self) {
+        let News::Pressure { space, lacking, is_over_budget } = self else { return };
+        // Gone: nobody collects any more.
+        let Some(space) = space.upgrade() else { return };
+        space.requests().note_allocation(space.counters());
+        if lacking > 0 {
+            space.requests().note_lacking(lacking);
+            space.requests().request();
+        } else if is_over_budget {
+            let first = !space.counters().over_budget.swap(true, Relaxed);
+            space.requests().note_over_budget(first, space.counters().is_far_over_budget());
+        }
+    }
+}
+
+/// The account of all memory of a space: objects, and what is charged outside of the heap.
+///
+/// One budget for everything that lives and dies with objects: the buffers that a script holds, the pages of a
+/// cache, the contexts of requests. What is charged counts towards the next collection as allocated objects do, and
+/// is limited:
+///
+/// - the *limit* of the space ([`set_limit`](Ledger::set_limit)), for the bytes of objects and charges together.
+///   Charges and allocations that would pass it fail, and ask for a collection that evicts as much;
+/// - the *soft limit* ([`set_soft_limit`](Ledger::set_soft_limit)): passing it asks for a collection that evicts what
+///   is over it, and nothing fails;
+/// - a limit for each category ([`set_category_limit`](Ledger::set_category_limit)), for the capacity in it, as Java
+///   limits direct memory.
+///
+/// A `Ledger` is a handle: cheap to clone, `Send`, `Sync`. When the objects of its space are merged into another
+/// one's, what was charged to it belongs to that one, and the handle too: get a new one for the space that was merged
+/// by [`Space::ledger`]. [`Ledger::default`] is one of no space and without limits.
+///
+/// ```
+/// use cspace_core::{Category, Space};
+///
+/// let space = Space::builder().build()?;
+/// let ledger = space.ledger();
+/// ledger.set_category_limit(Category::Buffers, Some(1000));
+/// let charge = ledger.try_charge(Category::Buffers, 600)?;
+/// assert!(ledger.try_charge(Category::Buffers, 600).is_err());
+/// drop(charge);
+/// assert!(ledger.try_charge(Category::Buffers, 600).is_ok());
+/// assert_eq!(ledger.account(Category::Buffers).bytes_max, 600);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Ledger(Arc<Forwarding<Books>>);
+
+impl Default for Ledger {
+    fn default() -> Ledger {
+        Ledger(Forwarding::new(Books::new(NO_LIMITS, None)))
+    }
+}
+
+impl Ledger {
+    pub(crate) fn of_space(counters: &Arc<Counters>, space: &Weak<SpaceInner>) -> Ledger {
+        let owner = Owner { counters: Arc::clone(counters), space: Weak::clone(space) };
+        Ledger(Forwarding::new(Books::new(NO_LIMITS, Some(owner))))
+    }
+
+    /// For the same space, with the same limits and nothing charged.
+    pub(crate) fn fresh(&self) -> Ledger {
+        self.0.with(|books| {
+            let owner = books.owner.as_ref();
+            let owner = owner.map(|owner| Owner {
+                counters: Arc::clone(&owner.counters),
+                space: Weak::clone(&owner.space),
+            });
+            Ledger(Forwarding::new(Books::new(books.limits, owner)))
+        })
+    }
+
+    /// Moves what is charged to another space's ledger. Both spaces are held exclusively.
+    pub(crate) fn move_into(&self, target: &Ledger) {
+        self.0.move_into(&target.0, |from, into| into.absorb(from));
+    }
+
+    /// Counts what the heap hands out, by `hand_out`, if that is within the limit (K2), and returns what is over the
+    /// soft limit; else what is in use, and the limit.
+    pub(crate) fn allocate(
+        &self,
+        bytes: usize,
+        hand_out: impl FnOnce(),
+    ) -> Result<usize, (usize, usize)> {
+        self.0.with(|books| {
+            let (used, limit) = (books.bytes(), books.limits.hard);
+            if bytes > limit.saturating_sub(used) {
+                return Err((used, limit));
+            }
+            hand_out();
+            Ok(books.over_soft(used + bytes))
+        })
+    }
+
+    /// A finish has come, before which there were so many bytes of objects.
+    pub(crate) fn note_objects(&self, bytes: usize) {
+        self.0.with(|books| {
+            books.objects_max = books.objects_max.max(bytes);
+            books.bytes_max = books.bytes_max.max(books.charged.saturating_add(bytes));
+        });
+    }
+
+    /// Charges bytes to a category. Before they are allocated: it is an error if they do not fit.
+    ///
+    /// # Errors
+    ///
+    /// If a limit would be passed. A collection is asked for then, which evicts as much. Outside of accesses
+    /// [`charge`](Ledger::charge) does more to make room.
+    pub fn try_charge(&self, category: Category, bytes: usize) -> Result<Charge, MemoryFull> {
+        self.try_charge_with_capacity(category, bytes, bytes)
+    }
+
+    /// As [`try_charge`](Ledger::try_charge), for memory of which `capacity` bytes were asked for and `bytes` are
+    /// taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_charge`](Ledger::try_charge).
+    pub fn try_charge_with_capacity(
+        &self,
+        category: Category,
+        bytes: usize,
+        capacity: usize,
+    ) -> Result<Charge, MemoryFull> {
+        self.add(category, Sum { count: 1, capacity, bytes })?;
+        Ok(Charge { ledger: self.clone(), category, bytes, capacity })
+    }
+
+    fn add(&self, category: Category, more: Sum) -> Result<(), MemoryFull> {
+        let (result, news) = self.0.with(|books| {
+            let result = books.add(category, more);
+            let news = match &result {
+                Ok(()) => books.news(),
+                Err(full) => News::Pressure {
+                    space: books.space(),
+                    lacking: full.requested.saturating_sub(full.limit.saturating_sub(full.used)),
+                    is_over_budget: false,
+                },
+            };
+            (result, news)
+        });
+        news.tell();
+        result
+    }
+
+    /// As [`try_charge_with_capacity`](Ledger::try_charge_with_capacity), and if there is no room makes some, as
+    /// Java does for direct buffers. Called outside of accesses.
+    ///
+    /// One step after the other until there is room: what sweeps have left to this thread is done, cleaners above all;
+    /// a collection, which evicts what is lacking; another one, for what the first set free, after which unused
+    /// memory goes back to the system; then up to nine waits of 1, 2, 4 … 256 ms, half a second together, in which
+    /// other threads may let go of something, with another collection in the middle. `wait` is called for them:
+    /// `std::thread::sleep`, or a test's.
+    ///
+    /// # Errors
+    ///
+    /// If there is still no room. At once if this thread holds a space or runs a drop of a sweep, where nothing can
+    /// be collected, or if more is asked for than the limit allows in all.
+    pub fn charge(
+        &self,
+        category: Category,
+        bytes: usize,
+        capacity: usize,
+        mut wait: impl FnMut(Duration),
+    ) -> Result<Charge, MemoryFull> {
+        let again = || self.try_charge_with_capacity(category, bytes, capacity);
+        let full = match again() {
+            Ok(charge) => return Ok(charge),
+            Err(full) => full,
+        };
+        if !Space::may_wait_for_cycle() || full.requested > full.limit {
+            return Err(full);
+        }
+        let space = || {
+            let space = self.0.with(|books| books.space());
+            space.upgrade().map(|inner| Space { inner })
+        };
+        // It may fail: in a space without a collector, or with a lock that was leaked. Then others let go, or nobody.
+        let collect = || drop(space().map(|space| space.collect()));
+        crate::collector::run_deferred();
+        for step in 0..2 + WAIT_COUNT {
+            match again() {
+                Ok(charge) => return Ok(charge),
+                Err(_) if step < 2 || step == 2 + WAIT_COUNT / 2 => collect(),
+                Err(_) => {}
+            }
+            if step >= 2 {
+                wait(Duration::from_millis(1 << (step - 2)));
+            }
+        }
+        again()
+    }
+
+    /// Reports memory outside of the heap that came (or went, if `delta` is negative) with objects, in bytes: for an
+    /// embedder whose objects own memory of a library, say. It is counted under [`Category::External`] and towards
+    /// the next collection, and no limit makes it fail. Returns what is reported in all; the sum does not go below
+    /// zero.
+    ///
+    /// Where the memory has an owner, a [`Charge`] in it cannot be forgotten. Where `visit_objects` reports the same
+    /// bytes, do not report them here too.
+    pub fn report_external_bytes(&self, delta: isize) -> usize {
+        let (reported, news) = self.0.with(|books| {
+            let account = &mut books.accounts[Category::External as usize];
+            let (old, others) = (books.reported, books.charged - books.reported);
+            let most = usize::MAX - others.max(account.capacity - books.reported);
+            let new = old.saturating_add_signed(delta).min(most);
+            account.bytes = account.bytes - old + new;
+            account.capacity = account.capacity - old + new;
+            account.bytes_max = account.bytes_max.max(account.bytes);
+            (books.reported, books.charged) = (new, others + new);
+            if let (Some(owner), more @ 1..) = (&books.owner, new.saturating_sub(old)) {
+                owner.counters.charged_since.fetch_add(more, Relaxed);
+            }
+            books.note();
+            (new, books.news())
+        });
+        news.tell();
+        reported
+    }
+
+    /// What is charged to a category.
+    pub fn account(&self, category: Category) -> Account {
+        self.0.with(|books| books.accounts[category as usize])
+    }
+
+    /// The account of objects: those alive at the last collection, and those allocated since. The most there were is
+    /// what finishes have seen.
+    pub fn objects(&self) -> Account {
+        self.0.with(|books| {
+            let bytes = books.objects();
+            let count = books.owner.as_ref().map_or(0, |own| own.counters.objects.load(Relaxed));
+            let bytes_max = books.objects_max.max(bytes);
+            Account { count, capacity: bytes, bytes, bytes_max }
+        })
+    }
+
+    /// All bytes: of objects, and what is charged.
+    pub fn bytes(&self) -> usize {
+        self.0.with(|books| books.bytes())
+    }
+
+    /// The most bytes that there were, as far as charges and finishes have seen.
+    pub fn bytes_max(&self) -> usize {
+        self.0.with(|books| books.bytes_max.max(books.bytes()))
+    }
+
+    /// What is charged, in bytes, over all categories.
+    pub fn charged(&self) -> usize {
+        self.0.with(|books| books.charged)
+    }
+
+    /// The limit, in bytes, of objects and charges together.
+    pub fn limit(&self) -> Option<usize> {
+        self.0.with(|books| given(books.limits.hard))
+    }
+
+    /// Sets the limit, in bytes; none: no limit. What is over it stays, and whatever comes fails until enough went.
+    pub fn set_limit(&self, bytes: Option<usize>) {
+        self.0.with(|books| {
+            books.limits.hard = bytes.unwrap_or(usize::MAX);
+            books.note_limits();
+        });
+    }
+
+    /// The number of bytes, objects and charges together, above which charges ask for a collection that evicts.
+    pub fn soft_limit(&self) -> Option<usize> {
+        self.0.with(|books| given(books.limits.soft))
+    }
+
+    /// Sets the soft limit, in bytes; none: no such limit.
+    pub fn set_soft_limit(&self, bytes: Option<usize>) {
+        let news = self.0.with(|books| {
+            books.limits.soft = bytes.unwrap_or(usize::MAX);
+            books.soft_next = books.limits.soft;
+            books.note_limits();
+            books.news()
+        });
+        news.tell();
+    }
+
+    /// The limit for the capacity of a category, in bytes.
+    pub fn category_limit(&self, category: Category) -> Option<usize> {
+        self.0.with(|books| given(books.limits.of[category as usize]))
+    }
+
+    /// Sets the limit for the capacity of a category, in bytes; none: no limit.
+    pub fn set_category_limit(&self, category: Category, bytes: Option<usize>) {
+        self.0.with(|books| books.limits.of[category as usize] = bytes.unwrap_or(usize::MAX));
+    }
+}
+
+/// How often [`Ledger::charge`] waits.
+const WAIT_COUNT: u32 = 9;
+
+fn given(limit: usize) -> Option<usize> {
+    (limit != usize::MAX).then_some(limit)
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("bytes", &self.bytes())
+            .field("charged", &self.charged())
+            .field("limit", &self.limit())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Ledger {
+    /// A table: a line for objects, for each category in use, and for all, in bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &dyn fmt::Display, account: Account| {
+            let Account { count, bytes, bytes_max, .. } = account;
+            writeln!(f, "{name:<10} {count:>10} {bytes:>14} {bytes_max:>14}")
+        };
+        line(&"objects", self.objects())?;
+        for category in Category::ALL {
+            let account = self.account(category);
+            if account.bytes_max > 0 {
+                line(&category, account)?;
+            }
+        }
+        write!(f, "{:<10} {:>10} {:>14} {:>14}", "all", "", self.bytes(), self.bytes_max())
+    }
+}
+
+/// Bytes that are charged to a [`Ledger`]. Dropping it gives them back.
+#[must_use = "dropped, it gives the bytes back"]
+pub struct Charge {
+    ledger: Ledger,
+    category: Category,
+    bytes: usize,
+    capacity: usize,
+}
+
+impl Charge {
+    /// How many bytes are charged.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many of them were asked for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// What they are for.
+    pub fn category(&self) -> Category {
+        self.category
+    }
+
+    /// The ledger that they are charged to.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Charges bytes more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::try_charge`]; nothing is changed then.
+    pub fn try_grow(&mut self, more: usize) -> Result<(), MemoryFull> {
+        self.ledger.add(self.category, Sum { count: 0, capacity: more, bytes: more })?;
+        // The account has more: no overflow.
+        self.bytes += more;
+        self.capacity += more;
+        Ok(())
+    }
+
+    /// Gives some bytes back.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many.
+    pub fn shrink(&mut self, less: usize) {
+        assert!(
+            less <= self.bytes,
+            "{less} bytes of a charge of {} cannot be given back",
+            self.bytes
+        );
+        let sum = Sum { count: 0, capacity: less.min(self.capacity), bytes: less };
+        self.ledger.0.with(|books| books.subtract(self.category, sum));
+        self.bytes -= sum.bytes;
+        self.capacity -= sum.capacity;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        let sum = Sum { count: 1, capacity: self.capacity, bytes: self.bytes };
+        self.ledger.0.with(|books| books.subtract(self.category, sum));
+    }
+}
+
+impl fmt::Debug for Charge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Charge { category, bytes, capacity, .. } = self;
+        f.debug_struct("Charge")
+            .field("category", category)
+            .field("bytes", bytes)
+            .field("capacity", capacity)
+            .finish()
+    }
+}
