@@ -1,6 +1,15 @@
 //! Memory that is not objects: what an interpreter needs outside of the heap, with the lifetimes and the limits of
 //! a space.
 
+mod buffer;
+mod scalar;
 mod source;
 
+pub use buffer::{
+    AllocateError, BufferError, BufferHandle, BytesMut, DirectBuffer, MapAdvice, MapError,
+    MapHandle, MapMode, MapRange, MappedBuffer, Mapping, Reservation,
+};
+pub use scalar::{ByteOrder, Scalar};
+#[cfg(feature = "faults")]
+pub use source::fault;
 pub use source::SystemFull;

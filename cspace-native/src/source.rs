@@ -26,6 +26,14 @@ pub(crate) fn allocate_zeroed(layout: Layout) -> Result<NonNull<u8>, SystemFull>
     NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(full)
 }
 
+/// For memory that comes from elsewhere: fails if a failure is due.
+pub(crate) fn fail_if_due(bytes: usize) -> Result<(), SystemFull> {
+    if fault::is_due() {
+        return Err(SystemFull { bytes });
+    }
+    Ok(())
+}
+
 /// Memory for a layout, with no particular content. A layout of no bytes takes one.
 #[allow(dead_code)]
 pub(crate) fn allocate(layout: Layout) -> Result<NonNull<u8>, SystemFull> {

@@ -25,9 +25,12 @@ fn count(bytes: isize) {
 // SAFETY: everything is done by the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
         // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
+        let at = unsafe { System.alloc(layout) };
+        if !at.is_null() {
+            count(layout.size() as isize);
+        }
+        at
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {

@@ -25,6 +25,7 @@ mod leaks;
 mod ledger;
 mod limit;
 mod locks;
+mod native_buffers;
 mod owned_roots;
 mod patience;
 mod phases;
