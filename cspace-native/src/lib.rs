@@ -2,12 +2,17 @@
 //! a space.
 
 mod buffer;
+mod operation;
 mod scalar;
 mod source;
 
 pub use buffer::{
     AllocateError, BufferError, BufferHandle, BytesMut, DirectBuffer, MapAdvice, MapError,
     MapHandle, MapMode, MapRange, MappedBuffer, Mapping, Reservation,
+};
+pub use operation::{
+    bind_allocator, Bound, Charged, Handler, Operation, OperationFuture, Purpose,
+    RecyclingAllocator, StartError,
 };
 pub use scalar::{ByteOrder, Scalar};
 #[cfg(feature = "faults")]

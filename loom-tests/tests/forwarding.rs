@@ -4,7 +4,6 @@
 //! the target, which somebody reads.
 
 use cspace_core::protocol::Forwarding;
-use cspace_core::sync::Mutex;
 use cspace_loom_tests::{play, spawn};
 use std::sync::Arc;
 
@@ -72,65 +71,71 @@ fn charges_find_their_books() {
     a_use_sees_all_of_a_move_or_nothing::<Forwarding<isize>>();
 }
 
-/// A place that is found by looking first and using then.
-struct Looks {
-    state: Mutex<isize>,
-    next: Mutex<Option<Arc<Looks>>>,
-}
+#[cfg(cspace_loom)]
+mod weakened {
+    use super::*;
+    use cspace_core::sync::Mutex;
 
-impl Places for Looks {
-    fn new(state: isize) -> Arc<Self> {
-        Arc::new(Looks { state: Mutex::new(state), next: Mutex::new(None) })
+    /// A place that is found by looking first and using then.
+    struct Looks {
+        state: Mutex<isize>,
+        next: Mutex<Option<Arc<Looks>>>,
     }
-    fn with<R>(&self, f: impl FnOnce(&mut isize) -> R) -> R {
-        let next = self.next.lock().clone();
-        match next {
-            Some(next) => next.with(f),
-            None => f(&mut self.state.lock()),
+
+    impl Places for Looks {
+        fn new(state: isize) -> Arc<Self> {
+            Arc::new(Looks { state: Mutex::new(state), next: Mutex::new(None) })
+        }
+        fn with<R>(&self, f: impl FnOnce(&mut isize) -> R) -> R {
+            let next = self.next.lock().clone();
+            match next {
+                Some(next) => next.with(f),
+                None => f(&mut self.state.lock()),
+            }
+        }
+        fn move_into(&self, target: &Arc<Self>) {
+            let mut next = self.next.lock();
+            let state = std::mem::take(&mut *self.state.lock());
+            target.with(|into| *into += state);
+            *next = Some(Arc::clone(target));
         }
     }
-    fn move_into(&self, target: &Arc<Self>) {
-        let mut next = self.next.lock();
-        let state = std::mem::take(&mut *self.state.lock());
-        target.with(|into| *into += state);
-        *next = Some(Arc::clone(target));
+
+    #[test]
+    #[should_panic(expected = "books of")]
+    fn without_one_mutex_for_place_and_state_a_charge_is_lost() {
+        a_charge_is_given_back_where_it_is::<Looks>();
     }
-}
 
-#[test]
-#[should_panic(expected = "books of")]
-fn without_one_mutex_for_place_and_state_a_charge_is_lost() {
-    a_charge_is_given_back_where_it_is::<Looks>();
-}
+    /// A place that lets go of the source before it adds to the target.
+    struct InTwoSteps(Arc<Mutex<Place>>);
 
-/// A place that lets go of the source before it adds to the target.
-struct InTwoSteps(Arc<Mutex<Place>>);
-
-enum Place {
-    Here(isize),
-    There(Arc<InTwoSteps>),
-}
-
-impl Places for InTwoSteps {
-    fn new(state: isize) -> Arc<Self> {
-        Arc::new(InTwoSteps(Arc::new(Mutex::new(Place::Here(state)))))
+    enum Place {
+        Here(isize),
+        There(Arc<InTwoSteps>),
     }
-    fn with<R>(&self, f: impl FnOnce(&mut isize) -> R) -> R {
-        let next = match &mut *self.0.lock() {
-            Place::Here(state) => return f(state),
-            Place::There(next) => Arc::clone(next),
-        };
-        next.with(f)
-    }
-    fn move_into(&self, target: &Arc<Self>) {
-        let moved = std::mem::replace(&mut *self.0.lock(), Place::There(Arc::clone(target)));
-        let Place::Here(state) = moved else { panic!("moved before") };
-        target.with(|into| *into += state);
-    }
-}
 
-#[test]
-#[should_panic(expected = "books of")]
-fn in_two_steps_somebody_finds_what_is_in_neither() {
-    a_charge_is_given_back_where_it_is::<InTwoSteps>();
+    impl Places for InTwoSteps {
+        fn new(state: isize) -> Arc<Self> {
+            Arc::new(InTwoSteps(Arc::new(Mutex::new(Place::Here(state)))))
+        }
+        fn with<R>(&self, f: impl FnOnce(&mut isize) -> R) -> R {
+            let next = match &mut *self.0.lock() {
+                Place::Here(state) => return f(state),
+                Place::There(next) => Arc::clone(next),
+            };
+            next.with(f)
+        }
+        fn move_into(&self, target: &Arc<Self>) {
+            let moved = std::mem::replace(&mut *self.0.lock(), Place::There(Arc::clone(target)));
+            let Place::Here(state) = moved else { panic!("moved before") };
+            target.with(|into| *into += state);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "books of")]
+    fn in_two_steps_somebody_finds_what_is_in_neither() {
+        a_charge_is_given_back_where_it_is::<InTwoSteps>();
+    }
 }

@@ -1,0 +1,92 @@
+//! In the steady state nothing is allocated: a binary of its own, for its global allocator counts.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use cspace_native::{Handler, Operation, Purpose, RecyclingAllocator};
+
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything is done by the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+/// How often this thread allocates in `f`.
+fn allocations(f: impl FnOnce()) -> usize {
+    let before = COUNT.get();
+    f();
+    COUNT.get() - before
+}
+
+#[test]
+fn the_count_counts() {
+    assert_eq!(allocations(|| drop(std::hint::black_box(Box::new(1)))), 1);
+}
+
+type Started = Operation<Next, [u8; 100], RecyclingAllocator>;
+
+thread_local! {
+    static STARTED: Cell<Option<Started>> = const { Cell::new(None) };
+}
+
+/// A handler that starts the next operation of the chain.
+struct Next {
+    left: usize,
+}
+
+impl Handler<u8> for Next {
+    type Alloc<D: allocator_api2::alloc::Allocator + Clone> = D;
+    fn allocator_or<D: allocator_api2::alloc::Allocator + Clone>(&self, default: D) -> D {
+        default
+    }
+    fn handle(self, byte: u8) {
+        if self.left > 0 {
+            STARTED.set(Some(start(self.left - 1, byte)));
+        }
+    }
+}
+
+fn start(left: usize, byte: u8) -> Started {
+    let default = RecyclingAllocator::new(Purpose::Operation);
+    Operation::start(Next { left }, default, [byte; 100]).unwrap()
+}
+
+fn run_chain(len: usize) {
+    let mut next = Some(start(len, 1));
+    let mut count = 0;
+    while let Some(mut operation) = next {
+        // Beside its own block, one whose size is known now only.
+        let scratch: allocator_api2::vec::Vec<u8, _> =
+            allocator_api2::vec::Vec::with_capacity_in(100 + count % 28, *operation.allocator());
+        std::hint::black_box(&scratch);
+        drop(scratch);
+        let byte = operation.state()[99];
+        operation.complete(byte);
+        next = STARTED.take();
+        count += 1;
+    }
+    assert_eq!(count, len + 1);
+}
+
+#[test]
+fn a_chain_of_a_million_operations_allocates_nothing() {
+    assert!(allocations(|| run_chain(1)) > 0, "the first ones do");
+    assert_eq!(allocations(|| run_chain(1_000_000)), 0);
+}
