@@ -2,6 +2,9 @@
 //! a space.
 
 mod buffer;
+mod bump;
+mod cleanup;
+mod contexts;
 mod operation;
 mod scalar;
 mod source;
@@ -9,6 +12,12 @@ mod source;
 pub use buffer::{
     AllocateError, BufferError, BufferHandle, BytesMut, DirectBuffer, MapAdvice, MapError,
     MapHandle, MapMode, MapRange, MappedBuffer, Mapping, Reservation,
+};
+pub use bump::NativeError;
+pub use cleanup::CleanupPanics;
+pub use contexts::{
+    Config, ConfigBuilder, ConfigCell, Context, ContextHandle, Initializer, MakeError,
+    ReserveError, SlotError, SlotKey, Transient, TransientError, TypeMismatch, WrongContext,
 };
 pub use operation::{
     bind_allocator, Bound, Charged, Handler, Operation, OperationFuture, Purpose,

@@ -3,7 +3,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use cspace_native::{Handler, Operation, Purpose, RecyclingAllocator};
+use cspace::Ledger;
+use cspace_native::{ConfigBuilder, Context, Handler, Operation, Purpose, RecyclingAllocator};
 
 struct Counting;
 
@@ -89,4 +90,29 @@ fn run_chain(len: usize) {
 fn a_chain_of_a_million_operations_allocates_nothing() {
     assert!(allocations(|| run_chain(1)) > 0, "the first ones do");
     assert_eq!(allocations(|| run_chain(1_000_000)), 0);
+}
+
+#[test]
+fn a_million_contexts_from_the_pool_allocate_nothing() {
+    let mut builder = ConfigBuilder::new(&Ledger::default()).unwrap();
+    let counter = builder.reserve::<u64>().unwrap();
+    let held = builder.reserve::<std::sync::Arc<u64>>().unwrap();
+    let config = builder.freeze();
+    let shared = std::sync::Arc::new(1);
+    let run = |count: u64| {
+        for i in 0..count {
+            let mut context = Context::new(&config).unwrap();
+            *context.slot_or_init(&counter, |_| i).unwrap() += 1;
+            context.slot_or_init(&held, |_| std::sync::Arc::clone(&shared)).unwrap();
+            let text = context.localize("a text").unwrap();
+            context.mark_for_cleanup(move || assert_eq!(text, text)).unwrap();
+            context.obtain_named_object("a name", || i).unwrap().unwrap();
+            let mut buffer = context.transient_buffer(10).unwrap();
+            buffer.require(100).unwrap();
+            buffer.commit(50).unwrap();
+        }
+    };
+    assert!(allocations(|| run(1)) > 0, "the first one does");
+    assert_eq!(allocations(|| run(1_000_000)), 0);
+    assert_eq!(std::sync::Arc::strong_count(&shared), 1);
 }

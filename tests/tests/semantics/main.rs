@@ -26,6 +26,7 @@ mod ledger;
 mod limit;
 mod locks;
 mod native_buffers;
+mod native_contexts;
 mod native_operations;
 mod owned_roots;
 mod patience;

@@ -1,0 +1,105 @@
+//! What is to be done at the end: in reverse order, all of it, whatever panics.
+
+use core::fmt;
+use core::ptr::NonNull;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+
+use cspace_core::collector::panic_message;
+
+use crate::source::SystemFull;
+
+/// Cleanups that panicked. All others were done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} of the cleanups panicked, the first with: {}", .messages.len(), .messages[0])]
+pub struct CleanupPanics {
+    /// Their messages, in the order in which they ran. At least one.
+    pub messages: Vec<String>,
+}
+
+/// A call with a place that it was registered for.
+struct Cleanup {
+    place: NonNull<u8>,
+    run: unsafe fn(NonNull<u8>),
+}
+
+/// Cleanups in the order of their registration.
+#[derive(Default)]
+pub(crate) struct Cleanups(Vec<Cleanup>);
+
+// SAFETY: places that are registered have content that may be dropped on any thread (`push`).
+unsafe impl Send for Cleanups {}
+
+impl Cleanups {
+    /// Makes room for one, so that `push` does not fail.
+    pub(crate) fn reserve(&mut self) -> Result<(), SystemFull> {
+        let full = SystemFull { bytes: size_of::<Cleanup>() };
+        self.0.try_reserve(1).map_err(|_| full)
+    }
+
+    /// Registers the drop of a value, if it has one.
+    ///
+    /// # Safety
+    ///
+    /// The value stays at its place, initialised, until the cleanups run, which drops it; nobody uses it after. It is
+    /// `Send`.
+    pub(crate) unsafe fn push_drop<T: Send>(&mut self, place: NonNull<T>) {
+        /// # Safety
+        ///
+        /// As for `push_drop`, once.
+        unsafe fn drop_at<T>(place: NonNull<u8>) {
+            // SAFETY: the promise of `push_drop`.
+            unsafe { place.cast::<T>().drop_in_place() };
+        }
+        if core::mem::needs_drop::<T>() {
+            self.0.push(Cleanup { place: place.cast(), run: drop_at::<T> });
+        }
+    }
+
+    /// Registers a call.
+    ///
+    /// # Safety
+    ///
+    /// The closure stays at its place, initialised, until the cleanups run, which reads it out. It is `Send`.
+    pub(crate) unsafe fn push_call<F: FnOnce() + Send>(&mut self, place: NonNull<F>) {
+        /// # Safety
+        ///
+        /// As for `push_call`, once.
+        unsafe fn call_at<F: FnOnce()>(place: NonNull<u8>) {
+            // SAFETY: the promise of `push_call`; it is read once.
+            let call = unsafe { place.cast::<F>().read() };
+            call();
+        }
+        self.0.push(Cleanup { place: place.cast(), run: call_at::<F> });
+    }
+
+    /// Runs them, the last one first, those that they register included.
+    pub(crate) fn run(&mut self) -> Result<(), CleanupPanics> {
+        let mut messages = Vec::new();
+        while let Some(Cleanup { place, run }) = self.0.pop() {
+            // SAFETY: registered with its place, and taken out: it runs once.
+            let ran = catch_unwind(AssertUnwindSafe(|| unsafe { run(place) }));
+            if let Err(panic) = ran {
+                messages.push(panic_message(panic));
+            }
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        Err(CleanupPanics { messages })
+    }
+
+    /// Runs them where no error can be returned: goes on with the first panic, unless one is under way.
+    pub(crate) fn run_in_drop(&mut self) {
+        if let Err(panics) = self.run() {
+            if !std::thread::panicking() {
+                resume_unwind(Box::new(panics.to_string()));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Cleanups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cleanups").field("len", &self.0.len()).finish()
+    }
+}

@@ -1,0 +1,463 @@
+//! Contexts: one block with every slot at its place.
+//!
+//! - **I2 (once).** A slot is initialised at most once in a context: who begins marks it as begun, and nobody else begins
+//!   until that one has failed.
+//! - **I3 (one user).** A context is used by way of one reference to it, which initialisers do not get: they could put
+//!   another context in its place. They get an [`Initializer`].
+
+use core::fmt;
+use core::ptr::NonNull;
+use std::sync::Arc;
+
+use bytemuck::Zeroable;
+use cspace_core::Category;
+
+use super::config::{obtain, Config};
+use super::handle::{ContextHandle, WrongContext};
+use super::slot::{slot_layout, Slot, SlotError, SlotKey, BEGUN, EMPTY, READY};
+use super::store::{MakeError, Store, TypeMismatch};
+use super::transient::{Pending, Transient, TransientError};
+use crate::bump::NativeError;
+use crate::cleanup::CleanupPanics;
+
+/// What of a context is used again.
+pub(super) struct Parts {
+    pub(super) store: Store,
+    /// The block with the slots: the first thing in the store's memory.
+    block: NonNull<u8>,
+    /// Slots that were reserved late and are in use, by their numbers.
+    overflow: Vec<(u32, NonNull<u8>)>,
+    pub(super) pending: Option<Pending>,
+}
+
+// SAFETY: what is in a context is `Send`.
+unsafe impl Send for Parts {}
+
+/// The memory of one transaction, request or call (TxnBox's `Context`).
+///
+/// One block that has every slot of its [`Config`] at the same place in every context, and room for what else comes up,
+/// all freed together. Used by one thread at a time: `Send`, not `Sync`. Made from what an ended context of the
+/// configuration left, a context asks the system for nothing.
+///
+/// A slot may hold roots of a space: an `OwnedRoot` in it is traced by collections as anywhere else, and is dropped
+/// with the context.
+///
+/// At its end, values are dropped and cleanups called in reverse order of their registration.
+pub struct Context {
+    config: Arc<Config>,
+    /// None when it has ended.
+    pub(super) parts: Option<Parts>,
+}
+
+impl Context {
+    /// A context with empty slots.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn new(config: &Arc<Config>) -> Result<Context, NativeError> {
+        let pooled = config.pool.lock().pop();
+        let mut parts = match pooled {
+            Some(parts) => parts,
+            None => {
+                let charge = config.ledger.try_charge(Category::Contexts, 0)?;
+                let mut store = Store::new(charge);
+                store.bump.grow_by(config.context_bytes().max(1))?;
+                Parts { store, block: NonNull::dangling(), overflow: Vec::new(), pending: None }
+            }
+        };
+        parts.block = parts.store.bump.allocate(config.places.layout())?;
+        Ok(Context { config: Arc::clone(config), parts: Some(parts) })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        self.parts.as_ref().expect("there until the context ends")
+    }
+
+    pub(super) fn parts_mut(&mut self) -> &mut Parts {
+        self.parts.as_mut().expect("there until the context ends")
+    }
+
+    fn check<T>(&self, key: &SlotKey<T>) -> Result<(), WrongContext> {
+        if key.config == self.config.id {
+            Ok(())
+        } else {
+            Err(WrongContext)
+        }
+    }
+
+    /// The slot of a key of this configuration, if it has a place.
+    fn find<T>(&self, key: &SlotKey<T>) -> Option<NonNull<Slot<T>>> {
+        let parts = self.parts();
+        if let Some(offset) = self.config.places.offset(key.index) {
+            // SAFETY: the block has the layout in which the offset is, with a slot of this type there.
+            return Some(unsafe { parts.block.add(offset) }.cast());
+        }
+        let of_key = |(index, _): &&(u32, NonNull<u8>)| *index == key.index;
+        parts.overflow.iter().find(of_key).map(|(_, place)| place.cast())
+    }
+
+    /// The slot of a key of this configuration, which gets a place if it has none.
+    fn find_or_place<T>(&mut self, key: &SlotKey<T>) -> Result<NonNull<Slot<T>>, NativeError> {
+        if let Some(found) = self.find(key) {
+            return Ok(found);
+        }
+        let parts = self.parts_mut();
+        let full = crate::SystemFull { bytes: size_of::<(u32, NonNull<u8>)>() };
+        parts.overflow.try_reserve(1).map_err(|_| full)?;
+        let place = parts.store.bump.allocate(slot_layout::<T>())?;
+        parts.overflow.push((key.index, place));
+        Ok(place.cast())
+    }
+
+    /// What is in a slot, if it was initialised.
+    ///
+    /// # Errors
+    ///
+    /// If the key is of another configuration.
+    pub fn slot<T: Send + 'static>(&self, key: &SlotKey<T>) -> Result<Option<&T>, WrongContext> {
+        self.check(key)?;
+        let Some(slot) = self.find(key) else { return Ok(None) };
+        // SAFETY: the slot lies in the context's memory; this context is borrowed, so nobody changes it.
+        let slot = unsafe { slot.as_ref() };
+        // SAFETY: ready: it was initialised (I2).
+        Ok((slot.status == READY).then(|| unsafe { slot.content.assume_init_ref() }))
+    }
+
+    /// What is in a slot, to change, if it was initialised.
+    ///
+    /// # Errors
+    ///
+    /// If the key is of another configuration.
+    pub fn slot_mut<T: Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+    ) -> Result<Option<&mut T>, WrongContext> {
+        self.check(key)?;
+        let Some(mut slot) = self.find(key) else { return Ok(None) };
+        // SAFETY: as above; this context is borrowed mutably.
+        let slot = unsafe { slot.as_mut() };
+        // SAFETY: as above.
+        Ok((slot.status == READY).then(|| unsafe { slot.content.assume_init_mut() }))
+    }
+
+    /// What is in a slot, which `init` makes if nothing is there yet: at most once in a context. It is dropped with
+    /// the context. If `init` panics the slot stays empty.
+    ///
+    /// ```
+    /// # use cspace_core::Ledger;
+    /// # use cspace_native::{ConfigBuilder, Context};
+    /// let mut builder = ConfigBuilder::new(&Ledger::default())?;
+    /// let (width, area) = (builder.reserve::<u32>()?, builder.reserve::<u32>()?);
+    /// let mut context = Context::new(&builder.freeze())?;
+    /// // Initialisers may use other slots.
+    /// let found = context.slot_or_init(&area, |context| {
+    ///     let width = *context.slot_or_init(&width, |_| 6).unwrap();
+    ///     width * width
+    /// })?;
+    /// assert_eq!(*found, 36);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the key is of another configuration, `init` asks for this same slot, or there is no memory for a slot that
+    /// was reserved late.
+    pub fn slot_or_init<T: Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+        init: impl FnOnce(&mut Initializer<'_>) -> T,
+    ) -> Result<&mut T, SlotError> {
+        self.check(key)?;
+        let mut slot = self.find_or_place(key)?;
+        // SAFETY: the slot lies in this context's memory, which is there as long as the context; only its status is
+        // read here.
+        match unsafe { (*slot.as_ptr()).status } {
+            READY => {}
+            EMPTY => {
+                /// Makes the slot empty again if its initialiser panics.
+                struct Begun(*mut u8);
+                impl Drop for Begun {
+                    fn drop(&mut self) {
+                        // SAFETY: the context goes on (I3), and with it the slot.
+                        unsafe { *self.0 = EMPTY };
+                    }
+                }
+                self.parts_mut().store.cleanups.reserve().map_err(NativeError::from)?;
+                // SAFETY: as above. No reference to the slot exists while the initialiser runs.
+                let status = unsafe { &raw mut (*slot.as_ptr()).status };
+                // SAFETY: as above.
+                unsafe { *status = BEGUN };
+                let begun = Begun(status);
+                let content = init(&mut Initializer { context: self });
+                core::mem::forget(begun);
+                // Again: the initialiser may have used what was reserved.
+                let cleanups = &mut self.parts_mut().store.cleanups;
+                let room = cleanups.reserve();
+                // SAFETY: the slot is this one's to write (I2); its content stays at its place until the cleanups run.
+                unsafe {
+                    if let Err(full) = room {
+                        *status = EMPTY;
+                        return Err(NativeError::from(full).into());
+                    }
+                    let place = (&raw mut (*slot.as_ptr()).content).cast::<T>();
+                    place.write(content);
+                    *status = READY;
+                    cleanups.push_drop(NonNull::new_unchecked(place));
+                }
+            }
+            _ => return Err(SlotError::Reentered),
+        }
+        // SAFETY: ready: initialised (I2); the context is borrowed mutably.
+        Ok(unsafe { slot.as_mut().content.assume_init_mut() })
+    }
+
+    /// Something of this context.
+    ///
+    /// # Errors
+    ///
+    /// If the handle belongs to another owner, or to what this was before it was used again.
+    pub fn get<T: ?Sized>(&self, handle: ContextHandle<T>) -> Result<&T, WrongContext> {
+        self.parts().store.get(handle)
+    }
+
+    /// Something of this context, to change.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Context::get).
+    pub fn get_mut<T: ?Sized>(&mut self, handle: ContextHandle<T>) -> Result<&mut T, WrongContext> {
+        self.parts_mut().store.get_mut(handle)
+    }
+
+    /// `len` values of zero.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn alloc_span<T: Zeroable + Copy + Send + 'static>(
+        &mut self,
+        len: usize,
+    ) -> Result<ContextHandle<[T]>, NativeError> {
+        self.store_mut().alloc_span(len)
+    }
+
+    /// Copies a text into the context.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn localize(&mut self, text: &str) -> Result<ContextHandle<str>, NativeError> {
+        self.store_mut().localize(text)
+    }
+
+    /// Puts a value into the context, which drops it at its end.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory; the value comes back.
+    pub fn make<T: Send + 'static>(&mut self, value: T) -> Result<ContextHandle<T>, MakeError<T>> {
+        self.store_mut().make(value)
+    }
+
+    /// The object with a name, which is made if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If there is one of another type ([`TypeMismatch`] in the inner result), or no memory for a new one.
+    pub fn obtain_named_object<T: Send + 'static>(
+        &mut self,
+        name: &str,
+        make: impl FnOnce() -> T,
+    ) -> Result<Result<ContextHandle<T>, TypeMismatch>, NativeError> {
+        obtain(self.store_mut(), name, |store| store.make(make()))
+    }
+
+    /// The object with a name, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it is of another type.
+    pub fn named_object<T: Send + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<Option<ContextHandle<T>>, TypeMismatch> {
+        self.parts().store.named(name)
+    }
+
+    /// Has `call` called at the end of the context: after what was registered later, drops of values included.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory; the closure comes back.
+    pub fn mark_for_cleanup<F: FnOnce() + Send + 'static>(
+        &mut self,
+        call: F,
+    ) -> Result<(), MakeError<F>> {
+        self.store_mut().mark_for_cleanup(call)
+    }
+
+    /// At least `len` bytes to write to, of which what is needed is kept afterwards: for text whose length is known
+    /// when it is written. What a buffer before this one left finalized is committed.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn transient_buffer(&mut self, len: usize) -> Result<Transient<'_>, TransientError> {
+        self.commit();
+        Transient::new(self, len)
+    }
+
+    /// The bytes that the last buffer left finalized, if they were not committed or discarded since.
+    pub fn pending(&self) -> Option<&[u8]> {
+        let pending = self.parts().pending.as_ref()?;
+        // SAFETY: written, and in the context's memory, until they are discarded, which takes a mutable borrow.
+        Some(unsafe { pending.bytes().as_ref() })
+    }
+
+    /// Keeps what the last buffer left finalized, to the end of the context.
+    pub fn commit(&mut self) -> Option<ContextHandle<[u8]>> {
+        let parts = self.parts_mut();
+        let pending = parts.pending.take()?;
+        Some(ContextHandle { owner: parts.store.owner, place: pending.bytes() })
+    }
+
+    /// Drops what the last buffer left finalized. The next one may use the same bytes.
+    pub fn discard(&mut self) {
+        let parts = self.parts_mut();
+        if let Some(pending) = parts.pending.take() {
+            parts.store.bump.shrink_last(pending.place, pending.len, 0);
+        }
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        &mut self.parts_mut().store
+    }
+
+    /// Bytes in use: slots, and what was put in.
+    pub fn used_bytes(&self) -> usize {
+        self.parts().store.bump.used()
+    }
+
+    /// Ends the context, and says which cleanups panicked. A drop does the same and goes on with the first panic.
+    ///
+    /// # Errors
+    ///
+    /// If cleanups panicked. All were done.
+    pub fn close(mut self) -> Result<(), CleanupPanics> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), CleanupPanics> {
+        let Some(mut parts) = self.parts.take() else { return Ok(()) };
+        let result = parts.store.cleanups.run();
+        parts.overflow.clear();
+        parts.pending = None;
+        parts.store.reset(self.config.context_bytes().max(1));
+        let mut pool = self.config.pool.lock();
+        if pool.len() < self.config.pooled_max {
+            pool.push(parts);
+        }
+        result
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Err(panics) = self.end() {
+            if !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new(panics.to_string()));
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("used_bytes", &self.used_bytes()).finish_non_exhaustive()
+    }
+}
+
+/// A context for whoever initialises a slot of it: other slots, and memory, but not the context itself (I3).
+pub struct Initializer<'a> {
+    context: &'a mut Context,
+}
+
+impl Initializer<'_> {
+    /// As [`Context::slot`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::slot`].
+    pub fn slot<T: Send + 'static>(&self, key: &SlotKey<T>) -> Result<Option<&T>, WrongContext> {
+        self.context.slot(key)
+    }
+
+    /// As [`Context::slot_mut`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::slot_mut`].
+    pub fn slot_mut<T: Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+    ) -> Result<Option<&mut T>, WrongContext> {
+        self.context.slot_mut(key)
+    }
+
+    /// As [`Context::slot_or_init`]: for the slot that is being initialised, an error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::slot_or_init`].
+    pub fn slot_or_init<T: Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+        init: impl FnOnce(&mut Initializer<'_>) -> T,
+    ) -> Result<&mut T, SlotError> {
+        self.context.slot_or_init(key, init)
+    }
+
+    /// As [`Context::localize`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::localize`].
+    pub fn localize(&mut self, text: &str) -> Result<ContextHandle<str>, NativeError> {
+        self.context.localize(text)
+    }
+
+    /// As [`Context::make`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::make`].
+    pub fn make<T: Send + 'static>(&mut self, value: T) -> Result<ContextHandle<T>, MakeError<T>> {
+        self.context.make(value)
+    }
+
+    /// As [`Context::get`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::get`].
+    pub fn get<T: ?Sized>(&self, handle: ContextHandle<T>) -> Result<&T, WrongContext> {
+        self.context.get(handle)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Arc<Config> {
+        self.context.config()
+    }
+}
+
+impl fmt::Debug for Initializer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.context.fmt(f)
+    }
+}

@@ -1,0 +1,135 @@
+//! Slots: where in each context something is.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::marker::PhantomData;
+
+use super::handle::WrongContext;
+use crate::bump::NativeError;
+
+/// The largest alignment of a slot, in bytes.
+pub(super) const ALIGN_MAX: usize = 4096;
+
+/// A key to a slot of each context of a configuration. `Copy`, and no larger than two words.
+pub struct SlotKey<T> {
+    /// The number of the configuration.
+    pub(super) config: u64,
+    pub(super) index: u32,
+    content: PhantomData<fn(T) -> T>,
+}
+
+impl<T> SlotKey<T> {
+    pub(super) fn new(config: u64, index: u32) -> SlotKey<T> {
+        SlotKey { config, index, content: PhantomData }
+    }
+}
+
+impl<T> Clone for SlotKey<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for SlotKey<T> {}
+
+impl<T> fmt::Debug for SlotKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotKey").field("index", &self.index).finish_non_exhaustive()
+    }
+}
+
+/// A slot could not be reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// All slots together would be larger than any memory can be.
+    #[error("with {bytes} bytes more, contexts would be larger than any memory")]
+    TooLarge {
+        /// Bytes that were to be reserved.
+        bytes: usize,
+    },
+    /// The alignment is larger than blocks have.
+    #[error("slots can be aligned to at most 4096 bytes, not to {align}")]
+    Align {
+        /// The alignment that was asked for.
+        align: usize,
+    },
+    /// There are four thousand million slots.
+    #[error("a configuration can have at most {} slots", u32::MAX)]
+    TooMany,
+}
+
+/// A slot could not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlotError {
+    /// The key is of another configuration.
+    #[error(transparent)]
+    Wrong(#[from] WrongContext),
+    /// The slot's own initialiser asked for the slot.
+    #[error("the slot is being initialised: its initialiser may use other slots, but not its own")]
+    Reentered,
+    /// There was no memory.
+    #[error(transparent)]
+    Native(#[from] NativeError),
+}
+
+/// Where slots lie in the block of a context.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    offsets: Vec<usize>,
+    layout: Layout,
+}
+
+impl Places {
+    pub(super) fn new() -> Places {
+        Places { offsets: Vec::new(), layout: Layout::new::<()>() }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.offsets.len()
+    }
+
+    pub(super) fn offset(&self, index: u32) -> Option<usize> {
+        self.offsets.get(index as usize).copied()
+    }
+
+    /// Of the block, slots only.
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// One slot more.
+    pub(super) fn push(&mut self, slot: Layout) -> Result<u32, ReserveError> {
+        check(slot)?;
+        let index = u32::try_from(self.offsets.len()).map_err(|_| ReserveError::TooMany)?;
+        let too_large = |_| ReserveError::TooLarge { bytes: slot.size() };
+        let (layout, offset) = self.layout.extend(slot).map_err(too_large)?;
+        self.offsets.push(offset);
+        self.layout = layout;
+        Ok(index)
+    }
+}
+
+/// Whether a slot of the layout can be.
+pub(super) fn check(slot: Layout) -> Result<(), ReserveError> {
+    match slot.align() <= ALIGN_MAX {
+        true => Ok(()),
+        false => Err(ReserveError::Align { align: slot.align() }),
+    }
+}
+
+/// A slot with its status: the first byte says whether it is initialised.
+#[repr(C)]
+pub(super) struct Slot<T> {
+    pub(super) status: u8,
+    pub(super) content: core::mem::MaybeUninit<T>,
+}
+
+/// Zero, as memory comes.
+pub(super) const EMPTY: u8 = 0;
+pub(super) const BEGUN: u8 = 1;
+pub(super) const READY: u8 = 2;
+
+pub(super) fn slot_layout<T>() -> Layout {
+    Layout::new::<Slot<T>>()
+}
