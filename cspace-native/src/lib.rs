@@ -1,14 +1,21 @@
 //! Memory that is not objects: what an interpreter needs outside of the heap, with the lifetimes and the limits of
 //! a space.
 
+mod arena;
 mod buffer;
 mod bump;
 mod cleanup;
 mod contexts;
 mod operation;
+pub mod protocol;
 mod scalar;
 mod source;
 
+pub use arena::{
+    Acquired, AcquiredMut, ArenaError, AutoArena, AutoBytesMut, AutoSegment, AutoSegmentHandle,
+    CheckedArena, ConfinedArena, GlobalArena, OutOfRange, PrefixAllocator, Segment, SegmentHandle,
+    SegmentMut, SharedArena, SharedArenaAllocator, SharedSegment, SlicingAllocator,
+};
 pub use buffer::{
     AllocateError, BufferError, BufferHandle, BytesMut, DirectBuffer, MapAdvice, MapError,
     MapHandle, MapMode, MapRange, MappedBuffer, Mapping, Reservation,

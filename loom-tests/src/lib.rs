@@ -1,6 +1,7 @@
 //! Every interleaving of cspace's small protocols.
 //!
-//! Each file under `tests/` is about one structure of [`cspace_core::protocol`] or [`cspace_gc::protocol`]: it plays the scene in
+//! Each file under `tests/` is about one structure of [`cspace_core::protocol`], [`cspace_gc::protocol`] or
+//! [`cspace_native::protocol`]: it plays the scene in
 //! which the space uses the structure, with two or three threads, and says what must hold. Built with
 //! `--cfg cspace_loom` (`.ci/loom` does), loom runs every interleaving, and every value that a relaxed
 //! load may return; without, the scenes run a few thousand times on ordinary threads.

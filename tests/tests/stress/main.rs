@@ -11,6 +11,7 @@ mod evict;
 mod exchange;
 mod leaks;
 mod many_spaces;
+mod native;
 mod one_space;
 mod restless;
 #[path = "../model/rng.rs"]
