@@ -177,6 +177,8 @@ pub use cspace_gc::{
     GcDriver, GcMode, GcPool, Patience, PhantomReference, PoolError, ReferenceQueue, StartError,
     StopError, WeakReference,
 };
+/// Memory that is not objects: arenas, buffers, contexts, operations, with the limits of a space's [`Ledger`].
+pub use cspace_native as native;
 pub use current::{CurrentError, CurrentGuard, NoCurrentSpace};
 pub use space::{BuildError, Builder, CSpace, WeakCSpace};
 

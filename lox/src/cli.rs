@@ -79,6 +79,11 @@ struct Arguments {
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     heap_limit: Option<usize>,
 
+    /// How much memory there may be of all kinds together: objects, buffers and mapped files (each, with
+    /// --threads): bytes, or with a suffix K, M or G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    memory_limit: Option<usize>,
+
     /// How much of what is only in caches stays when the heap is collected: bytes, or with a suffix K, M or
     /// G; 0 for nothing. Without it, all does
     #[arg(long, value_name = "SIZE", value_parser = parse_size_or_zero)]
@@ -181,6 +186,9 @@ fn new_space(
     }
     if let Some(bytes) = arguments.heap_limit {
         builder = builder.max_heap_bytes(bytes);
+    }
+    if let Some(bytes) = arguments.memory_limit {
+        builder = builder.memory_limit(bytes);
     }
     if let Some(bytes) = arguments.eviction_threshold {
         builder = builder.eviction_threshold(bytes);

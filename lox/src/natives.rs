@@ -6,8 +6,11 @@
 //!
 //! Natives are found in globals, which programs may declare anew.
 
+mod buffer;
 mod cache;
 mod class;
+mod map_file;
+mod memory;
 mod on_collect;
 mod weak_ref;
 
@@ -16,8 +19,11 @@ use std::time::Instant;
 
 use cspace::{Exclusive, HeapFull, IObject, Static};
 
+use self::buffer::BUFFER;
 use self::cache::CACHE;
 pub(crate) use self::class::{class_of, BoundNative, NativeClass};
+use self::map_file::MAP_FILE;
+use self::memory::MEMORY;
 use self::on_collect::ON_COLLECT;
 use self::weak_ref::WEAK_REF;
 use crate::value::Value;
@@ -104,6 +110,9 @@ pub(crate) const NATIVES: &[Global] = &[
     Global::Function(&CLOCK),
     Global::Class(&WEAK_REF),
     Global::Class(&CACHE),
+    Global::Class(&BUFFER),
+    Global::Function(&MAP_FILE),
+    Global::Function(&MEMORY),
     Global::Function(&ON_COLLECT),
 ];
 

@@ -59,6 +59,9 @@ fn a_wrong_command_line_is_64() {
         &["--heap-limit", "lots", "-e", "1;"],
         &["--heap-limit", "0", "-e", "1;"],
         &["--gc-log=yes", "-e", "1;"],
+        &["--memory-limit", "-e", "1;"],
+        &["--memory-limit", "0", "-e", "1;"],
+        &["--memory-limit", "much", "-e", "1;"],
         &["--eviction-threshold", "-e", "1;"],
         &["--eviction-threshold", "-1", "-e", "1;"],
         &["--eviction-threshold", "some", "-e", "1;"],
@@ -245,4 +248,18 @@ fn with_a_threshold_of_nothing_only_what_is_held_stays_in_a_cache() {
     // What gives way is the cache's own reference; the value lives on with who has it.
     let none = run(["--eviction-threshold", "0", "-e", code]);
     assert_eq!(none.out, "0\nThing instance\n", "{}", none.err);
+}
+
+#[test]
+fn the_example_of_buffers_runs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/buffers.lox");
+    let source = std::fs::read_to_string(path).unwrap();
+    // Programs are found from the root of the repository; tests run in the package.
+    let source = source.replace("lox/examples/buffers.lox\")", "examples/buffers.lox\")");
+    for options in [&[][..], &["--memory-limit", "4M"], &["--gc-stress"]] {
+        let arguments: Vec<&str> = options.iter().copied().chain(["-e", &source]).collect();
+        let ran = run(&arguments);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        assert_eq!(ran.out.lines().filter(|line| *line == "true").count(), 2, "{}", ran.out);
+    }
 }

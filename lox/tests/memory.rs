@@ -112,3 +112,48 @@ fn a_string_of_gigabytes_is_no_crash() {
     assert_eq!(ran.code, 70);
     assert!(ran.err.starts_with("Out of memory.\n"), "{}", ran.err);
 }
+
+#[test]
+fn buffers_and_objects_keep_to_one_limit() {
+    let garbage = "for (var i = 0; i < 1000; i = i + 1) Buffer(100000); print memory().most() <= 4194304; print memory().limit() == 4194304;";
+    let ran = run(["--memory-limit", "4M", "-e", garbage]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "true\ntrue\n"), "{}", ran.err);
+    let hoards = [
+        "class A { init(n) { this.n = n; this.b = Buffer(100000); } } var l;\nwhile (true) l = A(l);",
+        "class A { init(n) { this.n = n; } } var b = Buffer(3000000); var l;\nwhile (true) l = A(l);",
+        "\nBuffer(5000000);",
+    ];
+    for source in hoards {
+        let ran = run(["--memory-limit", "4M", "-e", source]);
+        assert_eq!((ran.code, ran.out.as_str()), (70, ""), "{source}: {}", ran.err);
+        assert_eq!(ran.err.lines().next(), Some("Out of memory."), "{source}");
+        assert!(ran.err.trim_end().ends_with("[line 2] in script"), "{source}: {}", ran.err);
+    }
+    let huge = run(["-e", "Buffer(9007199254740992);"]);
+    assert_eq!(huge.code, 70);
+    assert!(
+        huge.err.starts_with("There can be no buffer of 9007199254740992 bytes: "),
+        "{}",
+        huge.err
+    );
+}
+
+#[test]
+fn files_are_mapped_read_and_freed() {
+    let path = std::env::temp_dir().join(format!("lox-map-{}", std::process::id()));
+    std::fs::write(&path, "first\nsecond\n").unwrap();
+    let source = format!(
+        "var file = mapFile(\"{}\"); print file; print file.length(); print file.get(0);
+         print file.find(10, 0); print file.find(10, 6); print file.find(1, 0); print file.find(10, 100);
+         print memory().maps() > 0; file.free(); print memory().maps(); file.get(0);",
+        path.display()
+    );
+    for options in [&[][..], &["--gc-stress"]] {
+        let arguments: Vec<&str> = options.iter().copied().chain(["-e", &source]).collect();
+        let ran = run(&arguments);
+        let out = "MappedFile instance\n13\n102\n5\n12\n-1\n-1\ntrue\n0\n";
+        assert_eq!((ran.code, ran.out.as_str()), (70, out), "{}", ran.err);
+        assert!(ran.err.starts_with("The buffer was freed."), "{}", ran.err);
+    }
+    std::fs::remove_file(&path).unwrap();
+}

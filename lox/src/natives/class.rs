@@ -5,7 +5,10 @@
 
 use cspace::{IObject, Static};
 
+use super::buffer::{Buffer, BUFFER};
 use super::cache::{Cache, CACHE};
+use super::map_file::{MappedFile, MAPPED_FILE};
+use super::memory::{Memory, MEMORY_CLASS};
 use super::weak_ref::{WeakRef, WEAK_REF};
 use super::NativeFunction;
 use crate::value::Value;
@@ -33,6 +36,12 @@ pub(crate) fn class_of(value: Value<'_>) -> Option<&'static NativeClass> {
         Some(&WEAK_REF)
     } else if value.is::<Cache>() {
         Some(&CACHE)
+    } else if value.is::<Buffer>() {
+        Some(&BUFFER)
+    } else if value.is::<MappedFile>() {
+        Some(&MAPPED_FILE)
+    } else if value.is::<Memory>() {
+        Some(&MEMORY_CLASS)
     } else {
         None
     }

@@ -5,7 +5,10 @@
 
 use cspace::{Alloc, Exclusive, GcWeak, IObject};
 
+use super::buffer::Buffer;
 use super::cache::Cache;
+use super::map_file::MappedFile;
+use super::memory::Memory;
 use super::{BoundNative, Call, Native, NativeClass, NativeError, NativeFunction, Returned};
 use crate::object::{BoundMethod, Class, Closure, Instance, LoxString};
 use crate::value::Value;
@@ -50,6 +53,9 @@ weak_ref! {
     BoundMethod: BoundMethod<'gc>,
     Weak: WeakRef<'gc>,
     Cache: Cache<'gc>,
+    Buffer: Buffer<'gc>,
+    MappedFile: MappedFile<'gc>,
+    Memory: Memory,
     Native: Native,
     BoundNative: BoundNative<'gc>,
 }
