@@ -21,7 +21,8 @@
 //! allocations and barriers, where a clock would cost more than what it measures.
 //!
 //! How the collector gets along with a program is measured apart, by the command
-//! [`collector`](mod@collector); what eviction costs, by [`evict`](mod@evict).
+//! [`collector`](mod@collector); what eviction costs, by [`evict`](mod@evict); what memory that is not
+//! objects costs, by [`native`](mod@native).
 //!
 //! # When is a figure not about the heap?
 //!
@@ -69,6 +70,7 @@ pub mod ephemeron;
 pub mod evict;
 pub mod foreign;
 pub mod measure;
+pub mod native;
 pub mod options;
 pub mod pause;
 pub mod pin;

@@ -5,10 +5,10 @@
 //! are behind one mutex, which is held for some additions; when spaces merge they move ([`Forwarding`]), and charges
 //! made before follow them.
 //!
-//! - **K1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported.
-//! - **K2 (limit).** No charge and no allocation takes the sum of charges and allocated objects over the limit: both
+//! - **LG1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported.
+//! - **LG2 (limit).** No charge and no allocation takes the sum of charges and allocated objects over the limit: both
 //!   look while they have the books' mutex. Only a merge may, or a limit that is lowered.
-//! - **K3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped.
+//! - **LG3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped.
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
@@ -187,7 +187,7 @@ impl Books {
         }
     }
 
-    /// Adds a charge (K1), or says that it does not fit (K2).
+    /// Adds a charge (LG1), or says that it does not fit (LG2).
     fn add(&mut self, of: Category, more: Sum) -> Result<(), MemoryFull> {
         let (bytes, account) = (self.bytes(), &mut self.accounts[of as usize]);
         let limit = self.limits.of[of as usize];
@@ -242,7 +242,7 @@ impl Books {
         bytes - soft
     }
 
-    /// What the space is to be told after an addition, when the mutex is free (K3).
+    /// What the space is to be told after an addition, when the mutex is free (LG3).
     fn news(&mut self) -> News {
         let over_soft = self.over_soft(self.bytes());
         let Some(owner) = &self.owner else { return News::None };
@@ -364,7 +364,7 @@ impl Ledger {
         self.0.move_into(&target.0, |from, into| into.absorb(from));
     }
 
-    /// Counts what the heap hands out, by `hand_out`, if that is within the limit (K2), and returns what is over the
+    /// Counts what the heap hands out, by `hand_out`, if that is within the limit (LG2), and returns what is over the
     /// soft limit; else what is in use, and the limit.
     pub(crate) fn allocate(
         &self,

@@ -4,7 +4,7 @@
 //! failure of either must be an error, all memory is zero, and what a context leaves behind is used again by the next
 //! one without a word to the system.
 //!
-//! - **Z1 (apart).** Ranges that were given out since the last reset do not overlap and lie in chunks that stay until
+//! - **NZ1 (apart).** Ranges that were given out since the last reset do not overlap and lie in chunks that stay until
 //!   a reset or the end.
 
 use core::alloc::Layout;
@@ -15,10 +15,10 @@ use cspace_core::{Charge, MemoryFull};
 
 use crate::source::{self, SystemFull};
 
-/// The alignment of chunks.
-const CHUNK_ALIGN: usize = 4096;
-/// Bytes of the first chunk, if nothing says otherwise.
-const CHUNK_MIN: usize = 4096;
+/// The alignment of chunks: what every allocator gives without ado.
+pub(crate) const CHUNK_ALIGN: usize = 16;
+/// Bytes of the first chunk, if nothing says otherwise: an arena for little is opened quickly.
+const CHUNK_MIN: usize = 1024;
 /// Bytes that chunks grow to.
 const CHUNK_MAX: usize = 1 << 20;
 
@@ -72,6 +72,13 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes, CHUNK_ALIGN).ok()
 }
 
+/// Bytes of a chunk in which there is room for a layout: what wants a larger alignment than chunks have may have to
+/// skip as much.
+pub(crate) fn chunk_bytes(wanted: Layout) -> Option<usize> {
+    let skip = if wanted.align() > CHUNK_ALIGN { wanted.align() } else { 0 };
+    wanted.size().checked_add(skip)
+}
+
 impl Bump {
     /// No chunk yet. What chunks take is added to `charge`.
     pub(crate) fn new(charge: Charge, limit: usize) -> Bump {
@@ -88,7 +95,7 @@ impl Bump {
         self.chunks.iter().map(|chunk| chunk.bytes).sum()
     }
 
-    /// A range of zeros (Z1). Of no bytes: somewhere aligned.
+    /// A range of zeros (NZ1). Of no bytes: somewhere aligned.
     pub(crate) fn allocate(&mut self, wanted: Layout) -> Result<NonNull<u8>, NativeError> {
         let full = SystemFull { bytes: wanted.size() };
         if wanted.size() == 0 {
@@ -168,7 +175,7 @@ impl Bump {
     /// The range of the current chunk, made zero.
     fn give_out(&mut self, start: usize, end: usize) -> NonNull<u8> {
         let chunk = &mut self.chunks[self.current];
-        // SAFETY: the range lies in the chunk and was not given out since the last reset (Z1).
+        // SAFETY: the range lies in the chunk and was not given out since the last reset (NZ1).
         let at = unsafe { chunk.base.add(start) };
         if start < chunk.clean_from {
             // SAFETY: as above.
@@ -181,9 +188,7 @@ impl Bump {
     /// One chunk more, large enough for a layout.
     fn grow(&mut self, wanted: Layout) -> Result<(), NativeError> {
         let full = SystemFull { bytes: wanted.size() };
-        // Chunks are aligned to pages; what wants more may have to skip as much.
-        let skip = if wanted.align() > CHUNK_ALIGN { wanted.align() } else { 0 };
-        let least = wanted.size().checked_add(skip).ok_or(full)?;
+        let least = chunk_bytes(wanted).ok_or(full)?;
         let doubled = self.chunks.last().map_or(CHUNK_MIN, |last| last.bytes.saturating_mul(2));
         let bytes = doubled.min(CHUNK_MAX).max(least);
         // A large chunk that is refused may do as a small one.
@@ -215,22 +220,25 @@ impl Bump {
     pub(crate) unsafe fn reset(&mut self, keep: usize) {
         let kept = usize::from(self.chunks.first().is_some_and(|first| first.bytes <= keep));
         while self.chunks.len() > kept {
-            self.free_last();
+            let bytes = self.free_last();
+            self.charge.shrink(bytes);
         }
         (self.current, self.at, self.used) = (0, 0, 0);
     }
 
-    fn free_last(&mut self) {
-        let Some(chunk) = self.chunks.pop() else { return };
+    /// Frees the last chunk; returns how many bytes it had.
+    fn free_last(&mut self) -> usize {
+        let Some(chunk) = self.chunks.pop() else { return 0 };
         let layout = layout(chunk.bytes).expect("as it was allocated");
         // SAFETY: allocated with this layout; nobody uses it any more: this is a reset or the end.
         unsafe { source::free(chunk.base, layout) };
-        self.charge.shrink(chunk.bytes);
+        chunk.bytes
     }
 }
 
 impl Drop for Bump {
     fn drop(&mut self) {
+        // What is charged is given back as a whole.
         while !self.chunks.is_empty() {
             self.free_last();
         }
@@ -300,11 +308,11 @@ mod tests {
         assert_eq!(refused, NativeError::Limit { requested: 11, used: 90, limit: 100 });
         limited.allocate(wanted(10, 1)).unwrap();
         assert!(limited.allocate(wanted(1, 1)).is_err());
-        ledger.set_category_limit(Category::Arenas, Some(5000));
-        assert!(bump(&ledger, usize::MAX).allocate(wanted(905, 1)).is_err());
+        ledger.set_category_limit(Category::Arenas, Some(CHUNK_MIN + 900));
+        assert!(bump(&ledger, usize::MAX).allocate(wanted(901, 1)).is_err());
         drop(limited);
         let mut small = bump(&ledger, usize::MAX);
-        small.allocate(wanted(4096, 1)).unwrap();
+        small.allocate(wanted(CHUNK_MIN, 1)).unwrap();
         // No room for a chunk of twice the size, but for what is needed.
         small.allocate(wanted(900, 1)).unwrap();
         assert!(matches!(small.allocate(wanted(5, 1)), Err(NativeError::Memory(_))));

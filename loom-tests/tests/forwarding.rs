@@ -65,6 +65,53 @@ fn a_use_sees_all_of_a_move_or_nothing<P: Places>() {
     });
 }
 
+/// How many bytes there may be.
+const LIMIT: isize = 5;
+
+/// A charge, if it is within the limit.
+fn charge<P: Places>(books: &P, bytes: isize) -> bool {
+    books.with(|sum| {
+        let fits = *sum + bytes <= LIMIT;
+        if fits {
+            *sum += bytes;
+        }
+        fits
+    })
+}
+
+/// P17, P18, and what `ledger.rs` calls LG2: two charges of which one fits, one of them through the old place; who was
+/// refused tries again when the other has given back.
+fn charges_do_not_pass_the_limit_together<P: Places>(charge: fn(&P, isize) -> bool) {
+    play(move || {
+        let (source, target) = (P::new(0), P::new(0));
+        let other = {
+            let source = Arc::clone(&source);
+            spawn(move || {
+                let fits = charge(&source, 3);
+                if fits {
+                    source.with(|sum| {
+                        assert!(*sum <= LIMIT, "charges of {sum} together");
+                        *sum -= 3;
+                    });
+                }
+                fits
+            })
+        };
+        source.move_into(&target);
+        let fits = charge(&target, 3);
+        target.with(|sum| assert!(*sum <= LIMIT, "charges of {sum} together"));
+        let other_fits = other.join().unwrap();
+        assert!(fits || other_fits, "both were refused");
+        assert!(fits || charge(&target, 3), "there was room when the other had given back");
+        assert_eq!(target.with(|sum| *sum), 3, "bytes were lost");
+    });
+}
+
+#[test]
+fn charges_keep_to_the_limit() {
+    charges_do_not_pass_the_limit_together::<Forwarding<isize>>(charge);
+}
+
 #[test]
 fn charges_find_their_books() {
     a_charge_is_given_back_where_it_is::<Forwarding<isize>>();
@@ -137,5 +184,20 @@ mod weakened {
     #[should_panic(expected = "books of")]
     fn in_two_steps_somebody_finds_what_is_in_neither() {
         a_charge_is_given_back_where_it_is::<InTwoSteps>();
+    }
+
+    /// A charge that looks first, and adds then.
+    fn charge_in_two_steps<P: Places>(books: &P, bytes: isize) -> bool {
+        let fits = books.with(|sum| *sum + bytes <= LIMIT);
+        if fits {
+            books.with(|sum| *sum += bytes);
+        }
+        fits
+    }
+
+    #[test]
+    #[should_panic(expected = "together")]
+    fn looking_before_adding_passes_the_limit() {
+        charges_do_not_pass_the_limit_together::<Forwarding<isize>>(charge_in_two_steps);
     }
 }

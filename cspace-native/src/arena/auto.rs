@@ -176,7 +176,7 @@ impl<'gc> AutoSegment<'gc> {
             return Err(ArenaError::ReadOnly);
         }
         let memory: &'gc Memory = &self.memory.as_ref().0;
-        // SAFETY: nobody has bytes by way of this access, whose token is borrowed mutably, and others use the lock (D6).
+        // SAFETY: nobody has bytes by way of this access, whose token is borrowed mutably, and others use the lock (NB6).
         Ok(AutoBytesMut(unsafe { memory.write(self.range.0 .0) }?))
     }
 
@@ -259,7 +259,7 @@ impl AutoSegmentHandle {
     /// If the arena is gone, or somebody writes bytes of it.
     pub fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Result<R, ArenaError> {
         let memory = self.memory.upgrade().ok_or(ArenaError::Closed)?;
-        // SAFETY: the range is of this memory; who writes it in an access has the lock (D6).
+        // SAFETY: the range is of this memory; who writes it in an access has the lock (NB6).
         let reading = unsafe { memory.read(self.range.0) }?;
         Ok(f(reading.bytes))
     }

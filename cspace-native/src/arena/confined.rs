@@ -1,6 +1,6 @@
 //! Arenas of one thread.
 //!
-//! - **D4 (apart).** Segments of an arena do not overlap (Z1), and borrow the arena, whose memory stays until it is
+//! - **NB4 (apart).** Segments of an arena do not overlap (NZ1), and borrow the arena, whose memory stays until it is
 //!   closed, which takes it by value.
 
 use core::cell::RefCell;
@@ -77,7 +77,7 @@ impl ConfinedArena {
     /// If the alignment is no power of two, or there is no memory.
     pub fn allocate(&self, bytes: usize, align: usize) -> Result<SegmentMut<'_>, ArenaError> {
         let place = self.bump.borrow_mut().allocate(layout(bytes, align)?)?;
-        // SAFETY: zeroed, and nobody else's until the arena ends (D4), which it does not while it is borrowed.
+        // SAFETY: zeroed, and nobody else's until the arena ends (NB4), which it does not while it is borrowed.
         Ok(SegmentMut::new(unsafe { core::slice::from_raw_parts_mut(place.as_ptr(), bytes) }))
     }
 

@@ -110,7 +110,7 @@ pub struct SegmentHandle {
     is_read_only: bool,
 }
 
-// SAFETY: bytes are used with the memory's lock alone (D6).
+// SAFETY: bytes are used with the memory's lock alone (NB6).
 unsafe impl Send for SegmentHandle {}
 // SAFETY: as above.
 unsafe impl Sync for SegmentHandle {}
@@ -165,7 +165,7 @@ impl SegmentHandle {
     /// If the arena was closed, this is the wrong thread, or somebody writes bytes of the arena.
     pub fn with<R>(&self, f: impl FnOnce(&[u8]) -> R) -> Result<R, ArenaError> {
         check_thread(self.thread)?;
-        // SAFETY: the range was given out for handles, which use the lock (D6).
+        // SAFETY: the range was given out for handles, which use the lock (NB6).
         let reading = unsafe { self.memory.read(self.range) }?;
         Ok(f(reading.bytes))
     }

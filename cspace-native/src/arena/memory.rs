@@ -1,8 +1,8 @@
 //! The memory of an arena that several threads use.
 //!
-//! - **D5 (open).** The memory is freed by the close that succeeds, or by the drop of the last handle. Who uses bytes has
+//! - **NB5 (open).** The memory is freed by the close that succeeds, or by the drop of the last handle. Who uses bytes has
 //!   acquired the gate (P19) and has a handle.
-//! - **D6 (ranges).** Ranges that are given out do not overlap (Z1). The bytes of one are read and written by who owns it
+//! - **NB6 (ranges).** Ranges that are given out do not overlap (NZ1). The bytes of one are read and written by who owns it
 //!   alone, as Rust knows it ([`SharedSegment`](super::SharedSegment)); or, where handles can be copied, with the
 //!   memory's lock in the mode that is needed.
 
@@ -69,7 +69,7 @@ impl Memory {
         self.inside.lock().as_ref().map_or(0, |inside| inside.bump.used())
     }
 
-    /// Uses the memory, unless it is closed (D5).
+    /// Uses the memory, unless it is closed (NB5).
     pub(super) fn acquire(&self) -> Result<Use<'_>, ArenaError> {
         if self.gate.acquire() {
             Ok(Use(self))
@@ -82,13 +82,13 @@ impl Memory {
     ///
     /// # Safety
     ///
-    /// The range was given out by this memory, and its bytes are used by way of this lock alone (D6).
+    /// The range was given out by this memory, and its bytes are used by way of this lock alone (NB6).
     pub(super) unsafe fn read(&self, range: NonNull<[u8]>) -> Result<Reading<'_>, ArenaError> {
         let open = self.acquire()?;
         if !self.lock.try_lock_shared() {
             return Err(ArenaError::Borrowed);
         }
-        // SAFETY: there as long as it is acquired (D5); nobody writes while the lock is held (D6).
+        // SAFETY: there as long as it is acquired (NB5); nobody writes while the lock is held (NB6).
         Ok(Reading { bytes: unsafe { &*range.as_ptr() }, open })
     }
 

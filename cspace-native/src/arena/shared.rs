@@ -170,7 +170,7 @@ pub struct SharedSegment {
     range: NonNull<[u8]>,
 }
 
-// SAFETY: bytes are read through shared references to the one handle and written through a mutable one (D6).
+// SAFETY: bytes are read through shared references to the one handle and written through a mutable one (NB6).
 unsafe impl Send for SharedSegment {}
 // SAFETY: as above.
 unsafe impl Sync for SharedSegment {}
@@ -193,7 +193,7 @@ impl SharedSegment {
     /// If the arena was closed.
     pub fn acquire(&self) -> Result<Acquired<'_>, ArenaError> {
         let open = self.memory.acquire()?;
-        // SAFETY: there as long as it is acquired (D5); the handle is borrowed, so nobody writes (D6).
+        // SAFETY: there as long as it is acquired (NB5); the handle is borrowed, so nobody writes (NB6).
         Ok(Acquired { bytes: unsafe { self.range.as_ref() }, _open: open })
     }
 

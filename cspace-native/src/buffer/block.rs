@@ -1,9 +1,9 @@
 //! The memory of a buffer, outside of the heap.
 //!
-//! - **D1 (whose).** Bytes are read by who has an access to the space, and by borrowers outside of accesses who have
+//! - **NB1 (whose).** Bytes are read by who has an access to the space, and by borrowers outside of accesses who have
 //!   the block's lock in shared mode; they are written by who has an exclusive access and the lock exclusively. So
 //!   no byte is written while anybody else has it: an exclusive access excludes all others, and the lock borrowers.
-//! - **D2 (kept).** The block is freed when the buffer lets go of it, which takes an exclusive access or the sweep,
+//! - **NB2 (kept).** The block is freed when the buffer lets go of it, which takes an exclusive access or the sweep,
 //!   and the last borrower has: whoever has bytes borrows a token or an `Arc` of the block.
 
 use core::alloc::Layout;
@@ -26,7 +26,7 @@ pub(super) struct Block {
     charge: Charge,
 }
 
-// SAFETY: the block owns its memory; who reads and writes it is ordered by D1.
+// SAFETY: the block owns its memory; who reads and writes it is ordered by NB1.
 unsafe impl Send for Block {}
 // SAFETY: as above.
 unsafe impl Sync for Block {}
@@ -52,7 +52,7 @@ impl Block {
     /// # Safety
     ///
     /// The caller is in an access, which lasts as long as the reference, and which is not exclusive while somebody
-    /// has the lock exclusively (D1).
+    /// has the lock exclusively (NB1).
     pub(super) unsafe fn bytes(&self) -> &[u8] {
         // SAFETY: the memory has as many bytes, all initialised; nobody writes them (the caller's promise).
         unsafe { core::slice::from_raw_parts(self.base.as_ptr(), self.len) }
@@ -68,13 +68,13 @@ impl Block {
     /// # Safety
     ///
     /// The caller has an exclusive access, which lasts as long as the borrow, and nobody has a reference to the
-    /// bytes by that access (D1). The range lies within.
+    /// bytes by that access (NB1). The range lies within.
     pub(super) unsafe fn try_borrow_mut(&self, start: usize, len: usize) -> Option<BytesMut<'_>> {
         debug_assert!(start <= self.len && len <= self.len - start);
         if !self.lock.try_lock_exclusive() {
             return None;
         }
-        // SAFETY: the range lies within; nobody else reads or writes the bytes (D1).
+        // SAFETY: the range lies within; nobody else reads or writes the bytes (NB1).
         let bytes = unsafe { core::slice::from_raw_parts_mut(self.base.as_ptr().add(start), len) };
         Some(BytesMut { bytes, lock: &self.lock })
     }
@@ -82,7 +82,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: it came from there with this layout; nobody has it any more (D2).
+        // SAFETY: it came from there with this layout; nobody has it any more (NB2).
         unsafe { source::free(self.base, self.layout) };
     }
 }
@@ -99,7 +99,7 @@ pub(super) struct Borrowed<'a>(&'a Block);
 impl Deref for Borrowed<'_> {
     type Target = [u8];
     fn deref(&self) -> &[u8] {
-        // SAFETY: the lock is held in shared mode, so nobody writes (D1).
+        // SAFETY: the lock is held in shared mode, so nobody writes (NB1).
         unsafe { core::slice::from_raw_parts(self.0.base.as_ptr(), self.0.len) }
     }
 }

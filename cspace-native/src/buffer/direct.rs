@@ -297,7 +297,7 @@ impl<'gc> DirectBuffer<'gc> {
     {
         let block = self.block(cx)?;
         // SAFETY: a token of the access is borrowed as long as the bytes. To write in this access takes the token
-        // mutably (D1), as does to free (D2).
+        // mutably (NB1), as does to free (NB2).
         Ok(&unsafe { block.bytes() }[self.start..self.start + self.len])
     }
 
@@ -319,7 +319,7 @@ impl<'gc> DirectBuffer<'gc> {
         // A shared borrow for as long as the mutable one: nobody else can use the token.
         let block = self.block(&*cx)?;
         // SAFETY: the token of an exclusive access is borrowed mutably as long as the bytes, so nobody has them by
-        // this access (D1). A view's range lies within its block.
+        // this access (NB1). A view's range lies within its block.
         unsafe { block.try_borrow_mut(self.start, self.len) }.ok_or(BufferError::Borrowed)
     }
 
@@ -383,7 +383,7 @@ impl<'gc> DirectBuffer<'gc> {
         let (to, from) = (self.slice(offset..offset + source.len)?, Arc::clone(source.block(cx)?));
         let mut bytes = to.bytes_mut(cx)?;
         // SAFETY: the access goes on, and nobody writes the bytes of the other block in it: its one token is
-        // borrowed for those of this one (D1).
+        // borrowed for those of this one (NB1).
         bytes.copy_from_slice(&unsafe { from.bytes() }[source.start..source.start + source.len]);
         Ok(())
     }

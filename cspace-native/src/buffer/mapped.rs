@@ -3,7 +3,7 @@
 //! A file may be changed by others while it is mapped, other processes among them, so its bytes are no Rust slice: the
 //! safe methods copy them with atomic loads and stores.
 //!
-//! - **D3 (mapped).** A block's range is mapped as long as the block exists, writable if its mode is; whoever reads or
+//! - **NB3 (mapped).** A block's range is mapped as long as the block exists, writable if its mode is; whoever reads or
 //!   writes it has the block, by an access or by an `Arc`.
 
 use core::fmt;
@@ -115,7 +115,7 @@ impl Block {
 
     fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), BufferError> {
         self.check(offset, bytes.len())?;
-        // SAFETY: the range lies within what is mapped (D3).
+        // SAFETY: the range lies within what is mapped (NB3).
         let mut from = unsafe { self.base().add(offset) };
         let (head, words, tail) = split(from, bytes.len());
         let (head, rest) = bytes.split_at_mut(head);
@@ -146,7 +146,7 @@ impl Block {
         let mut to = match &self.pages {
             // Nothing is written: the range has no bytes.
             Pages::Empty | Pages::Read(_) => return Ok(()),
-            // SAFETY: the range lies within what is mapped (D3). That it is writable is known by its type; it is not
+            // SAFETY: the range lies within what is mapped (NB3). That it is writable is known by its type; it is not
             // seen as a Rust slice by anybody but callers of `bytes`, who promise that nobody writes.
             Pages::Write(map) => unsafe { map.as_ptr().add(offset).cast_mut() },
         };
@@ -182,7 +182,7 @@ fn split(from: *const u8, len: usize) -> (usize, usize, usize) {
 ///
 /// # Safety
 ///
-/// The place lies in a block's range (D3).
+/// The place lies in a block's range (NB3).
 unsafe fn load_byte(from: *const u8) -> (u8, *const u8) {
     // SAFETY: a byte of a mapped range; others may write it, so atomically.
     let byte = unsafe { AtomicU8::from_ptr(from.cast_mut()) }.load(Relaxed);
@@ -193,7 +193,7 @@ unsafe fn load_byte(from: *const u8) -> (u8, *const u8) {
 ///
 /// # Safety
 ///
-/// The place lies in the range of a block that is writable (D3).
+/// The place lies in the range of a block that is writable (NB3).
 unsafe fn store_byte(to: *mut u8, byte: u8) -> *mut u8 {
     // SAFETY: a byte of a mapped, writable range.
     unsafe { AtomicU8::from_ptr(to) }.store(byte, Relaxed);
@@ -510,7 +510,7 @@ impl<'gc> MappedBuffer<'gc> {
         'gc: 'a,
     {
         let block = self.block(cx)?;
-        // SAFETY: mapped as long as the block (D3), which is not freed in the access while a token is borrowed; the
+        // SAFETY: mapped as long as the block (NB3), which is not freed in the access while a token is borrowed; the
         // rest is the caller's promise.
         Ok(unsafe { core::slice::from_raw_parts(block.base(), block.len()) })
     }

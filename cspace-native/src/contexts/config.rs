@@ -14,7 +14,7 @@ use super::context::Parts;
 use super::handle::{next_owner, ContextHandle, WrongContext};
 use super::slot::{check, slot_layout, Places, ReserveError, SlotKey};
 use super::store::{MakeError, Store, TypeMismatch};
-use crate::bump::NativeError;
+use crate::bump::{chunk_bytes, NativeError};
 use crate::cleanup::CleanupPanics;
 
 /// Bytes that a context has beside its slots, to begin with.
@@ -264,7 +264,8 @@ impl Config {
 
     /// Bytes of the block of each context: its slots, and what it has beside.
     pub fn context_bytes(&self) -> usize {
-        self.places.layout().size().saturating_add(self.spare_bytes)
+        let slots = chunk_bytes(self.places.layout()).unwrap_or(usize::MAX);
+        slots.saturating_add(self.spare_bytes)
     }
 
     /// How many contexts are kept to be used again.

@@ -1,8 +1,8 @@
 //! Contexts: one block with every slot at its place.
 //!
-//! - **I2 (once).** A slot is initialised at most once in a context: who begins marks it as begun, and nobody else begins
+//! - **NC2 (once).** A slot is initialised at most once in a context: who begins marks it as begun, and nobody else begins
 //!   until that one has failed.
-//! - **I3 (one user).** A context is used by way of one reference to it, which initialisers do not get: they could put
+//! - **NC3 (one user).** A context is used by way of one reference to it, which initialisers do not get: they could put
 //!   another context in its place. They get an [`Initializer`].
 
 use core::fmt;
@@ -125,7 +125,7 @@ impl Context {
         let Some(slot) = self.find(key) else { return Ok(None) };
         // SAFETY: the slot lies in the context's memory; this context is borrowed, so nobody changes it.
         let slot = unsafe { slot.as_ref() };
-        // SAFETY: ready: it was initialised (I2).
+        // SAFETY: ready: it was initialised (NC2).
         Ok((slot.status == READY).then(|| unsafe { slot.content.assume_init_ref() }))
     }
 
@@ -184,7 +184,7 @@ impl Context {
                 struct Begun(*mut u8);
                 impl Drop for Begun {
                     fn drop(&mut self) {
-                        // SAFETY: the context goes on (I3), and with it the slot.
+                        // SAFETY: the context goes on (NC3), and with it the slot.
                         unsafe { *self.0 = EMPTY };
                     }
                 }
@@ -199,7 +199,7 @@ impl Context {
                 // Again: the initialiser may have used what was reserved.
                 let cleanups = &mut self.parts_mut().store.cleanups;
                 let room = cleanups.reserve();
-                // SAFETY: the slot is this one's to write (I2); its content stays at its place until the cleanups run.
+                // SAFETY: the slot is this one's to write (NC2); its content stays at its place until the cleanups run.
                 unsafe {
                     if let Err(full) = room {
                         *status = EMPTY;
@@ -213,7 +213,7 @@ impl Context {
             }
             _ => return Err(SlotError::Reentered),
         }
-        // SAFETY: ready: initialised (I2); the context is borrowed mutably.
+        // SAFETY: ready: initialised (NC2); the context is borrowed mutably.
         Ok(unsafe { slot.as_mut().content.assume_init_mut() })
     }
 
@@ -383,7 +383,7 @@ impl fmt::Debug for Context {
     }
 }
 
-/// A context for whoever initialises a slot of it: other slots, and memory, but not the context itself (I3).
+/// A context for whoever initialises a slot of it: other slots, and memory, but not the context itself (NC3).
 pub struct Initializer<'a> {
     context: &'a mut Context,
 }

@@ -1,6 +1,6 @@
 //! What contexts and configurations have in common: memory, things in it that have names, and cleanups.
 //!
-//! - **I1 (placed).** What a handle of an owner's number names lies in the owner's memory, initialised, until the owner
+//! - **NC1 (placed).** What a handle of an owner's number names lies in the owner's memory, initialised, until the owner
 //!   ends: its cleanups have run then, and its number is nobody's.
 
 use core::alloc::Layout;
@@ -88,7 +88,7 @@ impl Store {
 
     pub(super) fn get<T: ?Sized>(&self, handle: ContextHandle<T>) -> Result<&T, WrongContext> {
         self.check(&handle)?;
-        // SAFETY: initialised as long as the owner (I1), which is borrowed; changed through a mutable borrow of it only.
+        // SAFETY: initialised as long as the owner (NC1), which is borrowed; changed through a mutable borrow of it only.
         Ok(unsafe { handle.place.as_ref() })
     }
 
@@ -129,7 +129,7 @@ impl Store {
         match room.and_then(|()| self.bump.allocate(Layout::new::<T>())) {
             Ok(place) => {
                 let place = place.cast::<T>();
-                // SAFETY: just allocated; it stays until the cleanups run (I1), and is `Send`.
+                // SAFETY: just allocated; it stays until the cleanups run (NC1), and is `Send`.
                 unsafe {
                     place.write(value);
                     self.cleanups.push_drop(place);
@@ -161,7 +161,7 @@ impl Store {
 
     /// Among a few, so one after the other.
     fn find(&self, name: &str) -> Option<&Named> {
-        // SAFETY: names lie in this memory (I1).
+        // SAFETY: names lie in this memory (NC1).
         self.named.iter().find(|named| unsafe { named.name.as_ref() } == name)
     }
 
@@ -195,7 +195,7 @@ impl Store {
     pub(super) fn reset(&mut self, keep: usize) {
         self.owner = next_owner();
         self.named.clear();
-        // SAFETY: what was in it was dropped by the cleanups; handles do not fit any more (I1).
+        // SAFETY: what was in it was dropped by the cleanups; handles do not fit any more (NC1).
         unsafe { self.bump.reset(keep) };
     }
 }

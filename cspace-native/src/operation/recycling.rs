@@ -3,9 +3,9 @@
 //! Each thread has a few slots for each [`Purpose`]. A block is cached by the thread that frees it, whoever allocated
 //! it, so nothing is shared and nothing locked.
 //!
-//! - **Q1 (class).** A block of at most [`CACHED_MAX`] bytes is allocated as large as its size class. The class follows
+//! - **NR1 (class).** A block of at most [`CACHED_MAX`] bytes is allocated as large as its size class. The class follows
 //!   from any layout that fits the block, so what frees it knows how large it is.
-//! - **Q2 (idle).** A block in a slot is nobody's: it was freed by its user.
+//! - **NR2 (idle).** A block in a slot is nobody's: it was freed by its user.
 
 use core::alloc::Layout;
 use core::cell::RefCell;
@@ -109,7 +109,7 @@ impl RecyclingAllocator {
     }
 }
 
-/// How large a block of a layout is allocated (Q1); none if it is not to be kept.
+/// How large a block of a layout is allocated (NR1); none if it is not to be kept.
 fn class_bytes(layout: Layout) -> Option<usize> {
     let is_small = layout.size() <= CACHED_MAX && layout.align() <= CACHED_ALIGN;
     is_small.then(|| layout.size().next_power_of_two().max(CACHED_ALIGN))
@@ -120,7 +120,7 @@ fn class_layout(bytes: usize) -> Layout {
 }
 
 // SAFETY: a block belongs to whom it was given until that one frees it; only then is it kept, and given to the next
-// (Q2). It is at least as large and as aligned as asked for (Q1). All values of the type are equal.
+// (NR2). It is at least as large and as aligned as asked for (NR1). All values of the type are equal.
 unsafe impl Allocator for RecyclingAllocator {
     #[inline]
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
@@ -154,7 +154,7 @@ unsafe impl Allocator for RecyclingAllocator {
         };
         let keep = |cache: &RefCell<Cache>| cache.borrow_mut().keep(self.purpose, block, bytes);
         if CACHE.try_with(keep) != Ok(true) {
-            // SAFETY: it was allocated as large as its class (Q1), and is not kept.
+            // SAFETY: it was allocated as large as its class (NR1), and is not kept.
             unsafe { source::free(block, class_layout(bytes)) };
         }
     }
@@ -199,7 +199,7 @@ impl Cache {
         None
     }
 
-    /// Keeps a block that its user freed (Q2); whether there was a slot.
+    /// Keeps a block that its user freed (NR2); whether there was a slot.
     fn keep(&mut self, purpose: Purpose, block: NonNull<u8>, bytes: usize) -> bool {
         let kept = &mut self.kept[purpose as usize];
         if kept.count >= self.slots {
@@ -240,7 +240,7 @@ impl Kept {
 /// Frees a block that was in a slot.
 fn free_kept((block, bytes): (*mut u8, usize)) {
     let Some(block) = NonNull::new(block) else { return };
-    // SAFETY: a block of a slot was allocated with its class's layout (Q1) and is nobody's (Q2).
+    // SAFETY: a block of a slot was allocated with its class's layout (NR1) and is nobody's (NR2).
     unsafe { source::free(block, class_layout(bytes)) };
 }
 
