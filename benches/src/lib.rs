@@ -66,6 +66,7 @@ pub mod child;
 pub mod children;
 pub mod collector;
 pub mod contender;
+pub mod counted;
 pub mod ephemeron;
 pub mod evict;
 pub mod foreign;

@@ -56,6 +56,8 @@ enum Mode {
 pub struct Visitor<'v> {
     edges: [*const u8; EDGE_RING],
     edge_next: usize,
+    /// Edges in the ring: those before `edge_next`, one behind the other.
+    edge_count: usize,
     mode: Mode,
     recorded: Vec<*const u8>,
     stack: Vec<*const u8>,
@@ -78,6 +80,7 @@ impl Visitor<'_> {
         Visitor {
             edges: [core::ptr::null(); EDGE_RING],
             edge_next: 0,
+            edge_count: 0,
             mode: Mode::Marking,
             recorded: Vec::new(),
             stack: Vec::with_capacity(1024),
@@ -153,7 +156,9 @@ impl Visitor<'_> {
             return self.edge_slow(tagged);
         }
         let left = self.enter_ring(tagged);
-        if !left.is_null() {
+        if left.is_null() {
+            self.edge_count += 1;
+        } else {
             self.gray(left);
         }
     }
@@ -164,12 +169,14 @@ impl Visitor<'_> {
             return self.recorded.push(tagged.map_addr(|a| a & !LEAF));
         }
         let left = self.enter_ring(tagged);
-        if !left.is_null() {
+        if left.is_null() {
+            self.edge_count += 1;
+        } else {
             self.gray_watching(left);
         }
     }
 
-    /// Puts an edge into the first ring, and returns the one that leaves it.
+    /// Puts an edge into the first ring, and returns the one that leaves it: null if the ring was not full.
     #[inline(always)]
     fn enter_ring(&mut self, tagged: *const u8) -> *const u8 {
         prefetch(mark_address(tagged));
@@ -251,13 +258,12 @@ impl Visitor<'_> {
                 }
             }
             if held > 0 {
-                let left = core::mem::replace(&mut objects[next % OBJECT_RING], core::ptr::null());
-                next = (next + 1) % OBJECT_RING;
-                if !left.is_null() {
-                    held -= 1;
-                    // SAFETY: as above.
-                    unsafe { self.trace(left) };
-                }
+                // The oldest: those held lie one behind the other, up to `next`.
+                let oldest = next.wrapping_sub(held) % OBJECT_RING;
+                let left = core::mem::replace(&mut objects[oldest], core::ptr::null());
+                held -= 1;
+                // SAFETY: as above.
+                unsafe { self.trace(left) };
             } else if !self.flush_edges() {
                 return;
             }
@@ -266,19 +272,18 @@ impl Visitor<'_> {
 
     /// Marks what waits in the first ring; false if nothing did.
     fn flush_edges(&mut self) -> bool {
-        let mut any = false;
-        for at in 0..EDGE_RING {
+        let count = core::mem::take(&mut self.edge_count);
+        // They lie one behind the other, up to `edge_next`. Marking puts none in.
+        for back in (1..=count).rev() {
+            let at = self.edge_next.wrapping_sub(back) % EDGE_RING;
             let left = core::mem::replace(&mut self.edges[at], core::ptr::null());
-            if !left.is_null() {
-                any = true;
-                if self.mode == Mode::Watching {
-                    self.gray_watching(left);
-                } else {
-                    self.gray(left);
-                }
+            if self.mode == Mode::Watching {
+                self.gray_watching(left);
+            } else {
+                self.gray(left);
             }
         }
-        any
+        count > 0
     }
 
     /// Shows this visitor the edges of one object.
