@@ -363,22 +363,72 @@ pub(crate) unsafe fn set_alloc_bits(from: *mut u8, to: *mut u8, cell_bytes: usiz
     // SAFETY: the array lies in the chunk of `from`.
     let allocs = unsafe { (&raw const (*chunk).allocs).cast::<AtomicU64>() };
     let (mut at, end) = (granule(from), granule(from) + (to.addr() - from.addr()) / GRANULE);
-    let stride = cell_bytes / GRANULE;
-    let mut word_index = at / 64;
-    let mut bits = 0u64;
+    let cells = CellBits::new(cell_bytes / GRANULE);
     while at < end {
-        if at / 64 != word_index {
-            // SAFETY: granule numbers of the span are below the array's length.
-            let word = unsafe { &*allocs.add(word_index) };
-            word.store(word.load(Relaxed) | bits, Relaxed);
-            (word_index, bits) = (at / 64, 0);
-        }
-        bits |= 1 << (at % 64);
-        at += stride;
-    }
-    if bits != 0 {
-        // SAFETY: as above.
-        let word = unsafe { &*allocs.add(word_index) };
+        // SAFETY: granule numbers of the span are below the array's length.
+        let word = unsafe { &*allocs.add(at / 64) };
+        let (bits, next) = cells.in_word(at, end);
         word.store(word.load(Relaxed) | bits, Relaxed);
+        at = next;
+    }
+}
+
+/// The bits of cells of one size, a word at a time.
+struct CellBits {
+    /// Granules from one cell to the next.
+    stride: usize,
+    /// A bit for each cell, if the first one begins at the word.
+    pattern: u64,
+}
+
+impl CellBits {
+    fn new(stride: usize) -> CellBits {
+        let (mut pattern, mut width) = (1u64, stride);
+        while width < 64 {
+            pattern |= pattern << width;
+            width *= 2;
+        }
+        CellBits { stride, pattern }
+    }
+
+    /// The bits of the cells that begin in the word of granule `at`, where one does, and before granule `end`; and where
+    /// the next cell begins.
+    #[inline]
+    fn in_word(&self, at: usize, end: usize) -> (u64, usize) {
+        let mut bits = self.pattern << (at % 64);
+        let left = end - at / 64 * 64;
+        if left < 64 {
+            bits &= (1 << left) - 1;
+        }
+        (bits, at + (64 - at % 64).div_ceil(self.stride) * self.stride)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CellBits;
+
+    #[test]
+    fn words_have_a_bit_for_each_cell() {
+        for stride in (1..=70).chain([127, 128, 500]) {
+            let cells = CellBits::new(stride);
+            for begin in [0, 1, 37, 63, 64] {
+                for count in [1, 2, 3, 17, 64, 65] {
+                    let end = begin + count * stride;
+                    let mut words = vec![0u64; end / 64 + 1];
+                    let mut at = begin;
+                    while at < end {
+                        let (bits, next) = cells.in_word(at, end);
+                        words[at / 64] |= bits;
+                        at = next;
+                    }
+                    let mut expected = vec![0u64; words.len()];
+                    (0..count)
+                        .map(|i| begin + i * stride)
+                        .for_each(|at| expected[at / 64] |= 1 << (at % 64));
+                    assert_eq!(words, expected, "{stride} {begin} {count}");
+                }
+            }
+        }
     }
 }

@@ -570,6 +570,7 @@ impl Space {
         stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
         stats.pause_max = stats.pause_max.max(report.pause);
         stats.pause_total = stats.pause_total.saturating_add(report.pause);
+        stats.pauses.note(report.pause);
         stats.finish_max = stats.finish_max.max(report.finish);
         stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
         let mut last = inner.last_report.lock();

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::histogram::PauseHistogram;
+
 /// Something that happened in a space, for [`Builder::on_event`](crate::Builder::on_event).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -96,6 +98,8 @@ pub struct GcStats {
     pub pause_max: Duration,
     /// All such times together.
     pub pause_total: Duration,
+    /// How often they were how long.
+    pub pauses: PauseHistogram,
     /// The longest time that everybody was kept out.
     pub finish_max: Duration,
     /// All time spent reclaiming, with nothing locked.
@@ -114,6 +118,7 @@ impl GcStats {
         self.evict_panics += other.evict_panics;
         self.pause_max = self.pause_max.max(other.pause_max);
         self.pause_total = self.pause_total.saturating_add(other.pause_total);
+        self.pauses.add(&other.pauses);
         self.finish_max = self.finish_max.max(other.finish_max);
         self.sweep_total = self.sweep_total.saturating_add(other.sweep_total);
     }

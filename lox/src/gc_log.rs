@@ -30,11 +30,13 @@ pub(crate) fn summary(space: &CSpace) -> String {
     let memory = space.memory();
     format!(
         "gc: {} collections, {} objects reclaimed\n\
-         gc: pauses {} in total, {} at most; sweeping {}\n\
+         gc: pauses {} in total, half below {}, 99 % below {}, {} at most; sweeping {}\n\
          gc: {} objects, {} live at the last collection, {} allocated, {} committed",
         stats.cycles,
         stats.objects_reclaimed,
         milliseconds(stats.pause_total),
+        milliseconds(stats.pauses.percentile(50.0)),
+        milliseconds(stats.pauses.percentile(99.0)),
         milliseconds(stats.pause_max),
         milliseconds(stats.sweep_total),
         space.num_objects(),
