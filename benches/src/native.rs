@@ -128,7 +128,7 @@ fn java(options: &Options) -> HashMap<String, f64> {
     if !tool::exists("java") {
         return HashMap::new();
     }
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/java/Arenas.java");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/foreign/jdk/Arenas.java");
     let output = Command::new("java")
         .args(["--add-modules", "jdk.incubator.foreign", "--source", "17", source])
         .arg(options.operations.to_string())

@@ -258,7 +258,8 @@ impl SpaceInner {
         let scaled = ((live + external + charged) as f64 * self.config.budget_factor) as usize;
         // With little alive a cycle costs little, and memory that is used again soon stays in the cache.
         let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
-        let total = scaled.max(floor);
+        // About the larger of the two; somewhat more where both count, as each cycle costs as much as is alive.
+        let total = scaled.max(floor).saturating_add(scaled.min(floor) / 2);
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };
