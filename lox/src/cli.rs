@@ -175,8 +175,12 @@ fn new_space(
     number: usize,
 ) -> Result<CSpace, BuildError> {
     let name = if number == 0 { "lox".to_string() } else { format!("lox {number}") };
-    let mut builder =
-        CSpace::builder().name(name).stress(arguments.gc_stress).poison_freed(arguments.gc_stress);
+    // Programs are small: what a collection of a small heap costs is less than what its memory would.
+    let mut builder = CSpace::builder()
+        .name(name)
+        .gc_budget_floor(2 << 20)
+        .stress(arguments.gc_stress)
+        .poison_freed(arguments.gc_stress);
     builder = match pool {
         Some(pool) => builder.gc_pool(pool),
         None => builder.gc(GcMode::Safepoints),
