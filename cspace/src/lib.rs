@@ -110,6 +110,32 @@
 //!
 //! Set [`max_heap_bytes`](Builder::max_heap_bytes). [`try_alloc`](Alloc::try_alloc) gives the value back; leave the
 //! scope, collect, try again, then report. [`alloc`](Alloc::alloc) panics, which does not poison the space.
+//! [`memory_limit`](Builder::memory_limit) is for objects and what is outside of the heap together.
+//!
+//! # What about memory outside of the heap?
+//!
+//! The module [`native`] has it: buffers and mapped files that the collector frees, arenas, a block of memory for each
+//! request, memory of asynchronous operations. All of it is charged to the space's [`Ledger`], which has limits, and
+//! counts towards the next collection. What your objects own otherwise, they charge themselves:
+//!
+//! ```
+//! use cspace::*;
+//!
+//! #[derive(IObject)]
+//! struct Image {
+//!     pixels: Static<Vec<u8>>,
+//!     charge: Static<Charge>, // gives the bytes back when the image is collected
+//! }
+//!
+//! let space = CSpace::builder().memory_limit(100 << 20).build()?;
+//! space.exclusive(|cx| {
+//!     let charge = cx.ledger().try_charge(Category::External, 1 << 20)?;
+//!     cx.alloc(Image { pixels: Static(vec![0; 1 << 20]), charge: Static(charge) });
+//!     Ok::<(), MemoryFull>(())
+//! })?;
+//! assert_eq!(space.ledger().account(Category::External).bytes, 1 << 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! # How do native functions fit in?
 //!
@@ -159,6 +185,8 @@
 //! | `SetTouched`, `SetEvictableObjectSizeInBytes` | [`Evictable::set_touched`], [`Evictable::set_evictable_object_size_in_bytes`] |
 //! | `GetEvictionThreshold`, `SetEvictionThreshold` | [`CSpace::eviction_threshold`], [`CSpace::set_eviction_threshold`] |
 //! | `TransferCSpace` | [`Space::transfer_from`] |
+//!
+//! What coffi, the JDK, TxnBox, Asio and Java call things is in the docs of [`native`].
 //!
 //! # Features
 //!

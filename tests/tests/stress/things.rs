@@ -4,6 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use cspace::{
     Alloc, CSpace, Cleaner, CollectError, EphemeronMap, Exclusive, Gc, GcAny, GcCell, GcRoot,
@@ -71,10 +72,16 @@ impl Chaos {
         })
     }
 
-    /// From now on nothing happens by chance.
+    /// From now on nothing happens by chance. Waits for what is happening: a drop on a collector's thread may be about
+    /// to allocate, which no collection would come for any more.
     pub fn calm(&self) {
         self.visit_panics.store(0, SeqCst);
         self.drop_acts.store(0, SeqCst);
+        let begun = Instant::now();
+        while !self.is_quiet() {
+            assert!(begun.elapsed().as_secs() < 60, "what a drop does hangs");
+            std::thread::yield_now();
+        }
     }
 
     fn chance(&self, once_in: &AtomicUsize) -> Option<Rng> {
