@@ -126,6 +126,7 @@ impl Block {
             (*byte, from) = unsafe { load_byte(from) };
         }
         for word in middle.chunks_exact_mut(8) {
+            debug_assert!(from.cast::<u64>().is_aligned());
             // SAFETY: eight bytes of the range, aligned to a word (`split`); others may write them, so atomically.
             let loaded = unsafe { AtomicU64::from_ptr(from.cast_mut().cast()) }.load(Relaxed);
             word.copy_from_slice(&loaded.to_ne_bytes());
@@ -159,6 +160,7 @@ impl Block {
             to = unsafe { store_byte(to, *byte) };
         }
         for word in middle.chunks_exact(8) {
+            debug_assert!(to.cast::<u64>().is_aligned());
             let word = u64::from_ne_bytes(word.try_into().expect("eight"));
             // SAFETY: eight bytes of the range, aligned to a word (`split`), writable.
             unsafe { AtomicU64::from_ptr(to.cast()) }.store(word, Relaxed);
