@@ -324,7 +324,7 @@ impl Context {
     pub fn commit(&mut self) -> Option<ContextHandle<[u8]>> {
         let parts = self.parts_mut();
         let pending = parts.pending.take()?;
-        Some(ContextHandle { owner: parts.store.owner, place: pending.bytes() })
+        Some(ContextHandle::new(parts.store.owner, pending.bytes()))
     }
 
     /// Drops what the last buffer left finalized. The next one may use the same bytes.

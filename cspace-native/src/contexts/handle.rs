@@ -1,6 +1,7 @@
 //! Handles on what lies in the memory of a context or a configuration.
 
 use core::fmt;
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -8,9 +9,20 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// checked.
 ///
 /// A context that is used again is another one: handles from before do not fit.
+///
+/// Invariant in `T`: by a copy that was made a handle on a supertype, a value could be put in that the first copy's
+/// type does not allow.
 pub struct ContextHandle<T: ?Sized> {
     pub(super) owner: u64,
     pub(super) place: NonNull<T>,
+    /// `NonNull` alone is covariant.
+    content: PhantomData<*mut T>,
+}
+
+impl<T: ?Sized> ContextHandle<T> {
+    pub(super) fn new(owner: u64, place: NonNull<T>) -> ContextHandle<T> {
+        ContextHandle { owner, place, content: PhantomData }
+    }
 }
 
 // SAFETY: a handle gives nothing away by itself; whoever has the context (or shares the configuration) gets at what it

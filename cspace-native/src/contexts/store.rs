@@ -83,7 +83,7 @@ impl Store {
     }
 
     fn handle<T: ?Sized>(&self, place: NonNull<T>) -> ContextHandle<T> {
-        ContextHandle { owner: self.owner, place }
+        ContextHandle::new(self.owner, place)
     }
 
     pub(super) fn get<T: ?Sized>(&self, handle: ContextHandle<T>) -> Result<&T, WrongContext> {

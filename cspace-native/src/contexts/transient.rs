@@ -127,7 +127,7 @@ impl<'a> Transient<'a> {
         // SAFETY: as above.
         let context = unsafe { core::ptr::read(&this.context) };
         context.parts_mut().store.bump.shrink_last(place, of, len);
-        Ok(ContextHandle { owner, place: NonNull::slice_from_raw_parts(place, len) })
+        Ok(ContextHandle::new(owner, NonNull::slice_from_raw_parts(place, len)))
     }
 
     /// Drops what was written.
