@@ -6,7 +6,8 @@ use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use cspace_core::collector::panic_message;
 
-use crate::source::SystemFull;
+use crate::bump::{Bump, NativeError};
+use crate::chain::Chain;
 
 /// Cleanups that panicked. All others were done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +18,7 @@ pub struct CleanupPanics {
 }
 
 /// A call with a place that it was registered for.
+#[derive(Clone, Copy)]
 struct Cleanup {
     place: NonNull<u8>,
     run: unsafe fn(NonNull<u8>),
@@ -24,16 +26,45 @@ struct Cleanup {
 
 /// Cleanups in the order of their registration.
 #[derive(Default)]
-pub(crate) struct Cleanups(Vec<Cleanup>);
+pub(crate) struct Cleanups(Chain<Cleanup>);
 
-// SAFETY: places that are registered have content that may be dropped on any thread (`push`).
+// SAFETY: places that are registered have content that may be dropped on any thread (`push_drop`, `push_call`); the
+// memory that they are listed in moves with them.
 unsafe impl Send for Cleanups {}
 
 impl Cleanups {
-    /// Makes room for one, so that `push` does not fail.
-    pub(crate) fn reserve(&mut self) -> Result<(), SystemFull> {
-        let full = SystemFull { bytes: size_of::<Cleanup>() };
-        self.0.try_reserve(1).map_err(|_| full)
+    /// Bytes of the bump for so many cleanups, at most.
+    pub(crate) fn bytes(count: usize) -> usize {
+        Chain::<Cleanup>::bytes(count)
+    }
+
+    /// Makes room for one, so that `push_call` does not fail.
+    ///
+    /// # Safety
+    ///
+    /// What the bump gives out stays until the cleanups are cleared, or are not used any more.
+    pub(crate) unsafe fn reserve(&mut self, bump: &mut Bump) -> Result<(), NativeError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.reserve(bump) }
+    }
+
+    /// Makes room for the drop of a value, if it has one, so that `push_drop` does not fail.
+    ///
+    /// # Safety
+    ///
+    /// As for `reserve`.
+    pub(crate) unsafe fn reserve_drop<T>(&mut self, bump: &mut Bump) -> Result<(), NativeError> {
+        if core::mem::needs_drop::<T>() {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.reserve(bump)? };
+        }
+        Ok(())
+    }
+
+    /// Forgets the memory in which they were listed. They have run.
+    pub(crate) fn clear(&mut self) {
+        debug_assert!(self.0.iter().next().is_none(), "cleanups run before a reset");
+        self.0.clear();
     }
 
     /// Registers the drop of a value, if it has one.
@@ -100,6 +131,6 @@ impl Cleanups {
 
 impl fmt::Debug for Cleanups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cleanups").field("len", &self.0.len()).finish()
+        f.debug_struct("Cleanups").field("len", &self.0.iter().count()).finish()
     }
 }

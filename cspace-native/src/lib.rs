@@ -74,6 +74,7 @@
 mod arena;
 mod buffer;
 mod bump;
+mod chain;
 mod cleanup;
 mod contexts;
 mod operation;

@@ -116,3 +116,28 @@ fn a_million_contexts_from_the_pool_allocate_nothing() {
     assert_eq!(allocations(|| run(1_000_000)), 0);
     assert_eq!(std::sync::Arc::strong_count(&shared), 1);
 }
+
+#[test]
+fn the_block_has_room_for_all_that_its_slots_need() {
+    let shared = std::sync::Arc::new(1);
+    for slots in [1, 2, 3, 50] {
+        let mut builder = ConfigBuilder::new(&Ledger::default()).unwrap().spare_bytes(0);
+        let keys: Vec<_> = (0..slots)
+            .map(|_| {
+                let bytes = builder.reserve::<[u8; 3]>().unwrap();
+                (bytes, builder.reserve::<std::sync::Arc<u64>>().unwrap())
+            })
+            .collect();
+        let config = builder.freeze();
+        let run = || {
+            let mut context = Context::new(&config).unwrap();
+            for (bytes, held) in &keys {
+                context.slot_or_init(bytes, |_| [1; 3]).unwrap();
+                context.slot_or_init(held, |_| std::sync::Arc::clone(&shared)).unwrap();
+            }
+        };
+        run();
+        assert_eq!(allocations(run), 0, "{slots} slots");
+    }
+    assert_eq!(std::sync::Arc::strong_count(&shared), 1);
+}

@@ -15,7 +15,7 @@ use super::handle::{next_owner, ContextHandle, WrongContext};
 use super::slot::{check, slot_layout, Places, ReserveError, SlotKey};
 use super::store::{MakeError, Store, TypeMismatch};
 use crate::bump::{chunk_bytes, NativeError};
-use crate::cleanup::CleanupPanics;
+use crate::cleanup::{CleanupPanics, Cleanups};
 
 /// Bytes that a context has beside its slots, to begin with.
 const SPARE_BYTES: usize = 4000;
@@ -106,7 +106,7 @@ impl ConfigBuilder {
     ///
     /// If the type has an alignment above 4096, or all slots together would be larger than any memory.
     pub fn reserve<T: Send + 'static>(&mut self) -> Result<SlotKey<T>, ReserveError> {
-        let index = self.config.places.push(slot_layout::<T>())?;
+        let index = self.config.places.push::<T>()?;
         Ok(SlotKey::new(self.config.id, index))
     }
 
@@ -262,10 +262,11 @@ impl Config {
         self.places.count() + self.late.lock().len()
     }
 
-    /// Bytes of the block of each context: its slots, and what it has beside.
+    /// Bytes of the block of each context: its slots, the notes of what to drop of them, and what it has beside.
     pub fn context_bytes(&self) -> usize {
         let slots = chunk_bytes(self.places.layout()).unwrap_or(usize::MAX);
-        slots.saturating_add(self.spare_bytes)
+        let drops = Cleanups::bytes(self.places.drop_count());
+        slots.saturating_add(drops).saturating_add(self.spare_bytes)
     }
 
     /// How many contexts are kept to be used again.

@@ -18,6 +18,7 @@ use super::slot::{slot_layout, Slot, SlotError, SlotKey, BEGUN, EMPTY, READY};
 use super::store::{MakeError, Store, TypeMismatch};
 use super::transient::{Pending, Transient, TransientError};
 use crate::bump::NativeError;
+use crate::chain::Chain;
 use crate::cleanup::CleanupPanics;
 
 /// What of a context is used again.
@@ -25,8 +26,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     /// The block with the slots: the first thing in the store's memory.
     block: NonNull<u8>,
-    /// Slots that were reserved late and are in use, by their numbers.
-    overflow: Vec<(u32, NonNull<u8>)>,
+    /// Slots that were reserved late and are in use, by their numbers. Listed in the store's memory.
+    overflow: Chain<(u32, NonNull<u8>)>,
     pub(super) pending: Option<Pending>,
 }
 
@@ -63,7 +64,12 @@ impl Context {
                 let charge = config.ledger.try_charge(Category::Contexts, 0)?;
                 let mut store = Store::new(charge);
                 store.bump.grow_by(config.context_bytes().max(1))?;
-                Parts { store, block: NonNull::dangling(), overflow: Vec::new(), pending: None }
+                Parts {
+                    store,
+                    block: NonNull::dangling(),
+                    overflow: Chain::default(),
+                    pending: None,
+                }
             }
         };
         parts.block = parts.store.bump.allocate(config.places.layout())?;
@@ -98,8 +104,8 @@ impl Context {
             // SAFETY: the block has the layout in which the offset is, with a slot of this type there.
             return Some(unsafe { parts.block.add(offset) }.cast());
         }
-        let of_key = |(index, _): &&(u32, NonNull<u8>)| *index == key.index;
-        parts.overflow.iter().find(of_key).map(|(_, place)| place.cast())
+        let mut overflow = parts.overflow.iter();
+        overflow.find(|(index, _)| *index == key.index).map(|(_, place)| place.cast())
     }
 
     /// The slot of a key of this configuration, which gets a place if it has none.
@@ -108,8 +114,8 @@ impl Context {
             return Ok(found);
         }
         let parts = self.parts_mut();
-        let full = crate::SystemFull { bytes: size_of::<(u32, NonNull<u8>)>() };
-        parts.overflow.try_reserve(1).map_err(|_| full)?;
+        // SAFETY: the end of the context clears the overflow before it resets the store (NZ2).
+        unsafe { parts.overflow.reserve(&mut parts.store.bump)? };
         let place = parts.store.bump.allocate(slot_layout::<T>())?;
         parts.overflow.push((key.index, place));
         Ok(place.cast())
@@ -166,8 +172,9 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// If the key is of another configuration, `init` asks for this same slot, or there is no memory for a slot that
-    /// was reserved late.
+    /// If the key is of another configuration, `init` asks for this same slot, or there is no memory: for a slot that
+    /// was reserved late, or to note that something is to be dropped, for which the block has room once for each slot.
+    /// If `init` used up that room and there is no other, what it made is dropped and the slot stays empty.
     pub fn slot_or_init<T: Send + 'static>(
         &mut self,
         key: &SlotKey<T>,
@@ -188,7 +195,7 @@ impl Context {
                         unsafe { *self.0 = EMPTY };
                     }
                 }
-                self.parts_mut().store.cleanups.reserve().map_err(NativeError::from)?;
+                self.store_mut().reserve_drop::<T>()?;
                 // SAFETY: as above. No reference to the slot exists while the initialiser runs.
                 let status = unsafe { &raw mut (*slot.as_ptr()).status };
                 // SAFETY: as above.
@@ -197,18 +204,18 @@ impl Context {
                 let content = init(&mut Initializer { context: self });
                 core::mem::forget(begun);
                 // Again: the initialiser may have used what was reserved.
-                let cleanups = &mut self.parts_mut().store.cleanups;
-                let room = cleanups.reserve();
+                let store = self.store_mut();
+                let room = store.reserve_drop::<T>();
                 // SAFETY: the slot is this one's to write (NC2); its content stays at its place until the cleanups run.
                 unsafe {
                     if let Err(full) = room {
                         *status = EMPTY;
-                        return Err(NativeError::from(full).into());
+                        return Err(full.into());
                     }
                     let place = (&raw mut (*slot.as_ptr()).content).cast::<T>();
                     place.write(content);
                     *status = READY;
-                    cleanups.push_drop(NonNull::new_unchecked(place));
+                    store.cleanups.push_drop(NonNull::new_unchecked(place));
                 }
             }
             _ => return Err(SlotError::Reentered),

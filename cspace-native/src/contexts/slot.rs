@@ -78,11 +78,13 @@ pub enum SlotError {
 pub(super) struct Places {
     offsets: Vec<usize>,
     layout: Layout,
+    /// How many have contents that are to be dropped.
+    drop_count: usize,
 }
 
 impl Places {
     pub(super) fn new() -> Places {
-        Places { offsets: Vec::new(), layout: Layout::new::<()>() }
+        Places { offsets: Vec::new(), layout: Layout::new::<()>(), drop_count: 0 }
     }
 
     pub(super) fn count(&self) -> usize {
@@ -98,14 +100,21 @@ impl Places {
         self.layout
     }
 
+    /// How many slots have contents that are to be dropped.
+    pub(super) fn drop_count(&self) -> usize {
+        self.drop_count
+    }
+
     /// One slot more.
-    pub(super) fn push(&mut self, slot: Layout) -> Result<u32, ReserveError> {
+    pub(super) fn push<T>(&mut self) -> Result<u32, ReserveError> {
+        let slot = slot_layout::<T>();
         check(slot)?;
         let index = u32::try_from(self.offsets.len()).map_err(|_| ReserveError::TooMany)?;
         let too_large = |_| ReserveError::TooLarge { bytes: slot.size() };
         let (layout, offset) = self.layout.extend(slot).map_err(too_large)?;
         self.offsets.push(offset);
         self.layout = layout;
+        self.drop_count += usize::from(core::mem::needs_drop::<T>());
         Ok(index)
     }
 }

@@ -13,6 +13,7 @@ use cspace_core::Charge;
 
 use super::handle::{next_owner, ContextHandle, WrongContext};
 use crate::bump::{Bump, NativeError};
+use crate::chain::Chain;
 use crate::cleanup::Cleanups;
 
 /// There was no memory for a value, which comes back.
@@ -49,6 +50,7 @@ pub struct TypeMismatch {
     pub wanted: &'static str,
 }
 
+#[derive(Clone, Copy)]
 struct Named {
     name: NonNull<str>,
     type_id: TypeId,
@@ -58,10 +60,10 @@ struct Named {
 
 /// Memory with an owner's number.
 pub(super) struct Store {
-    /// Dropped last: cleanups use it.
     pub(super) bump: Bump,
+    /// Listed in the memory, as the names are: what counts with the memory is charged with it.
     pub(super) cleanups: Cleanups,
-    named: Vec<Named>,
+    named: Chain<Named>,
     pub(super) owner: u64,
 }
 
@@ -71,7 +73,7 @@ unsafe impl Send for Store {}
 impl Store {
     pub(super) fn new(charge: Charge) -> Store {
         let bump = Bump::new(charge, usize::MAX);
-        Store { bump, cleanups: Cleanups::default(), named: Vec::new(), owner: next_owner() }
+        Store { bump, cleanups: Cleanups::default(), named: Chain::default(), owner: next_owner() }
     }
 
     pub(super) fn check<T: ?Sized>(&self, handle: &ContextHandle<T>) -> Result<(), WrongContext> {
@@ -121,11 +123,17 @@ impl Store {
         Ok(self.handle(place))
     }
 
+    /// Makes room for the drop of a value, if it has one.
+    pub(super) fn reserve_drop<T>(&mut self) -> Result<(), NativeError> {
+        // SAFETY: a reset clears the cleanups first; the end runs them, and nobody uses them after (NZ2).
+        unsafe { self.cleanups.reserve_drop::<T>(&mut self.bump) }
+    }
+
     pub(super) fn make<T: Send + 'static>(
         &mut self,
         value: T,
     ) -> Result<ContextHandle<T>, MakeError<T>> {
-        let room = self.cleanups.reserve().map_err(NativeError::from);
+        let room = self.reserve_drop::<T>();
         match room.and_then(|()| self.bump.allocate(Layout::new::<T>())) {
             Ok(place) => {
                 let place = place.cast::<T>();
@@ -144,7 +152,8 @@ impl Store {
         &mut self,
         call: F,
     ) -> Result<(), MakeError<F>> {
-        let room = self.cleanups.reserve().map_err(NativeError::from);
+        // SAFETY: as in `reserve_drop`.
+        let room = unsafe { self.cleanups.reserve(&mut self.bump) };
         match room.and_then(|()| self.bump.allocate(Layout::new::<F>())) {
             Ok(place) => {
                 let place = place.cast::<F>();
@@ -160,7 +169,7 @@ impl Store {
     }
 
     /// Among a few, so one after the other.
-    fn find(&self, name: &str) -> Option<&Named> {
+    fn find(&self, name: &str) -> Option<Named> {
         // SAFETY: names lie in this memory (NC1).
         self.named.iter().find(|named| unsafe { named.name.as_ref() } == name)
     }
@@ -183,8 +192,8 @@ impl Store {
         name: &str,
         handle: ContextHandle<T>,
     ) -> Result<(), NativeError> {
-        let full = crate::SystemFull { bytes: size_of::<Named>() };
-        self.named.try_reserve(1).map_err(|_| full)?;
+        // SAFETY: a reset clears the names first (NZ2).
+        unsafe { self.named.reserve(&mut self.bump)? };
         let name = self.localize(name)?.place;
         let (type_id, type_name) = (TypeId::of::<T>(), core::any::type_name::<T>());
         self.named.push(Named { name, type_id, type_name, place: handle.place.cast() });
@@ -194,6 +203,7 @@ impl Store {
     /// Ends the owner, and makes the memory another's. The cleanups have run.
     pub(super) fn reset(&mut self, keep: usize) {
         self.owner = next_owner();
+        self.cleanups.clear();
         self.named.clear();
         // SAFETY: what was in it was dropped by the cleanups; handles do not fit any more (NC1).
         unsafe { self.bump.reset(keep) };

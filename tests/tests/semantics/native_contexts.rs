@@ -415,10 +415,62 @@ fn contexts_are_charged_also_while_they_are_kept() {
 }
 
 #[test]
+fn what_lists_cleanups_names_and_late_slots_is_charged_and_not_kept() {
+    const COUNT: usize = 1000;
+    let ledger = Ledger::default();
+    let config = ConfigBuilder::new(&ledger).unwrap().freeze();
+    let late: Vec<_> = (0..COUNT).map(|_| config.reserve_late::<()>().unwrap()).collect();
+    let mut context = Context::new(&config).unwrap();
+    assert_eq!(ledger.charged(), config.context_bytes());
+
+    let fill: [&dyn Fn(&mut Context); 3] = [
+        // Without a capture, only the list has something to hold: what to call, with what, and what comes next.
+        &|context| context.mark_for_cleanup(|| ()).unwrap(),
+        &|context| {
+            let name = context.used_bytes().to_string();
+            context.obtain_named_object(&name, || ()).unwrap().unwrap();
+        },
+        &|context| {
+            let key = late.iter().find(|key| context.slot(key) == Ok(None)).unwrap();
+            context.slot_or_init(key, |_| ()).unwrap();
+        },
+    ];
+    for fill in fill {
+        let used = context.used_bytes();
+        for _ in 0..COUNT {
+            fill(&mut context);
+        }
+        assert!(context.used_bytes() - used >= 3 * COUNT * size_of::<usize>());
+        assert!(ledger.charged() >= context.used_bytes());
+    }
+    drop(context);
+    assert_eq!((config.pooled_contexts(), ledger.charged()), (1, config.context_bytes()));
+
+    // A limit holds for them, too.
+    ledger.set_limit(Some(config.context_bytes() + 10_000));
+    let mut context = Context::new(&config).unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let mut marked = 0;
+    let refused = loop {
+        let count = count.clone();
+        match context.mark_for_cleanup(move || _ = count.fetch_add(1, SeqCst)) {
+            Ok(()) => marked += 1,
+            Err(refused) => break refused,
+        }
+        assert!(marked < 1000, "no limit holds");
+    };
+    assert!(matches!(refused.cause, NativeError::Memory(_)));
+    drop(context);
+    assert_eq!(count.load(SeqCst), marked, "those that were accepted, once each");
+}
+
+#[test]
 fn every_failure_of_the_system_is_an_error_and_nothing_stays_charged() {
+    const MANY: usize = 500;
     let ledger = Ledger::default();
     for nth in 0..100 {
         let drops = Drops::new();
+        let (accepted, ran) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
         fault::fail_nth(Some(nth));
         let made = (|| -> Result<(), String> {
             let text = |error: NativeError| error.to_string();
@@ -437,15 +489,34 @@ fn every_failure_of_the_system_is_an_error_and_nothing_stays_charged() {
             context.make(drops.probe().0).map_err(|error| text(error.cause))?;
             let mut buffer = context.transient_buffer(4096).map_err(|error| error.to_string())?;
             buffer.require(100_000).map_err(|error| error.to_string())?;
+            drop(buffer);
+            // Enough of each kind for chunks of their own.
+            for _ in 0..MANY {
+                let ran = ran.clone();
+                let call = move || _ = ran.fetch_add(1, SeqCst);
+                context.mark_for_cleanup(call).map_err(|error| text(error.cause))?;
+                accepted.fetch_add(1, SeqCst);
+            }
+            context.alloc_span::<u8>(100_000).map_err(text)?;
+            for i in 0..MANY {
+                let named = context.obtain_named_object(&format!("{i:100}"), || i);
+                named.map_err(text)?.unwrap();
+            }
+            context.alloc_span::<u8>(200_000).map_err(text)?;
+            for _ in 0..MANY {
+                let late = config.reserve_late::<[usize; 20]>().unwrap();
+                context.slot_or_init(&late, |_| [1; 20]).map_err(slot)?;
+            }
             Ok(())
         })();
         let is_over = fault::is_armed();
         fault::fail_nth(None);
         assert_eq!(ledger.charged(), 0, "{nth}: {made:?}");
+        assert_eq!(ran.load(SeqCst), accepted.load(SeqCst), "{nth}: {made:?}");
         // Chunks that are refused are asked for once more, smaller: so not each failure shows.
         if is_over {
             assert!(made.is_ok() && nth > 5, "{nth}: {made:?}");
-            assert_eq!(drops.count(), 4);
+            assert_eq!((drops.count(), accepted.load(SeqCst)), (4, MANY));
             return;
         }
     }
