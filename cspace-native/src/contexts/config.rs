@@ -1,8 +1,8 @@
 //! Configurations: what contexts are laid out by, and what they share.
 
-use core::alloc::Layout;
 use core::any::{Any, TypeId};
 use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -53,8 +53,8 @@ pub struct Config {
     pub(super) id: u64,
     pub(super) ledger: Ledger,
     pub(super) places: Places,
-    /// Layouts of slots that were reserved late.
-    late: Mutex<Vec<Layout>>,
+    /// How many slots were reserved late. Only counts (`Relaxed`): each number is given out once.
+    late_count: AtomicUsize,
     pub(super) pool: Mutex<Vec<Parts>>,
     pub(super) pooled_max: usize,
     spare_bytes: usize,
@@ -78,7 +78,7 @@ impl ConfigBuilder {
             id: next_owner(),
             ledger: ledger.clone(),
             places: Places::new(),
-            late: Mutex::default(),
+            late_count: AtomicUsize::new(0),
             pool: Mutex::default(),
             pooled_max: POOLED_MAX,
             spare_bytes: SPARE_BYTES,
@@ -106,8 +106,8 @@ impl ConfigBuilder {
     ///
     /// If the type has an alignment above 4096, or all slots together would be larger than any memory.
     pub fn reserve<T: Send + 'static>(&mut self) -> Result<SlotKey<T>, ReserveError> {
-        let index = self.config.places.push::<T>()?;
-        Ok(SlotKey::new(self.config.id, index))
+        let place = self.config.places.push::<T>()?;
+        Ok(SlotKey::new(self.config.id, place))
     }
 
     /// Copies a text into the configuration.
@@ -248,18 +248,15 @@ impl Config {
     ///
     /// As [`ConfigBuilder::reserve`].
     pub fn reserve_late<T: Send + 'static>(&self) -> Result<SlotKey<T>, ReserveError> {
-        let layout = slot_layout::<T>();
-        check(layout)?;
-        let mut late = self.late.lock();
-        let index = u32::try_from(self.places.count() + late.len());
-        let index = index.map_err(|_| ReserveError::TooMany)?;
-        late.push(layout);
-        Ok(SlotKey::new(self.id, index))
+        check(slot_layout::<T>())?;
+        // A block is at most half of all that can be addressed, and nobody counts through the other half.
+        let place = self.places.layout().size() + self.late_count.fetch_add(1, Relaxed);
+        Ok(SlotKey::new(self.id, place))
     }
 
     /// How many slots were reserved, late ones included.
     pub fn slot_count(&self) -> usize {
-        self.places.count() + self.late.lock().len()
+        self.places.count() + self.late_count.load(Relaxed)
     }
 
     /// Bytes of the block of each context: its slots, the notes of what to drop of them, and what it has beside.

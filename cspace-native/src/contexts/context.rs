@@ -26,8 +26,8 @@ pub(super) struct Parts {
     pub(super) store: Store,
     /// The block with the slots: the first thing in the store's memory.
     block: NonNull<u8>,
-    /// Slots that were reserved late and are in use, by their numbers. Listed in the store's memory.
-    overflow: Chain<(u32, NonNull<u8>)>,
+    /// Slots that were reserved late and are in use, by their places. Listed in the store's memory.
+    overflow: Chain<(usize, NonNull<u8>)>,
     pub(super) pending: Option<Pending>,
 }
 
@@ -100,12 +100,12 @@ impl Context {
     /// The slot of a key of this configuration, if it has a place.
     fn find<T>(&self, key: &SlotKey<T>) -> Option<NonNull<Slot<T>>> {
         let parts = self.parts();
-        if let Some(offset) = self.config.places.offset(key.index) {
-            // SAFETY: the block has the layout in which the offset is, with a slot of this type there.
-            return Some(unsafe { parts.block.add(offset) }.cast());
+        if key.place < self.config.places.layout().size() {
+            // SAFETY: in the block, which has a slot of this type there.
+            return Some(unsafe { parts.block.add(key.place) }.cast());
         }
         let mut overflow = parts.overflow.iter();
-        overflow.find(|(index, _)| *index == key.index).map(|(_, place)| place.cast())
+        overflow.find(|(place, _)| *place == key.place).map(|(_, place)| place.cast())
     }
 
     /// The slot of a key of this configuration, which gets a place if it has none.
@@ -117,7 +117,7 @@ impl Context {
         // SAFETY: the end of the context clears the overflow before it resets the store (NZ2).
         unsafe { parts.overflow.reserve(&mut parts.store.bump)? };
         let place = parts.store.bump.allocate(slot_layout::<T>())?;
-        parts.overflow.push((key.index, place));
+        parts.overflow.push((key.place, place));
         Ok(place.cast())
     }
 
@@ -367,7 +367,7 @@ impl Context {
         parts.pending = None;
         parts.store.reset(self.config.context_bytes().max(1));
         let mut pool = self.config.pool.lock();
-        if pool.len() < self.config.pooled_max {
+        if pool.len() < self.config.pooled_max && pool.try_reserve(1).is_ok() {
             pool.push(parts);
         }
         result

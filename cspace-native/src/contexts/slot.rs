@@ -14,13 +14,14 @@ pub(super) const ALIGN_MAX: usize = 4096;
 pub struct SlotKey<T> {
     /// The number of the configuration.
     pub(super) config: u64,
-    pub(super) index: u32,
+    /// Where the slot is in the block; from the end of the block on, the number of a slot that was reserved late.
+    pub(super) place: usize,
     content: PhantomData<fn(T) -> T>,
 }
 
 impl<T> SlotKey<T> {
-    pub(super) fn new(config: u64, index: u32) -> SlotKey<T> {
-        SlotKey { config, index, content: PhantomData }
+    pub(super) fn new(config: u64, place: usize) -> SlotKey<T> {
+        SlotKey { config, place, content: PhantomData }
     }
 }
 
@@ -33,7 +34,7 @@ impl<T> Copy for SlotKey<T> {}
 
 impl<T> fmt::Debug for SlotKey<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlotKey").field("index", &self.index).finish_non_exhaustive()
+        f.debug_struct("SlotKey").field("place", &self.place).finish_non_exhaustive()
     }
 }
 
@@ -53,9 +54,6 @@ pub enum ReserveError {
         /// The alignment that was asked for.
         align: usize,
     },
-    /// There are four thousand million slots.
-    #[error("a configuration can have at most {} slots", u32::MAX)]
-    TooMany,
 }
 
 /// A slot could not be used.
@@ -76,23 +74,19 @@ pub enum SlotError {
 /// Where slots lie in the block of a context.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
-    offsets: Vec<usize>,
     layout: Layout,
+    count: usize,
     /// How many have contents that are to be dropped.
     drop_count: usize,
 }
 
 impl Places {
     pub(super) fn new() -> Places {
-        Places { offsets: Vec::new(), layout: Layout::new::<()>(), drop_count: 0 }
+        Places { layout: Layout::new::<()>(), count: 0, drop_count: 0 }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.offsets.len()
-    }
-
-    pub(super) fn offset(&self, index: u32) -> Option<usize> {
-        self.offsets.get(index as usize).copied()
+        self.count
     }
 
     /// Of the block, slots only.
@@ -105,17 +99,16 @@ impl Places {
         self.drop_count
     }
 
-    /// One slot more.
-    pub(super) fn push<T>(&mut self) -> Result<u32, ReserveError> {
+    /// One slot more: where it is in the block.
+    pub(super) fn push<T>(&mut self) -> Result<usize, ReserveError> {
         let slot = slot_layout::<T>();
         check(slot)?;
-        let index = u32::try_from(self.offsets.len()).map_err(|_| ReserveError::TooMany)?;
         let too_large = |_| ReserveError::TooLarge { bytes: slot.size() };
         let (layout, offset) = self.layout.extend(slot).map_err(too_large)?;
-        self.offsets.push(offset);
         self.layout = layout;
+        self.count += 1;
         self.drop_count += usize::from(core::mem::needs_drop::<T>());
-        Ok(index)
+        Ok(offset)
     }
 }
 

@@ -153,6 +153,30 @@ fn a_slot_reserved_after_a_context_was_made_is_in_its_overflow() {
 }
 
 #[test]
+fn slots_that_threads_reserve_late_are_apart() {
+    const EACH: usize = 500;
+    for early in [0, 3] {
+        let mut builder = builder();
+        let early: Vec<_> = (0..early).map(|_| builder.reserve::<usize>().unwrap()).collect();
+        let config = builder.freeze();
+        let reserve = || (0..EACH).map(|_| config.reserve_late().unwrap()).collect::<Vec<_>>();
+        let late: Vec<SlotKey<usize>> = thread::scope(|threads| {
+            let threads: Vec<_> = (0..4).map(|_| threads.spawn(reserve)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(config.slot_count(), early.len() + 4 * EACH);
+        let mut context = Context::new(&config).unwrap();
+        let keys: Vec<_> = early.iter().chain(&late).collect();
+        for (i, key) in keys.iter().enumerate() {
+            assert_eq!(context.slot_or_init(key, |_| i), Ok(&mut i.clone()));
+        }
+        for (i, key) in keys.iter().enumerate() {
+            assert_eq!(context.slot(key), Ok(Some(&i)));
+        }
+    }
+}
+
+#[test]
 fn a_key_of_another_configuration_is_an_error() {
     let (mut one, mut two) = (builder(), builder());
     let (key_one, key_two) = (one.reserve::<u32>().unwrap(), two.reserve::<u32>().unwrap());
