@@ -46,7 +46,7 @@
 //! | **TxnBox**: `Config` while it is loaded | [`ConfigBuilder`] |
 //! | `Config` | [`Config`], shared by `Arc` |
 //! | `reserve_ctx_storage`, `ReservedSpan` | [`ConfigBuilder::reserve`], [`Config::reserve_late`]; [`SlotKey`] |
-//! | `Context`, `storage_for` | [`Context`], [`Context::slot`] |
+//! | `Context`, `storage_for` | [`Context`], [`Context::slot`], [`Context::slot_or_zeroed`] |
 //! | `initialized_storage_for` | [`Context::slot_or_init`] |
 //! | overflow list | what slots of [`Config::reserve_late`] use |
 //! | `alloc_span`, `make`, `localize` | the same; what they give is reached by a [`ContextHandle`] |

@@ -4,6 +4,7 @@
 //!   until that one has failed.
 //! - **NC3 (one user).** A context is used by way of one reference to it, which initialisers do not get: they could put
 //!   another context in its place. They get an [`Initializer`].
+//! - **NC4 (zero).** Until it is initialised, the memory of a slot is zero.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -224,6 +225,40 @@ impl Context {
         Ok(unsafe { slot.as_mut().content.assume_init_mut() })
     }
 
+    /// What is in a slot: zero, if nothing was put there yet. For what is large, as it is made nowhere else and moved.
+    ///
+    /// ```
+    /// # use cspace_core::Ledger;
+    /// # use cspace_native::{ConfigBuilder, Context};
+    /// let mut builder = ConfigBuilder::new(&Ledger::default())?;
+    /// let counts = builder.reserve::<[u64; 1000]>()?;
+    /// let mut context = Context::new(&builder.freeze())?;
+    /// context.slot_or_zeroed(&counts)?[7] += 1;
+    /// assert_eq!(context.slot_or_zeroed(&counts)?[7..9], [1, 0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`slot_or_init`](Context::slot_or_init).
+    pub fn slot_or_zeroed<T: Zeroable + Copy + Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+    ) -> Result<&mut T, SlotError> {
+        self.check(key)?;
+        let mut slot = self.find_or_place(key)?;
+        // SAFETY: the slot lies in this context's memory, which is borrowed mutably.
+        let slot = unsafe { slot.as_mut() };
+        match slot.status {
+            READY => {}
+            // Zero is a value (`Zeroable`), and it is there (NC4). What is `Copy` has no drop to register.
+            EMPTY => slot.status = READY,
+            _ => return Err(SlotError::Reentered),
+        }
+        // SAFETY: ready: initialised (NC2).
+        Ok(unsafe { slot.content.assume_init_mut() })
+    }
+
     /// Something of this context.
     ///
     /// # Errors
@@ -428,6 +463,18 @@ impl Initializer<'_> {
         init: impl FnOnce(&mut Initializer<'_>) -> T,
     ) -> Result<&mut T, SlotError> {
         self.context.slot_or_init(key, init)
+    }
+
+    /// As [`Context::slot_or_zeroed`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::slot_or_zeroed`].
+    pub fn slot_or_zeroed<T: Zeroable + Copy + Send + 'static>(
+        &mut self,
+        key: &SlotKey<T>,
+    ) -> Result<&mut T, SlotError> {
+        self.context.slot_or_zeroed(key)
     }
 
     /// As [`Context::localize`].

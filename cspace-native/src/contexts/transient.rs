@@ -9,7 +9,7 @@ use super::context::Context;
 use super::handle::ContextHandle;
 use crate::bump::NativeError;
 
-/// A transient buffer could not be used as was asked for. It is unchanged.
+/// A transient buffer could not be used as was asked for. What the context has otherwise is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransientError {

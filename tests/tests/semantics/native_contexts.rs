@@ -88,6 +88,38 @@ fn a_slot_is_initialised_at_most_once_per_context_whoever_calls_first() {
 }
 
 #[test]
+fn a_slot_is_zero_until_something_is_put_there() {
+    let mut builder = builder();
+    let (key, other) = (builder.reserve::<[u64; 50]>().unwrap(), builder.reserve().unwrap());
+    let config = builder.freeze();
+    let late = config.reserve_late::<[u64; 50]>().unwrap();
+    // Also where another context left something.
+    for round in 0..3 {
+        let mut context = Context::new(&config).unwrap();
+        for key in [&key, &late] {
+            assert_eq!(context.slot(key), Ok(None));
+            let failing = || context.slot_or_init(key, |_| panic!("not now")).map(drop);
+            assert_eq!(panic_of(failing), "not now");
+            assert_eq!(context.slot_or_zeroed(key), Ok(&mut [0; 50]), "{round}");
+            context.slot_or_zeroed(key).unwrap().fill(u64::MAX);
+            assert_eq!(context.slot_or_zeroed(key), Ok(&mut [u64::MAX; 50]));
+            let there = context.slot_or_init(key, |_| panic!("it is there"));
+            assert_eq!(there, Ok(&mut [u64::MAX; 50]));
+            assert_eq!(context.slot(key), Ok(Some(&[u64::MAX; 50])));
+        }
+        let made = context.slot_or_init(&other, |context| {
+            assert_eq!(context.slot_or_zeroed(&other), Err(SlotError::Reentered));
+            context.slot_or_zeroed(&key).unwrap()[0]
+        });
+        assert_eq!(*made.unwrap(), u64::MAX);
+        assert_eq!(*context.slot_or_zeroed(&other).unwrap(), u64::MAX, "what was put there stays");
+    }
+    let foreign = self::builder().reserve::<u8>().unwrap();
+    let mut context = Context::new(&config).unwrap();
+    assert_eq!(context.slot_or_zeroed(&foreign), Err(SlotError::Wrong(WrongContext)));
+}
+
+#[test]
 fn a_panicking_initialiser_leaves_the_slot_empty() {
     let drops = Drops::new();
     let mut builder = builder();
@@ -98,6 +130,24 @@ fn a_panicking_initialiser_leaves_the_slot_empty() {
     context.slot_or_init(&key, |_| drops.probe().0).unwrap();
     assert_eq!(drops.count(), 0);
     drop(context);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn room_for_a_drop_that_never_was_is_not_the_next_contexts() {
+    let drops = Drops::new();
+    let mut builder = builder();
+    let key = builder.reserve::<Probe>().unwrap();
+    let config = builder.freeze();
+    let mut context = Context::new(&config).unwrap();
+    panic_of(|| context.slot_or_init(&key, |_| panic!("not now")).map(drop));
+    drop(context);
+    let mut context = Context::new(&config).unwrap();
+    let text = context.localize(&"x".repeat(100)).unwrap();
+    context.mark_for_cleanup(|| ()).unwrap();
+    context.make(drops.probe().0).unwrap();
+    assert_eq!(context.get(text).unwrap(), "x".repeat(100));
+    context.close().unwrap();
     assert_eq!(drops.count(), 1);
 }
 
