@@ -28,7 +28,21 @@ use super::recycling::{Purpose, RecyclingAllocator};
 /// ```
 pub struct OperationFuture<F, A: Allocator + 'static = RecyclingAllocator> {
     /// None when it was ready.
-    future: Option<Pin<Box<F, A>>>,
+    frame: Option<Frame<F, A>>,
+}
+
+/// The memory of a future. It is there until the frame is dropped.
+///
+/// An `Option` also because it is never of no bytes, not even for a future that is: a box of none frees what it never
+/// allocated, which only an allocator that ignores such blocks puts up with.
+struct Frame<F, A: Allocator + 'static>(Pin<Box<Option<F>, A>>);
+
+impl<F, A: Allocator + 'static> Drop for Frame<F, A> {
+    fn drop(&mut self) {
+        // Replaced by nothing even if the drop panics, so that the box has nothing left to drop but its memory, which
+        // it would leak in a panic.
+        self.0.as_mut().set(None);
+    }
 }
 
 impl<F: Future> OperationFuture<F> {
@@ -36,10 +50,14 @@ impl<F: Future> OperationFuture<F> {
     ///
     /// # Panics
     ///
-    /// If the system has no memory.
+    /// If the system has no memory; [`try_new_in`](OperationFuture::try_new_in) gives the future back instead.
+    #[track_caller]
     pub fn recycled(future: F) -> OperationFuture<F> {
         let allocator = RecyclingAllocator::new(Purpose::CoroutineFrame);
-        OperationFuture { future: Some(Box::pin_in(future, allocator)) }
+        match OperationFuture::try_new_in(future, allocator) {
+            Ok(future) => future,
+            Err(_) => panic!("there is no memory for the state of a future"),
+        }
     }
 }
 
@@ -52,7 +70,8 @@ impl<F: Future, A: Allocator + 'static> OperationFuture<F, A> {
     pub fn try_new_in(future: F, allocator: A) -> Result<OperationFuture<F, A>, F> {
         match Box::try_new_uninit_in(allocator) {
             Ok(place) => {
-                Ok(OperationFuture { future: Some(Box::into_pin(Box::write(place, future))) })
+                let frame = Frame(Box::into_pin(Box::write(place, Some(future))));
+                Ok(OperationFuture { frame: Some(frame) })
             }
             Err(AllocError) => Err(future),
         }
@@ -69,15 +88,16 @@ impl<F: Future, A: Allocator + 'static> Future for OperationFuture<F, A> {
     ///
     /// After it was ready.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let future = self.future.as_mut().expect("a future is not polled after it was ready");
-        let output = core::task::ready!(future.as_mut().poll(context));
-        self.future = None;
+        let frame = self.frame.as_mut().expect("a future is not polled after it was ready");
+        let future = frame.0.as_mut().as_pin_mut().expect("there until the frame is dropped");
+        let output = core::task::ready!(future.poll(context));
+        self.frame = None;
         Poll::Ready(output)
     }
 }
 
 impl<F, A: Allocator + 'static> fmt::Debug for OperationFuture<F, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OperationFuture").field("is_ready", &self.future.is_none()).finish()
+        f.debug_struct("OperationFuture").field("is_ready", &self.frame.is_none()).finish()
     }
 }

@@ -60,7 +60,7 @@ impl Purpose {
 /// For what is allocated again and again with the same size and lives shortly: the memory of asynchronous operations,
 /// boxed futures. In the steady state it asks the system for nothing. A thread keeps two blocks of each [`Purpose`], of
 /// at most 1 KiB; larger ones, and such as need an alignment of more than 16, are not kept. If the slots are full of
-/// other sizes than what is asked for, one of them is given up, so that a thread comes to keep what is in use.
+/// other sizes than what is asked for or freed, one of them is given up, so that a thread comes to keep what is in use.
 ///
 /// Blocks may be freed on other threads than they came from, and are kept there. When a thread ends, what it keeps is
 /// freed; what is freed at the very end of a thread is not kept.
@@ -199,11 +199,15 @@ impl Cache {
         None
     }
 
-    /// Keeps a block that its user freed (NR2); whether there was a slot.
+    /// Keeps a block that its user freed (NR2); whether there was a slot. If all have blocks, the oldest of another
+    /// class makes room: what is freed now is of a size in use. Without that, a block that nobody asks for would hold
+    /// its slot for good where several blocks are in use at a time, as the slots are not full whenever one is missing.
     fn keep(&mut self, purpose: Purpose, block: NonNull<u8>, bytes: usize) -> bool {
         let kept = &mut self.kept[purpose as usize];
         if kept.count >= self.slots {
-            return false;
+            let blocks = &kept.slots[..kept.count];
+            let Some(other) = blocks.iter().position(|(_, of)| *of != bytes) else { return false };
+            free_kept(kept.remove(other));
         }
         kept.slots[kept.count] = (block.as_ptr(), bytes);
         kept.count += 1;

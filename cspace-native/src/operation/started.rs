@@ -34,7 +34,9 @@ impl<H, S> std::error::Error for StartError<H, S> {}
 /// The memory of one asynchronous operation.
 ///
 /// It lies in one block that the handler's [allocator](Handler::allocator_or) gives, at an address that stays the same
-/// from the start to the end, for the system to write to if need be. What else the operation needs, its state allocates
+/// from the start to the end, for the system to write to if need be. State that is written to from elsewhere while the
+/// `Operation` is moved must not be `Unpin` (give it a `PhantomPinned`): to move a box of what is, is to claim it all
+/// for oneself. What else the operation needs, its state allocates
 /// by [`allocator`](Operation::allocator): nothing, one block, several at a time or one after the other, of sizes that
 /// are known when it runs. Calls to the allocator for one operation never overlap, but may come from several threads.
 ///

@@ -71,6 +71,27 @@ fn a_cache_that_is_full_of_other_sizes_converges_on_the_size_in_use() {
 }
 
 #[test]
+fn blocks_in_use_together_replace_what_nobody_asks_for() {
+    on_a_thread_of_its_own(|| {
+        for stale in 0..=2 {
+            RecyclingAllocator::clear_thread();
+            let blocks: Vec<_> = (0..stale).map(|_| allocate(OPERATION, 1000)).collect();
+            blocks.iter().for_each(|block| free(OPERATION, *block, 1000));
+            let round = || {
+                let blocks = [0; 2].map(|_| allocate(OPERATION, 100));
+                blocks.iter().for_each(|block| free(OPERATION, *block, 100));
+            };
+            (0..3).for_each(|_| round());
+            // Whatever asked the system now would fail.
+            fault::fail_nth(Some(0));
+            (0..10).for_each(|_| round());
+            assert!(fault::is_armed(), "the system was asked, {stale} blocks were stale");
+            fault::fail_nth(None);
+        }
+    });
+}
+
+#[test]
 fn blocks_that_are_large_or_much_aligned_are_not_kept() {
     on_a_thread_of_its_own(|| {
         for (size, align) in [(1025, 8), (1 << 20, 8), (64, 32), (64, 4096), (1, 1 << 16)] {
@@ -401,6 +422,66 @@ fn a_future_gives_its_frame_back_before_who_awaits_it_goes_on() {
         let mut ready = OperationFuture::recycled(std::future::ready(1));
         assert_eq!(poll(&mut ready), Poll::Ready(1));
         assert!(panic_of(|| poll(&mut ready)).contains("not polled after it was ready"));
+    });
+}
+
+/// A future that panics when it is dropped.
+struct BombFuture {
+    is_ready: bool,
+}
+
+impl Drop for BombFuture {
+    fn drop(&mut self) {
+        panic!("a future");
+    }
+}
+
+impl Future for BombFuture {
+    type Output = ();
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.is_ready {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+#[test]
+fn a_future_whose_drop_panics_leaks_nothing() {
+    let count = Counting::default();
+    let begin = |is_ready| {
+        let future = OperationFuture::try_new_in(BombFuture { is_ready }, count.clone());
+        let future = future.ok().unwrap();
+        assert_eq!(count.0.get(), 1);
+        future
+    };
+    let mut ready = begin(true);
+    assert_eq!(panic_of(|| poll(&mut ready)), "a future");
+    assert_eq!(count.0.get(), 0);
+    drop(ready);
+    let mut pending = begin(false);
+    assert_eq!(poll(&mut pending), Poll::Pending);
+    assert_eq!(panic_of(|| drop(pending)), "a future");
+    assert_eq!(count.0.get(), 0);
+}
+
+#[test]
+fn a_future_of_no_bytes_frees_only_what_it_allocated() {
+    let count = Counting::default();
+    let future = std::future::pending::<()>();
+    assert_eq!(size_of_val(&future), 0);
+    drop(OperationFuture::try_new_in(future, count.clone()).ok().unwrap());
+    assert_eq!(count.0.get(), 0);
+}
+
+#[test]
+fn a_recycled_future_without_memory_panics_and_does_not_abort() {
+    on_a_thread_of_its_own(|| {
+        fault::fail_nth(Some(0));
+        let panic = panic_of(|| drop(OperationFuture::recycled(async { 5 })));
+        fault::fail_nth(None);
+        assert!(panic.contains("no memory for the state of a future"), "{panic}");
     });
 }
 
