@@ -8,7 +8,8 @@
 //! - **LG1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported.
 //! - **LG2 (limit).** No charge and no allocation takes the sum of charges and allocated objects over the limit: both
 //!   look while they have the books' mutex. Only a merge may, or a limit that is lowered.
-//! - **LG3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped.
+//! - **LG3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped. Nor does
+//!   anything of the user's run in a [`try_charge`](Ledger::try_charge): whoever allocates may hold locks.
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::heap::Counters;
+use crate::held;
 use crate::protocol::Forwarding;
 use crate::space::{Space, SpaceInner};
 
@@ -289,6 +291,10 @@ enum News {
 impl News {
     fn tell(self) {
         let News::Pressure { space, lacking, is_over_budget } = self else { return };
+        // Others may drop their handles meanwhile: then this one is the last. Whoever charges may have locks that the
+        // drops of objects want, so what is left of the space is left to this thread, as in a sweep. Dropped after the
+        // handle.
+        let _sweeping = held::Sweeping::begin();
         // Gone: nobody collects any more.
         let Some(space) = space.upgrade() else { return };
         space.requests().note_allocation(space.counters());

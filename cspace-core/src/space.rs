@@ -534,23 +534,36 @@ impl Drop for SpaceInner {
             last: Some(Arc::clone(&self.memory)),
             done: false,
         };
-        // A batch that cannot be reclaimed here leaves itself for a thread that can.
-        if batch.reclaim().is_ok() {
-            batch::run_deferred();
-        }
-        if let Some(collector) = self.requests.collector() {
-            collector.space_gone();
-        }
         // What the callbacks captured is the user's, and this may be a thread that others need.
-        for listener in self.config.listeners.drain(..) {
-            drop_guarded(listener);
-        }
+        let listeners = core::mem::take(&mut self.config.listeners);
         let callbacks = core::mem::take(self.transactions.get_mut());
-        for callback in callbacks.begin.into_iter().chain(callbacks.end) {
-            drop_guarded(callback);
+        let evictions = (core::mem::take(&mut self.eviction), self.config.eviction.take());
+        let drop_captured = move || {
+            listeners.into_iter().for_each(drop_guarded);
+            let callbacks = callbacks.begin.into_iter().chain(callbacks.end);
+            callbacks.for_each(drop_guarded);
+            drop_guarded(evictions.0);
+            drop_guarded(evictions.1);
+        };
+        // Where no batch can be reclaimed, nothing of the user's runs: both are left for when it can, and what was
+        // left last is done first.
+        if Batch::can_reclaim() {
+            let _ = batch.reclaim();
+            batch::run_deferred();
+            tell_collector(&self.requests);
+            drop_captured();
+        } else {
+            batch::defer(None, Box::new(drop_captured));
+            drop(batch);
+            tell_collector(&self.requests);
         }
-        drop_guarded(core::mem::take(&mut self.eviction));
-        drop_guarded(self.config.eviction.take());
+    }
+}
+
+/// Tells a collector that its space is gone.
+fn tell_collector(requests: &Requests) {
+    if let Some(collector) = requests.collector() {
+        collector.space_gone();
     }
 }
 

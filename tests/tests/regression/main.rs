@@ -13,6 +13,7 @@ mod batch_lost_when_a_deferred_drop_leaks_a_guard;
 mod budget_grows_with_every_cycle;
 mod budget_of_an_empty_space;
 mod busy_cycles_count_as_panics;
+mod charge_ends_a_space_with_its_callers_locks_held;
 mod collections_of_each_other_hang;
 mod collectors_that_stop_each_other_hang;
 mod deferred_batch_outlives_space;
