@@ -121,6 +121,7 @@ impl Rootable for GcAnyFamily {
 // SAFETY: the one handle inside is visited.
 unsafe impl<'gc> IObject<'gc> for GcAny<'gc> {
     type R = GcAnyFamily;
+    const MAY_CHANGE: bool = false;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.edge_any(self.address());

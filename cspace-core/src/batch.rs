@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
 use crate::claim::CycleClaim;
 use crate::cleaner::{self, Cleanup};
+use crate::heap::Counters;
 use crate::held;
 use crate::home::{Gate, Home};
 use crate::hooks::Hooks;
@@ -65,6 +66,8 @@ pub(crate) struct Work {
     pub(crate) mappings: Vec<SpanRef>,
     /// Bytes of spans that were given back to the pool and not counted yet.
     pub(crate) freed: usize,
+    /// Of the objects that stay, those of types that do not change.
+    pub(crate) frozen_live: usize,
 }
 
 /// What reclaiming a batch came to.
@@ -118,7 +121,7 @@ impl Batch {
         }
         let _sweeping = held::Sweeping::begin();
         let mut reclaimed = Reclaimed::default();
-        // First of all: what follows clears the mark bits that weak sets go by.
+        // First of all: the mark bits that weak sets go by are those of objects that are freed in what follows.
         for filter in self.work.filters.drain(..) {
             filter.run();
         }
@@ -134,7 +137,8 @@ impl Batch {
             unsafe { self.sweep(span, &mut reclaimed, &mut swept) };
             if swept.len() == HAND_BACK && self.last.is_none() {
                 let swept = core::mem::replace(&mut swept, Vec::with_capacity(HAND_BACK));
-                self.hand_back(swept, 0);
+                let freed = core::mem::take(&mut self.work.freed);
+                self.hand_back(swept, freed, |_| ());
             }
         }
         for value in self.work.slot_values.drain(..) {
@@ -148,8 +152,14 @@ impl Batch {
         if let Some(memory) = self.last.take() {
             destroy(&memory, swept);
         } else {
+            let frozen = self.work.frozen_live;
+            let (all, bytes) = (reclaimed.objects_live, reclaimed.bytes_live);
             // Other batches may have been counted beside this one, if spaces were merged: a difference.
-            self.hand_back(swept, reclaimed.bytes_live.wrapping_sub(self.live_estimate));
+            let freed = core::mem::take(&mut self.work.freed);
+            self.hand_back(swept, freed, |counters| {
+                counters.live.fetch_add(bytes.wrapping_sub(self.live_estimate), Relaxed);
+                counters.old.count(frozen, all - frozen, bytes);
+            });
         }
         pool::trim();
         self.done = true;
@@ -159,11 +169,10 @@ impl Batch {
     }
 
     /// Hands spans back to the space that they belong to now, which need not be that of the finish.
-    fn hand_back(&mut self, swept: Vec<SpanRef>, live_difference: usize) {
-        let freed = core::mem::take(&mut self.work.freed);
+    fn hand_back(&self, swept: Vec<SpanRef>, freed: usize, count: impl FnOnce(&Counters)) {
         self.home.gate.put(swept, |counters| {
             counters.committed.fetch_sub(freed, Relaxed);
-            counters.live.fetch_add(live_difference, Relaxed);
+            count(counters);
         });
     }
 
@@ -189,9 +198,6 @@ impl Batch {
             if dead != 0 {
                 alloc.store(marked, Relaxed);
             }
-            if marked != 0 {
-                mark.store(0, Relaxed);
-            }
             while dead != 0 && is_visited {
                 let granule = word * 64 + dead.trailing_zeros() as usize;
                 dead &= dead - 1;
@@ -215,6 +221,9 @@ impl Batch {
             }
         }
         reclaimed.objects_live += live;
+        if !info.may_change {
+            self.work.frozen_live += live;
+        }
         reclaimed.bytes_live += live * cell_bytes;
         // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the
         // first block of a span is the one that its objects begin in.

@@ -115,6 +115,7 @@ impl<R: Rootable> Rootable for GcCellFamily<R> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for GcCell<'gc, T> {
     type R = GcCellFamily<T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    const MAY_CHANGE: bool = T::NEEDS_VISIT;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         // SAFETY: as above.

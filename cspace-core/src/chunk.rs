@@ -22,8 +22,9 @@
 //!   `TypeInfo` is that of the object, and pointers to it carry the provenance of the chunk.
 //! - **H2 (alloc).** Between collections, a cell of a span holds an initialised object exactly if
 //!   its allocation bit is set or it lies below the bump pointer in the current gap of a cursor.
-//! - **H3 (marks).** Outside of a cycle all mark bits of a space's spans are zero; within one they
-//!   are written by its marker alone, and afterwards read and cleared by its sweeper alone.
+//! - **H3 (marks).** Outside of a cycle a mark bit is set exactly if there is an *old* object, one that was alive
+//!   in the last cycle of its space that condemned; none is if a cycle was given up since. Within a cycle
+//!   mark bits are written by its marker alone, and read by its sweeper.
 //! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
 //!   detached by a finish, by the sweep that owns the batch; never by both.
 

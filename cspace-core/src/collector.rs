@@ -22,6 +22,15 @@
 //! - **Y3 (complete).** When the finish condemns, every object that a root reaches is marked, roots made
 //!   during the mark included.
 //! - **Y4 (clean).** A cycle that is given up leaves no mark bit set and nothing condemned.
+//!
+//! A cycle is *full* or *minor*. Mark bits stay set from one cycle to the next (H3): what has one is *old*. A
+//! full cycle clears them and marks everything anew. A minor one keeps them, so that all that is old is
+//! alive for it, dead or not, and marks only what is young:
+//!
+//! - **G1 (kept).** What an old object of a type that does not change refers to is old: it was marked when
+//!   the object was, and the object still refers to the same. So no barrier is needed, and none of these objects
+//!   is looked at. Old objects of types that may change ([`MAY_CHANGE`](crate::IObject::MAY_CHANGE)) are gray
+//!   when a minor cycle begins, and so are roots in every cycle.
 
 use core::sync::atomic::fence;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -111,6 +120,24 @@ impl LockWait<'_> {
         LockWait { slice: Duration::from_millis(50), go_on: &|| true };
 }
 
+/// How much a cycle has to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Extent {
+    /// Everything that is reachable: the cycle reclaims all that is not.
+    Full,
+    /// What is old may be taken to be alive, if that saves work: the cycle is about memory, and does not come of a
+    /// request. Now and then a cycle is full all the same.
+    MinorWillDo,
+}
+
+/// A minor cycle pays when there are so many old objects of types that do not change for each that has to be looked at.
+const MINOR_FROZEN_MIN: usize = 2;
+/// A heap with fewer old objects is marked in no time.
+const MINOR_OBJECTS_MIN: usize = 1 << 15;
+/// A full cycle is due when what is alive, as far as is known, is more than what the last full one found by this
+/// fraction of it, for some of that may be dead.
+const MINOR_GROWTH: f64 = 0.5;
+
 /// How far a mark has come: only after a whole one may anything be condemned (Y3).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
@@ -131,6 +158,7 @@ pub struct MarkPhase {
     number: u64,
     /// Whether somebody asked for the cycle.
     serves: bool,
+    is_minor: bool,
     begun: Instant,
 }
 
@@ -191,6 +219,7 @@ impl MarkPhase {
             choice: Box::default(),
             number,
             serves,
+            is_minor: false,
             begun: Instant::now(),
         })
     }
@@ -210,8 +239,24 @@ impl MarkPhase {
     ///
     /// When called again.
     pub fn mark(&mut self) -> Result<(), CollectError> {
+        self.mark_as(Extent::Full)
+    }
+
+    /// As [`mark`](MarkPhase::mark), of a full or a minor cycle. One that was [requested](Space::request_gc) is full,
+    /// whatever would do.
+    ///
+    /// # Errors
+    ///
+    /// As [`mark`](MarkPhase::mark).
+    ///
+    /// # Panics
+    ///
+    /// As [`mark`](MarkPhase::mark).
+    pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
+        self.is_minor =
+            extent == Extent::MinorWillDo && !self.serves && self.space().inner.minor_cycle_pays();
         self.mark_all()?;
         self.progress = Progress::Marked;
         Ok(())
@@ -223,6 +268,15 @@ impl MarkPhase {
         let home = unsafe { inner.home() };
         home.begin_cycle();
         let (visitor, choice) = (&mut self.visitor, &mut self.choice);
+        // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
+        // of weak sets, whose epochs have ended.
+        unsafe {
+            if self.is_minor {
+                visitor.begin_minor(&(*inner.heap()).spans(), inner.counters().old.objects());
+            } else {
+                clear_marks(&inner);
+            }
+        }
         caught(|| {
             let roots = home.roots.lock().begin_mark();
             let absorbed = home.absorbed_roots();
@@ -317,6 +371,7 @@ impl MarkPhase {
             choice,
             number: self.number,
             serves: self.serves,
+            is_minor: self.is_minor,
             begun: self.begun,
             finish_begun: Instant::now(),
         })
@@ -351,10 +406,13 @@ fn give_up_upgradable(inner: &SpaceInner) {
     unsafe { inner.raw_lock().unlock_upgradable_fair() };
 }
 
+/// Nothing is old any more.
+///
 /// # Safety
 ///
-/// The collector holds the space, and no batch of it is being reclaimed.
-unsafe fn clear_marks(inner: &SpaceInner) {
+/// The caller holds the space as its collector, or is destroying it, and no batch of it is being reclaimed.
+pub(crate) unsafe fn clear_marks(inner: &SpaceInner) {
+    inner.counters().old.forget();
     // SAFETY: nobody changes the heap's lists while the collector holds the space, though readers may
     // count its objects; the mark bits are the collector's (H3).
     unsafe {
@@ -402,6 +460,7 @@ pub struct FinishPhase {
     number: u64,
     /// Whether somebody asked for the cycle.
     serves: bool,
+    is_minor: bool,
     begun: Instant,
     finish_begun: Instant,
 }
@@ -449,6 +508,7 @@ impl FinishPhase {
         counters.objects.store(self.visitor.marked_count(), Relaxed);
         let external = self.visitor.external_bytes();
         counters.external.store(external, Relaxed);
+        counters.old.begin_count(self.is_minor);
         // What is alive is known by its bytes when the sweep has counted; until then the share of
         // objects that are alive stands for it.
         let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
@@ -461,6 +521,7 @@ impl FinishPhase {
         home.roots.lock().end_mark();
         // SAFETY: as above; all marking is done.
         let residents = unsafe { self.choice.end(inner) };
+        counters.old.evictable.store(residents.resident().count, Relaxed);
         let batch = Batch {
             home,
             claim: self.claim.take(),
@@ -472,6 +533,7 @@ impl FinishPhase {
         };
         let report = CollectReport {
             begun: self.number,
+            is_minor: self.is_minor,
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
             bytes_external: external,
@@ -510,6 +572,34 @@ fn release(inner: &SpaceInner) {
     held::forget(inner.id());
     // SAFETY: the finish, which ends here, holds the exclusive lock.
     unsafe { inner.raw_lock().unlock_exclusive_fair() };
+}
+
+impl SpaceInner {
+    /// Whether a minor cycle is possible, and less work than a full one.
+    fn minor_cycle_pays(&self) -> bool {
+        let counters = self.counters();
+        let old = &counters.old;
+        // The choice of what to evict goes by what is reachable.
+        if !self.has_minor_cycles()
+            || !old.is_known.load(Relaxed)
+            || old.evictable.load(Relaxed) > 0
+        {
+            return false;
+        }
+        // To find objects that nobody keeps alive, every other cycle is enough.
+        if self.is_stress() {
+            return !old.was_minor.load(Relaxed);
+        }
+        let (frozen, changing) = (old.frozen.load(Relaxed), old.changing.load(Relaxed));
+        let growth = (old.full_bytes.load(Relaxed) as f64 * MINOR_GROWTH) as usize;
+        let live_max = old.full_bytes.load(Relaxed).saturating_add(growth);
+        frozen + changing >= MINOR_OBJECTS_MIN
+            && frozen / MINOR_FROZEN_MIN >= changing
+            && counters.live.load(Relaxed) <= live_max
+            // Near its limit a heap needs every byte.
+            && counters.allocated() <= self.heap_bytes_max() / 2
+            && !counters.has_limit.load(Relaxed)
+    }
 }
 
 impl Space {
@@ -564,6 +654,7 @@ impl Space {
         let mut stats = inner.stats.lock();
         report.cycle = inner.cycles.get() + 1;
         stats.cycles += 1;
+        stats.cycles_minor += u64::from(report.is_minor);
         stats.objects_reclaimed += report.objects_reclaimed as u64;
         stats.drop_panics += reclaimed.drop_panics.len() as u64;
         stats.cleaners_run += reclaimed.cleaners_run as u64;

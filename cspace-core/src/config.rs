@@ -30,6 +30,7 @@ pub(crate) struct Config {
     pub(crate) memory_soft_limit: Option<usize>,
     pub(crate) budget_floor: usize,
     pub(crate) budget_factor: f64,
+    pub(crate) minor_cycles: bool,
     pub(crate) stress: bool,
     pub(crate) poison_freed: bool,
     pub(crate) panic_policy: PanicPolicy,
@@ -60,6 +61,7 @@ impl Default for Builder {
             memory_soft_limit: None,
             budget_floor: 32 << 20,
             budget_factor: 1.0,
+            minor_cycles: true,
             stress: false,
             poison_freed: false,
             panic_policy: PanicPolicy::default(),
@@ -112,6 +114,16 @@ impl Builder {
     /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
     pub fn gc_budget_factor(mut self, factor: f64) -> Builder {
         self.0.budget_factor = factor;
+        self
+    }
+
+    /// Whether collections that come of allocation may be *minor*: they take everything to be alive that the one
+    /// before found alive, and mark what was allocated since. They are made where most objects are of types that do
+    /// not change (no slot, no cell), of which none is looked at again. What dies old waits for the next full
+    /// collection: that is every one that is asked for or due by time, and the next one when what is alive seems to
+    /// have grown by half. Default: on.
+    pub fn minor_collections(mut self, on: bool) -> Builder {
+        self.0.minor_cycles = on;
         self
     }
 

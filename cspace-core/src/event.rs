@@ -48,6 +48,8 @@ pub struct CollectReport {
     pub cycle: u64,
     /// How many collections of the space had begun with this one; above `cycle` if some were given up.
     pub begun: u64,
+    /// Whether it was a minor one, for which everything was alive that the one before had found alive.
+    pub is_minor: bool,
     /// Objects that were alive.
     pub objects_live: usize,
     /// Objects that were reclaimed. Of types without drop glue, counted by cells.
@@ -82,6 +84,8 @@ pub struct CollectReport {
 pub struct GcStats {
     /// Collections completed.
     pub cycles: u64,
+    /// Minor ones among them.
+    pub cycles_minor: u64,
     /// Collections given up because of a panic.
     pub cycles_abandoned: u64,
     /// Objects reclaimed.
@@ -110,6 +114,7 @@ impl GcStats {
     /// Adds the totals of a space whose objects were merged into this one's.
     pub(crate) fn add(&mut self, other: &GcStats) {
         self.cycles += other.cycles;
+        self.cycles_minor += other.cycles_minor;
         self.cycles_abandoned += other.cycles_abandoned;
         self.objects_reclaimed += other.objects_reclaimed;
         self.drop_panics += other.drop_panics;

@@ -122,6 +122,7 @@ impl<R: Rootable> Rootable for GcFamily<R> {
 // SAFETY: the one handle inside is visited.
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Gc<'gc, T> {
     type R = GcFamily<T::R>;
+    const MAY_CHANGE: bool = false;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.edge(*self);

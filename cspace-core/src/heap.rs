@@ -234,6 +234,54 @@ pub(crate) struct Counters {
     pub(crate) over_budget: AtomicBool,
     /// Objects that were alive at the last finish, and those allocated since, gaps included.
     pub(crate) objects: AtomicUsize,
+    /// What the last cycle knows for the next.
+    pub(crate) old: Old,
+}
+
+/// What is known of the *old* objects, those that were alive in the last cycle: their mark bits are set (H3).
+/// Written by the collector, and by the batch that its cycle left, before the next one begins.
+#[derive(Default)]
+pub(crate) struct Old {
+    /// Whether the mark bits are those of the last cycle: no cycle was given up since, nothing merged.
+    pub(crate) is_known: AtomicBool,
+    /// Objects of types that do not change.
+    pub(crate) frozen: AtomicUsize,
+    /// Objects of types that may.
+    pub(crate) changing: AtomicUsize,
+    /// Evictable references that were resident.
+    pub(crate) evictable: AtomicUsize,
+    /// Bytes that were alive in the last full cycle.
+    pub(crate) full_bytes: AtomicUsize,
+    /// Whether the last cycle was a minor one.
+    pub(crate) was_minor: AtomicBool,
+}
+
+impl Old {
+    pub(crate) fn forget(&self) {
+        self.is_known.store(false, Relaxed);
+    }
+
+    /// A cycle has condemned; its sweep will count what is old now.
+    pub(crate) fn begin_count(&self, is_minor: bool) {
+        self.is_known.store(true, Relaxed);
+        self.frozen.store(0, Relaxed);
+        self.changing.store(0, Relaxed);
+        self.was_minor.store(is_minor, Relaxed);
+    }
+
+    /// A sweep has counted.
+    pub(crate) fn count(&self, frozen: usize, changing: usize, bytes: usize) {
+        self.frozen.fetch_add(frozen, Relaxed);
+        self.changing.fetch_add(changing, Relaxed);
+        if !self.was_minor.load(Relaxed) {
+            self.full_bytes.store(bytes, Relaxed);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) fn objects(&self) -> usize {
+        self.frozen.load(Relaxed) + self.changing.load(Relaxed)
+    }
 }
 
 /// A driven space's mutators wait for the collector when they are over budget by this factor.
@@ -274,6 +322,8 @@ impl Counters {
             into.fetch_add(from.swap(0, Relaxed), Relaxed);
         }
         self.over_budget.store(false, Relaxed);
+        self.old.forget();
+        target.old.forget();
     }
 }
 

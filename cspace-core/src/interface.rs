@@ -128,6 +128,7 @@ impl<I: Interface> Rootable for GcDynFamily<I> {
 // SAFETY: the one handle inside is visited, by its base address.
 unsafe impl<'gc, I: Interface> IObject<'gc> for GcDyn<'gc, I> {
     type R = GcDynFamily<I>;
+    const MAY_CHANGE: bool = false;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.edge_any(self.as_any().address());

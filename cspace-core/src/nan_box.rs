@@ -247,6 +247,7 @@ impl Rootable for NanBoxFamily {
 // SAFETY: the one handle that may be inside is visited.
 unsafe impl<'gc> IObject<'gc> for NanBox<'gc> {
     type R = NanBoxFamily;
+    const MAY_CHANGE: bool = false;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if let Some(object) = self.as_any() {

@@ -39,6 +39,8 @@ use crate::visitor::Visitor;
 /// - `R` is the value's own family: `R::At<'gc>` is `Self` for the brand `'gc`, and no other
 ///   lifetime is left out.
 /// - `NEEDS_VISIT` is false only if `visit_objects` does nothing.
+/// - `MAY_CHANGE` is false only if `visit_objects` shows the same handles each time for as long as the value is
+///   in the space, and does nothing else: it reports no bytes, and visits no part that may change.
 /// - The hidden items are left alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a part of an object of a space",
@@ -54,6 +56,11 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     /// Whether the collector has to look into values of this type. False only for leaves: no handle
     /// of the space inside, and no memory outside of the heap worth measuring.
     const NEEDS_VISIT: bool = true;
+
+    /// Whether the handles that a value owns may change while it is in the space: through a slot, a cell, or
+    /// otherwise. A minor collection looks again at old objects of types that may, and takes the others' word
+    /// of the last time.
+    const MAY_CHANGE: bool = true;
 
     /// The name shown in reports; empty means the one that the compiler gives.
     const NAME: &'static str = "";

@@ -83,6 +83,7 @@ impl<R: Rootable> Rootable for SlotFamily<R> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Slot<'gc, T> {
     type R = SlotFamily<T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    const MAY_CHANGE: bool = T::NEEDS_VISIT;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         // SAFETY: as above.

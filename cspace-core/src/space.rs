@@ -20,7 +20,7 @@ use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
 use crate::batch::{self, Batch, Work};
-use crate::collector::{LockWait, Runner};
+use crate::collector::{clear_marks, LockWait, Runner};
 use crate::config::{Builder, Config, PanicPolicy};
 use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
@@ -168,6 +168,10 @@ impl SpaceInner {
     #[inline(always)]
     pub(crate) fn want(&self) -> &Want {
         &self.requests.want
+    }
+
+    pub(crate) fn has_minor_cycles(&self) -> bool {
+        self.config.minor_cycles
     }
 
     pub(crate) fn heap_bytes_max(&self) -> usize {
@@ -516,6 +520,8 @@ impl Drop for SpaceInner {
         held::delist(self.id);
         // If this thread forgot a guard, it holds the space no more.
         held::forget(self.id);
+        // SAFETY: nobody else has the space, and with its last claim the last batch is done.
+        unsafe { clear_marks(self) };
         // SAFETY: nobody else has the space.
         let heap = unsafe { &mut *self.heap() };
         let home = Arc::clone(self.home.get_mut());

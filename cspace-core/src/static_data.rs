@@ -54,6 +54,7 @@ impl<T: Send + Sync + 'static> Rootable for Static<T> {
 unsafe impl<'gc, T: Send + Sync + 'static> IObject<'gc> for Static<T> {
     type R = Static<T>;
     const NEEDS_VISIT: bool = false;
+    const MAY_CHANGE: bool = false;
     #[inline(always)]
     fn visit_objects(&self, _: &mut Visitor<'_>) {}
 }

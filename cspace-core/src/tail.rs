@@ -123,6 +123,7 @@ impl<R: Rootable, S: Rootable> Rootable for TailFamily<R, S> {
 unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for Tail<H, E> {
     type R = TailFamily<H::R, E::R>;
     const NEEDS_VISIT: bool = H::NEEDS_VISIT || E::NEEDS_VISIT;
+    const MAY_CHANGE: bool = H::MAY_CHANGE || E::MAY_CHANGE;
     const NAME: &'static str = H::NAME;
     const FIELDS: &'static [&'static str] = H::FIELDS;
     const NEEDS_DROP: bool = core::mem::needs_drop::<H>() || core::mem::needs_drop::<E>();
@@ -197,6 +198,7 @@ impl Rootable for Utf8 {
 unsafe impl<'gc> IObject<'gc> for Utf8 {
     type R = Utf8;
     const NEEDS_VISIT: bool = false;
+    const MAY_CHANGE: bool = false;
     const NAME: &'static str = "str";
     #[inline(always)]
     fn visit_objects(&self, _: &mut Visitor<'_>) {}

@@ -27,6 +27,8 @@ pub struct TypeInfo {
     align: usize,
     pub(crate) tail: Option<usize>,
     pub(crate) visit: Option<unsafe fn(*const u8, &mut Visitor<'_>)>,
+    /// Whether the edges of an object may change after it was made.
+    pub(crate) may_change: bool,
     /// The `on_collect` hooks of the object.
     pub(crate) hooks: Option<unsafe fn(*mut u8, &mut Hooks<'_>)>,
     pub(crate) drop: Option<unsafe fn(*mut u8)>,
@@ -110,6 +112,7 @@ pub(crate) fn register<'gc, T: IObject<'gc>>() -> &'static TypeInfo {
             align: align_of::<T>(),
             tail: T::TAIL,
             visit: if T::NEEDS_VISIT { Some(T::visit_at) } else { None },
+            may_change: T::NEEDS_VISIT && T::MAY_CHANGE,
             hooks: if T::HAS_HOOKS { Some(T::hooks_at) } else { None },
             drop: if T::NEEDS_DROP { Some(T::drop_at) } else { None },
         }))

@@ -247,9 +247,9 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         }
         for span in &spans {
             let (marks, allocs) = span.words();
-            let marked = marks.iter().any(|word| word.load(Relaxed) != 0);
-            if marked {
-                let problem = format!("mark bits are set outside of a cycle at {:p}", span.base());
+            let mut words = marks.iter().zip(allocs);
+            if words.any(|(mark, alloc)| mark.load(Relaxed) & !alloc.load(Relaxed) != 0) {
+                let problem = format!("mark bits are set where no object is at {:p}", span.base());
                 verifier.report.problems.push(problem);
             }
             debug_assert_eq!(marks.len(), allocs.len());

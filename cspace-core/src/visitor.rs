@@ -8,6 +8,8 @@
 //!
 //! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or in the
 //!   second ring; a target seen but not marked is in the first ring.
+//!   In a minor cycle it may also be old, of a type that does not change: then what it shows is marked, as it
+//!   was in the cycle before (G1).
 //! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
 //!   collector's upgradable or exclusive lock.
 //!
@@ -19,7 +21,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::chunk::{info_of, mark_address, mark_word};
+use crate::chunk::{info_of, mark_address, mark_word, SpanRef, GRANULE};
 use crate::ephemeron::Ephemerons;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
@@ -209,6 +211,32 @@ impl Visitor<'_> {
     fn gray_watching(&mut self, tagged: *const u8) {
         if self.gray(tagged) {
             self.ephemerons.wake(tagged.map_addr(|a| a & !LEAF));
+        }
+    }
+
+    /// Begins with old objects: they are marked already, `count` of them, and those of types that may change are
+    /// gray again. Before anything else is marked.
+    ///
+    /// # Safety
+    ///
+    /// The mark bits in the spans are those of the last cycle (H3), and the graph is frozen (V2).
+    pub(crate) unsafe fn begin_minor(&mut self, spans: &[SpanRef], count: usize) {
+        debug_assert!(self.marked_count == 0 && self.stack.is_empty());
+        self.marked_count = count;
+        for span in spans {
+            // SAFETY: the collector holds the space, so its spans are there to be read.
+            let (info, marks) = unsafe { (span.info(), span.words().0) };
+            if !info.may_change {
+                continue;
+            }
+            for (word, bits) in marks.iter().enumerate() {
+                let mut bits = bits.load(Relaxed);
+                while bits != 0 {
+                    let granule = word * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    self.stack.push(span.base().wrapping_add(granule * GRANULE));
+                }
+            }
         }
     }
 

@@ -212,6 +212,7 @@ impl<R: Rootable> Rootable for GcWeakFamily<R> {
 // SAFETY: the weak cell is visited; the target is not meant to be.
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for GcWeak<'gc, T> {
     type R = GcWeakFamily<T::R>;
+    const MAY_CHANGE: bool = false;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.edge(self.cell);

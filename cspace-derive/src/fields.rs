@@ -83,10 +83,24 @@ impl Fields {
         parameters: &Parameters,
         crate_path: &syn::Path,
     ) -> TokenStream {
+        self.any(&format_ident!("NEEDS_VISIT"), parameters, crate_path)
+    }
+
+    /// The value of `MAY_CHANGE`: whether any field may change.
+    pub(crate) fn may_change(
+        &self,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+    ) -> TokenStream {
+        self.any(&format_ident!("MAY_CHANGE"), parameters, crate_path)
+    }
+
+    /// Whether a constant is true for the type of any field that is visited.
+    fn any(&self, of: &Ident, parameters: &Parameters, crate_path: &syn::Path) -> TokenStream {
         let brand = &parameters.brand;
         let visited = self.visited().map(|(_, field)| {
             let (ty, crate_path) = (&field.ty, locate(crate_path, &field.ty));
-            quote_spanned!(mixed(ty)=> <#ty as #crate_path::IObject<#brand>>::NEEDS_VISIT)
+            quote_spanned!(mixed(ty)=> <#ty as #crate_path::IObject<#brand>>::#of)
         });
         quote!(false #(|| #visited)*)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, FinishPhase, LockWait,
+    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent, FinishPhase, LockWait,
     MarkPhase, Reclaimed,
 };
 use cspace_core::{CollectError, CollectReport, Space};
@@ -56,6 +56,8 @@ pub(crate) struct Rest {
 /// By whom, and for how long, a cycle is driven.
 #[derive(Clone, Copy)]
 pub(crate) struct Drive<'a> {
+    /// How much it has to look at.
+    pub(crate) extent: Extent,
     /// How to wait for the lock.
     pub(crate) wait: LockWait<'a>,
     /// Whether to go on waiting for readers to leave; asked after each attempt.
@@ -67,7 +69,7 @@ pub(crate) struct Drive<'a> {
 impl Drive<'_> {
     /// By a thread that has all the time and nobody to hand over to.
     pub(crate) const ALONE: Drive<'static> =
-        Drive { wait: LockWait::FOREVER, stay: &|| true, hand_over: &Err };
+        Drive { extent: Extent::Full, wait: LockWait::FOREVER, stay: &|| true, hand_over: &Err };
 }
 
 /// The collector of a space: a full mark and sweep for each cycle, run by mutators at their safepoints.
@@ -164,7 +166,7 @@ impl MarkSweep {
     ) -> Result<FinishPhase, CollectError> {
         let may_insist = Space::may_wait_for_cycle();
         let mut phase = MarkPhase::begin(claim, drive.wait)?;
-        phase.mark()?;
+        phase.mark_as(drive.extent)?;
         let marked = Instant::now();
         let mut back_off = self.patience.back_off;
         let mut attempts = 0;
@@ -240,7 +242,7 @@ impl MarkSweep {
                 if !space.wants_collection() {
                     return;
                 }
-                match self.run(space, claim, drive) {
+                match self.run(space, claim, Drive { extent: Extent::MinorWillDo, ..drive }) {
                     Err(CollectError::Transferred { .. }) => continue,
                     _ => return,
                 }

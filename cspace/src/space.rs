@@ -425,6 +425,12 @@ impl Builder {
         /// How many bytes to allocate between two collections, as a multiple of those alive. Larger: fewer
         /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
         gc_budget_factor(factor: f64);
+        /// Whether collections that come of allocation may be *minor*: they take everything to be alive that the
+        /// one before found alive, and mark what was allocated since. They are made where most objects are of
+        /// types that do not change (no slot, no cell), of which none is looked at again. What dies old waits for
+        /// the next full collection: that is every one that is asked for or due by time, and the next one when
+        /// what is alive seems to have grown by half. Default: on.
+        minor_collections(on: bool);
         /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
         /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,
         /// safepoints are passed over in between, so that long programs end. Default: off.

@@ -21,6 +21,7 @@ macro_rules! leaf {
         unsafe impl<'gc> IObject<'gc> for $type {
             type R = $type;
             const NEEDS_VISIT: bool = false;
+            const MAY_CHANGE: bool = false;
             #[inline(always)]
             fn visit_objects(&self, _: &mut Visitor<'_>) {}
         }
@@ -184,6 +185,7 @@ impl<R: Rootable> Rootable for Of<OfOption, R> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
     type R = Of<OfOption, T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    const MAY_CHANGE: bool = T::MAY_CHANGE;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if let Some(content) = self {
@@ -208,6 +210,7 @@ impl<R: Rootable, S: Rootable> Rootable for Of2<OfResult, R, S> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for Result<T, E> {
     type R = Of2<OfResult, T::R, E::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT || E::NEEDS_VISIT;
+    const MAY_CHANGE: bool = T::MAY_CHANGE || E::MAY_CHANGE;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         match self {
@@ -235,6 +238,7 @@ impl<R: Rootable> Rootable for Of<OfPhantom, R> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for PhantomData<T> {
     type R = Of<OfPhantom, T::R>;
     const NEEDS_VISIT: bool = false;
+    const MAY_CHANGE: bool = false;
     #[inline(always)]
     fn visit_objects(&self, _: &mut Visitor<'_>) {}
 }
@@ -248,6 +252,7 @@ impl<R: Rootable, const N: usize> Rootable for Of<OfArray<N>, R> {
 unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] {
     type R = Of<OfArray<N>, T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
+    const MAY_CHANGE: bool = T::MAY_CHANGE;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if T::NEEDS_VISIT {
@@ -277,6 +282,7 @@ macro_rules! tuple {
         unsafe impl<'gc, $($part: IObject<'gc> + 'gc),+> IObject<'gc> for ($($part,)+) {
             type R = OfTuple<($($part::R,)+)>;
             const NEEDS_VISIT: bool = $($part::NEEDS_VISIT)||+;
+            const MAY_CHANGE: bool = $($part::MAY_CHANGE)||+;
             #[inline]
             #[allow(non_snake_case)]
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {

@@ -32,6 +32,8 @@ pub struct ModelObject {
     pub names: Vec<(u64, usize)>,
     pub tracker: Option<u32>,
     pub dead: bool,
+    /// It was alive in the last collection.
+    pub old: bool,
 }
 
 /// What an owned root holds.
@@ -67,6 +69,7 @@ impl ModelHeap {
             names: Vec::new(),
             tracker,
             dead: false,
+            old: false,
         });
         self.objects.len() - 1
     }
@@ -79,6 +82,12 @@ impl ModelHeap {
 
     pub fn alive_count(&self) -> usize {
         self.objects.iter().filter(|object| !object.dead).count()
+    }
+
+    /// What was alive in the last collection.
+    pub fn old(&self) -> Vec<usize> {
+        let numbered = self.objects.iter().enumerate();
+        numbered.filter(|(_, object)| object.old).map(|(number, _)| number).collect()
     }
 
     /// What the roots and owned values reach.
@@ -117,6 +126,7 @@ impl ModelHeap {
                 object.dead = true;
                 self.dead_trackers.extend(object.tracker);
             }
+            object.old = !object.dead;
             object.target = object.target.filter(|target| reached[*target]);
             object.names.retain(|(_, name)| reached[*name]);
         }

@@ -59,6 +59,16 @@ pub struct Wide<'gc> {
     pub slot: Slot<'gc, Option<GcAny<'gc>>>,
 }
 
+/// A node whose edges never change.
+#[derive(IObject)]
+pub struct Pair<'gc> {
+    pub number: u32,
+    pub parts: [Option<GcAny<'gc>>; 2],
+}
+
+/// An object with as many edges as it likes, none of which changes.
+pub type Record<'gc> = Tail<RowHead, Option<GcAny<'gc>>>;
+
 /// A leaf that the collector does not look into.
 #[derive(IObject)]
 pub struct Leaf {
@@ -202,10 +212,19 @@ kinds! {
     Big: Big<'gc>, Rootable![Big<'_>];
     Values: Values<'gc>, Rootable![Values<'_>];
     Wide: Wide<'gc>, Rootable![Wide<'_>];
+    Pair: Pair<'gc>, Rootable![Pair<'_>];
+    Record: Record<'gc>, Rootable![Record<'_>];
     Leaf: Leaf, Rootable![Leaf];
     Text: Text, Rootable![Text];
     Watch: Watch<'gc>, Rootable![Watch<'_>];
     Names: Names<'gc>, Rootable![Names<'_>];
+}
+
+impl Kind {
+    /// Whether objects of the kind have slots that can be set.
+    pub fn has_slots(self) -> bool {
+        !matches!(self, Kind::Pair | Kind::Record)
+    }
 }
 
 /// What a slot holds.
@@ -258,6 +277,8 @@ impl<'gc> Object<'gc> {
             Object::Big(o) => o.as_ref().number,
             Object::Values(o) => o.as_ref().number,
             Object::Wide(o) => o.as_ref().number,
+            Object::Pair(o) => o.as_ref().number,
+            Object::Record(o) => o.header().number,
             Object::Leaf(o) => o.as_ref().number,
             Object::Text(o) => *o.header(),
             Object::Watch(o) => o.as_ref().number,
@@ -270,6 +291,7 @@ impl<'gc> Object<'gc> {
         Some(match self {
             Object::Bag(o) => &o.as_ref().tracker,
             Object::Row(o) => &o.header().tracker,
+            Object::Record(o) => &o.header().tracker,
             Object::Big(o) => &o.as_ref().tracker,
             Object::Leaf(o) => &o.as_ref().tracker,
             Object::Watch(o) => &o.as_ref().tracker,
@@ -287,6 +309,8 @@ impl<'gc> Object<'gc> {
             Object::Big(o) => vec![o.slot.get(cx).into()],
             Object::Values(o) => o.as_ref().values.iter().map(|slot| slot.get(cx).into()).collect(),
             Object::Wide(o) => vec![o.slot.get(cx).into()],
+            Object::Pair(o) => o.as_ref().parts.iter().map(|part| (*part).into()).collect(),
+            Object::Record(o) => o.elems().iter().map(|part| (*part).into()).collect(),
             Object::Leaf(_) | Object::Text(_) | Object::Watch(_) | Object::Names(_) => Vec::new(),
         }
     }

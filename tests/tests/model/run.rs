@@ -48,6 +48,7 @@ struct World {
     machine_turn: Arc<Turn>,
     log: Arc<DropLog>,
     cycles: u64,
+    cycles_minor: u64,
     verify_each_step: bool,
 }
 
@@ -80,6 +81,7 @@ fn run_caught(program: &Program, verify_each_step: bool) -> Outcome {
         machine_turn: Arc::default(),
         log: DropLog::new(TRACKERS_MAX),
         cycles: 0,
+        cycles_minor: 0,
         verify_each_step,
     };
     world.heap.add(Kind::Hook, Vec::new(), None);
@@ -286,7 +288,7 @@ impl World {
             Action::Link => {
                 let Some(&object) = pick(registers, a) else { return Ok(()) };
                 let count = self.object(object.number()).values.len();
-                if count == 0 {
+                if count == 0 || !object.kind().has_slots() {
                     return Ok(());
                 }
                 let index = b as usize % count;
@@ -457,7 +459,8 @@ impl World {
             return None;
         }
         let number = self.heap.objects.len() as u32;
-        let has_tracker = !matches!(kind, Kind::Plain | Kind::Values | Kind::Wide | Kind::Text);
+        let has_tracker =
+            !matches!(kind, Kind::Plain | Kind::Values | Kind::Wide | Kind::Pair | Kind::Text);
         let mut tracker = has_tracker.then(|| self.log.tracker());
         let tracker_number = tracker.as_ref().map(|tracker| tracker.number());
         let mut track = || Static(tracker.take().expect("the kind has a tracker"));
@@ -504,6 +507,14 @@ impl World {
                 Object::Values(cx.alloc(Values { number, values }))
             }
             Kind::Wide => Object::Wide(cx.alloc(Wide { number, slot: Slot::new(fill(0)) })),
+            Kind::Pair => {
+                let parts = [fill(0), fill(1)];
+                Object::Pair(cx.alloc(Pair { number, parts }))
+            }
+            Kind::Record => {
+                let head = RowHead { number, tracker: track() };
+                Object::Record(cx.alloc_tail(head, b as usize % 6, &mut fill))
+            }
             Kind::Leaf => Object::Leaf(cx.alloc(Leaf { number, tracker: track() })),
             Kind::Text => {
                 let bytes = vec![text_byte(number); b as usize % 100];
@@ -638,12 +649,14 @@ impl World {
         self.roots.iter().map(|(_, number)| *number).chain(hook).collect()
     }
 
-    fn reachable(&self) -> Vec<bool> {
-        self.heap.reachable(self.root_numbers(), self.machines.iter().map(|(_, model)| model))
+    fn collect_model(&mut self) {
+        self.collect_model_as(false);
     }
 
-    fn collect_model(&mut self) {
-        let reached = self.reachable();
+    fn collect_model_as(&mut self, is_minor: bool) {
+        let old = if is_minor { self.heap.old() } else { Vec::new() };
+        let roots = self.root_numbers().into_iter().chain(old);
+        let reached = self.heap.reachable(roots, self.machines.iter().map(|(_, model)| model));
         self.heap.collect(&reached, self.machines.iter_mut().map(|(_, model)| model));
     }
 
@@ -653,8 +666,11 @@ impl World {
         if cycles == self.cycles {
             return Ok(());
         }
-        self.cycles = cycles;
-        self.collect_model();
+        // If one was full, all that was dead then is gone: nothing is done in a step between two collections.
+        let minor = space.stats().cycles_minor;
+        let all_minor = minor - self.cycles_minor == cycles - self.cycles;
+        (self.cycles, self.cycles_minor) = (cycles, minor);
+        self.collect_model_as(all_minor);
         self.check(space, guard, true)
     }
 

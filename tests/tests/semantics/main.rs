@@ -25,6 +25,7 @@ mod leaks;
 mod ledger;
 mod limit;
 mod locks;
+mod minor;
 mod native_arenas;
 mod native_buffers;
 mod native_contexts;
