@@ -173,6 +173,13 @@ pub(crate) unsafe fn page_info<'a>(address: *const u8) -> &'a AtomicPtr<TypeInfo
     unsafe { &*(&raw const (*chunk_of(address)).pages).cast::<AtomicPtr<TypeInfo>>().add(page) }
 }
 
+/// The address of the type entry of the page that an object lies on, to prefetch.
+#[inline(always)]
+pub(crate) fn page_info_address(object: *const u8) -> *const u8 {
+    const OFFSET: usize = core::mem::offset_of!(Chunk, pages);
+    object.map_addr(|a| (a & !(CHUNK - 1)) + OFFSET + (a & (CHUNK - 1)) / PAGE * 8)
+}
+
 /// The block record of the block that an address lies in.
 ///
 /// # Safety

@@ -21,7 +21,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::chunk::{info_of, mark_address, mark_word, SpanRef, GRANULE};
+use crate::chunk::{info_of, mark_address, mark_word, page_info_address, SpanRef, GRANULE};
 use crate::ephemeron::Ephemerons;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
@@ -30,11 +30,14 @@ use crate::weak::WeakCell;
 use crate::weak_set::FlipWeakSet;
 
 /// Edges in flight between being seen and being marked. A power of two.
-const EDGE_RING: usize = 32;
+const EDGE_RING: usize = 8;
 /// Objects in flight between the stack and being traced. A power of two.
-const OBJECT_RING: usize = 16;
+const OBJECT_RING: usize = 32;
 /// Set in an edge's address (objects are 16-byte aligned): the target is a leaf.
 const LEAF: usize = 1;
+/// The target may be one: its type is not known by the edge.
+const ANY: usize = 2;
+const TAGS: usize = LEAF | ANY;
 
 /// Work for the finish: a place that was visited, and what to do there.
 pub(crate) type FinishWork = (*const (), unsafe fn(*const ()));
@@ -149,7 +152,9 @@ impl Visitor<'_> {
     /// An edge to an object of any type.
     #[inline(always)]
     pub(crate) fn edge_any(&mut self, target: *const u8) {
-        self.edge_tagged(target);
+        // What says whether it is a leaf, for when the edge leaves the ring.
+        prefetch(page_info_address(target));
+        self.edge_tagged(target.map_addr(|a| a | ANY));
     }
 
     #[inline(always)]
@@ -168,7 +173,7 @@ impl Visitor<'_> {
     #[cold]
     fn edge_slow(&mut self, tagged: *const u8) {
         if self.is_recording() {
-            return self.recorded.push(tagged.map_addr(|a| a & !LEAF));
+            return self.recorded.push(tagged.map_addr(|a| a & !TAGS));
         }
         let left = self.enter_ring(tagged);
         if left.is_null() {
@@ -191,7 +196,7 @@ impl Visitor<'_> {
     /// it is new.
     #[inline(always)]
     fn gray(&mut self, tagged: *const u8) -> bool {
-        let object = tagged.map_addr(|a| a & !LEAF);
+        let object = tagged.map_addr(|a| a & !TAGS);
         // SAFETY: what is visited is an object's address (H1).
         let (word, bit) = unsafe { mark_word(object) };
         let bits = word.load(Relaxed);
@@ -201,7 +206,13 @@ impl Visitor<'_> {
         // Plain read and write: one marker at a time (H3).
         word.store(bits | bit, Relaxed);
         self.marked_count += 1;
-        if tagged.addr() & LEAF == 0 {
+        // SAFETY: as above.
+        let is_leaf = match tagged.addr() & TAGS {
+            0 => false,
+            ANY => unsafe { info_of(object) }.visit.is_none(),
+            _ => true,
+        };
+        if !is_leaf {
             self.stack.push(object);
         }
         true
@@ -210,7 +221,7 @@ impl Visitor<'_> {
     /// As [`gray`](Visitor::gray), and wakes the entries that wait for the object (J3).
     fn gray_watching(&mut self, tagged: *const u8) {
         if self.gray(tagged) {
-            self.ephemerons.wake(tagged.map_addr(|a| a & !LEAF));
+            self.ephemerons.wake(tagged.map_addr(|a| a & !TAGS));
         }
     }
 
@@ -271,11 +282,8 @@ impl Visitor<'_> {
         let mut held = 0;
         loop {
             while let Some(object) = self.stack.pop() {
-                // SAFETY: an object's address (H1).
-                if unsafe { info_of(object) }.visit.is_none() {
-                    continue;
-                }
                 prefetch(object);
+                prefetch(page_info_address(object));
                 let left = core::mem::replace(&mut objects[next % OBJECT_RING], object);
                 next = (next + 1) % OBJECT_RING;
                 if left.is_null() {
