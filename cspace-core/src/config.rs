@@ -103,7 +103,7 @@ impl Builder {
     }
 
     /// The least number of bytes to allocate between two collections of a heap of some size. Larger: fewer
-    /// collections, more memory. A heap with little alive is collected sooner, after 4 MiB and eight times
+    /// collections, more memory. A heap with little alive is collected sooner, after 4 MiB and twice
     /// what is alive: that costs little and stays in the cache. Default: 32 MiB.
     pub fn gc_budget_floor(mut self, bytes: usize) -> Builder {
         self.0.budget_floor = bytes;

@@ -28,6 +28,10 @@ const BLOCK_MASK: u64 = !((1 << HEADER_BLOCKS) - 1);
 /// when it has doubled needs as much again until the next time.
 const KEEP_FREE: usize = 64 << 20;
 
+/// So many chunks of whole blocks have small pages: with large ones a process whose heap is small would be some
+/// MiB larger than it needs to be.
+const SMALL_CHUNKS: usize = 2;
+
 struct ChunkEntry {
     base: NonNull<u8>,
     use_: BlockUse,
@@ -49,6 +53,7 @@ struct Pool {
     /// Chunks that have free blocks, the one to take from last.
     open: [Vec<usize>; 2],
     mappings: HashMap<usize, usize>,
+    whole_chunks: usize,
     free_blocks: usize,
     leased_blocks: usize,
 }
@@ -71,7 +76,10 @@ impl Pool {
         let base = os::reserve(CHUNK, CHUNK)?;
         assert_addressable(base, CHUNK);
         if use_ == BlockUse::Whole {
-            os::advise_huge(base, CHUNK);
+            self.whole_chunks += 1;
+            if self.whole_chunks > SMALL_CHUNKS {
+                os::advise_huge(base, CHUNK);
+            }
         }
         MAPPED_BYTES.fetch_add(CHUNK, Relaxed);
         let index = self.chunks.len();

@@ -45,7 +45,7 @@ const LEAK_CHECK: Duration = Duration::from_secs(1);
 /// What may be allocated before a collection when nothing is alive, in bytes.
 const BUDGET_MIN: usize = 4 << 20;
 /// What more may be, for each byte alive, until the configured floor is reached.
-const BUDGET_LIVE: usize = 8;
+const BUDGET_LIVE: usize = 2;
 /// After this many collections stress passes over one safepoint more between two of them.
 const STRESS_CYCLES: usize = 256;
 /// For this many bytes alive stress passes over one safepoint more between two collections.
@@ -262,8 +262,9 @@ impl SpaceInner {
         let scaled = ((live + external + charged) as f64 * self.config.budget_factor) as usize;
         // With little alive a cycle costs little, and memory that is used again soon stays in the cache.
         let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
-        // About the larger of the two; somewhat more where both count, as each cycle costs as much as is alive.
-        let total = scaled.max(floor).saturating_add(scaled.min(floor) / 2);
+        // The larger of the two; of a large heap somewhat more, as each cycle costs as much as is alive.
+        let more = scaled.saturating_sub(floor).min(floor) / 2;
+        let total = scaled.max(floor).saturating_add(more);
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };

@@ -206,9 +206,9 @@ impl Visitor<'_> {
         // Plain read and write: one marker at a time (H3).
         word.store(bits | bit, Relaxed);
         self.marked_count += 1;
-        // SAFETY: as above.
         let is_leaf = match tagged.addr() & TAGS {
             0 => false,
+            // SAFETY: as above.
             ANY => unsafe { info_of(object) }.visit.is_none(),
             _ => true,
         };

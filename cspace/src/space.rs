@@ -419,7 +419,7 @@ impl Builder {
         /// Default: no such limit. [`Ledger::set_soft_limit`](crate::Ledger::set_soft_limit) changes it later.
         memory_soft_limit(bytes: usize);
         /// The least number of bytes to allocate between two collections of a heap of some size. Larger: fewer
-        /// collections, more memory. A heap with little alive is collected sooner, after 4 MiB and eight times
+        /// collections, more memory. A heap with little alive is collected sooner, after 4 MiB and twice
         /// what is alive: that costs little and stays in the cache. Default: 32 MiB.
         gc_budget_floor(bytes: usize);
         /// How many bytes to allocate between two collections, as a multiple of those alive. Larger: fewer
