@@ -27,7 +27,7 @@
 //! full cycle clears them and marks everything anew. A minor one keeps them, so that all that is old is
 //! alive for it, dead or not, and marks only what is young:
 //!
-//! - **G1 (kept).** What an old object of a type that does not change refers to is old: it was marked when
+//! - **K1 (kept).** What an old object of a type that does not change refers to is old: it was marked when
 //!   the object was, and the object still refers to the same. So no barrier is needed, and none of these objects
 //!   is looked at. Old objects of types that may change ([`MAY_CHANGE`](crate::IObject::MAY_CHANGE)) are gray
 //!   when a minor cycle begins, and so are roots in every cycle.

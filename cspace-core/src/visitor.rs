@@ -9,7 +9,7 @@
 //! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or in the
 //!   second ring; a target seen but not marked is in the first ring.
 //!   In a minor cycle it may also be old, of a type that does not change: then what it shows is marked, as it
-//!   was in the cycle before (G1).
+//!   was in the cycle before (K1).
 //! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
 //!   collector's upgradable or exclusive lock.
 //!
