@@ -237,6 +237,12 @@ impl<'gc> Alloc<'gc> {
         unsafe { &*self.space }
     }
 
+    /// Whether an incremental mark is under way.
+    #[inline(always)]
+    pub(crate) fn is_marking(&self) -> bool {
+        self.inner().incremental().is_under_way()
+    }
+
     /// Puts a value into the space (ceda's `$new` and `RegisterGcObject`).
     ///
     /// # Panics

@@ -68,6 +68,8 @@ pub(crate) struct Work {
     pub(crate) freed: usize,
     /// Of the objects that stay, those of types that do not change.
     pub(crate) frozen_live: usize,
+    /// And those of types that may change unseen (I3).
+    pub(crate) unseen_live: usize,
 }
 
 /// What reclaiming a batch came to.
@@ -152,13 +154,13 @@ impl Batch {
         if let Some(memory) = self.last.take() {
             destroy(&memory, swept);
         } else {
-            let frozen = self.work.frozen_live;
+            let (frozen, unseen) = (self.work.frozen_live, self.work.unseen_live);
             let (all, bytes) = (reclaimed.objects_live, reclaimed.bytes_live);
             // Other batches may have been counted beside this one, if spaces were merged: a difference.
             let freed = core::mem::take(&mut self.work.freed);
             self.hand_back(swept, freed, |counters| {
                 counters.live.fetch_add(bytes.wrapping_sub(self.live_estimate), Relaxed);
-                counters.old.count(frozen, all - frozen, bytes);
+                counters.old.count([frozen, all - frozen, unseen], bytes);
             });
         }
         pool::trim();
@@ -223,6 +225,9 @@ impl Batch {
         reclaimed.objects_live += live;
         if !info.may_change {
             self.work.frozen_live += live;
+        }
+        if info.changes_unseen {
+            self.work.unseen_live += live;
         }
         reclaimed.bytes_live += live * cell_bytes;
         // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the

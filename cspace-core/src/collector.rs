@@ -21,7 +21,7 @@
 //!   exclusive accesses wait for the upgradable lock.
 //! - **Y3 (complete).** When the finish condemns, every object that a root reaches is marked, roots made
 //!   during the mark included.
-//! - **Y4 (clean).** A cycle that is given up leaves no mark bit set and nothing condemned.
+//! - **Y4 (clean).** A cycle that is given up leaves no mark bit set, nothing condemned, and no mark under way.
 //!
 //! A cycle is *full* or *minor*. Mark bits stay set from one cycle to the next (H3): what has one is *old*. A
 //! full cycle clears them and marks everything anew. A minor one keeps them, so that all that is old is
@@ -31,6 +31,9 @@
 //!   the object was, and the object still refers to the same. So no barrier is needed, and none of these objects
 //!   is looked at. Old objects of types that may change ([`MAY_CHANGE`](crate::IObject::MAY_CHANGE)) are gray
 //!   when a minor cycle begins, and so are roots in every cycle.
+//!
+//! The mark of a full cycle may be done in parts, each in a phase of its own that ends with it
+//! ([`try_increment`](MarkPhase::try_increment), `incremental.rs`).
 
 use core::sync::atomic::fence;
 use core::sync::atomic::Ordering::{self, Relaxed};
@@ -53,7 +56,12 @@ use crate::event::{CollectReport, Event};
 use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
 use crate::held;
+use crate::home::Home;
+use crate::incremental::{
+    increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
+};
 use crate::protocol::order_marks_after_epochs;
+use crate::root::RootSnapshot;
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 
@@ -125,8 +133,8 @@ impl LockWait<'_> {
 pub enum Extent {
     /// Everything that is reachable: the cycle reclaims all that is not.
     Full,
-    /// What is old may be taken to be alive, if that saves work: the cycle is about memory, and does not come of a
-    /// request. Now and then a cycle is full all the same.
+    /// The cycle is about memory, and does not come of a request: something that is dead may wait for the next
+    /// full one. What is old may be taken to be alive, if that saves work, and so may be what increments marked.
     MinorWillDo,
 }
 
@@ -159,6 +167,7 @@ pub struct MarkPhase {
     /// Whether somebody asked for the cycle.
     serves: bool,
     is_minor: bool,
+    increments: usize,
     begun: Instant,
 }
 
@@ -220,12 +229,77 @@ impl MarkPhase {
             number,
             serves,
             is_minor: false,
+            increments: 0,
             begun: Instant::now(),
         })
     }
 
     fn space(&self) -> &Space {
-        self.claim.as_ref().expect("taken by `try_finish` only, which consumes the phase").space()
+        let claim = self.claim.as_ref();
+        claim.expect("taken at the end of an increment or a mark, which consumes the phase").space()
+    }
+
+    /// Does a part of the mark and ends the phase, if that is what is due: the space has so many objects that to
+    /// mark all at once would keep writers out for long, and the budget leaves time to do it in parts. If not,
+    /// gives the phase back, for a whole cycle ([`Extent::MinorWillDo`]), which goes on with what was marked.
+    ///
+    /// # Errors
+    ///
+    /// As [`mark`](MarkPhase::mark).
+    ///
+    /// # Panics
+    ///
+    /// After a mark.
+    pub fn try_increment(mut self) -> Result<Option<MarkPhase>, CollectError> {
+        assert!(self.progress == Progress::New, "a cycle marks once");
+        let inner = Arc::clone(&self.space().inner);
+        // SAFETY: the phase holds the space (I1).
+        if self.serves || unsafe { !inner.increment_is_due() } {
+            return Ok(Some(self));
+        }
+        self.progress = Progress::Failed;
+        // SAFETY: as above.
+        let count = match unsafe { inner.incremental().take() } {
+            Some(under_way) => {
+                self.visitor = under_way.visitor;
+                self.visitor.begin_increment();
+                under_way.count
+            }
+            None => {
+                // SAFETY: the phase holds the space, and no batch is out (Y1).
+                unsafe { clear_marks(&inner) };
+                self.show_roots(|home| home.roots.lock().snapshot())?;
+                0
+            }
+        };
+        let work = if inner.is_stress() { STRESS_WORK } else { INCREMENT_WORK };
+        // SAFETY: roots name objects (R1); the graph is frozen (Y2).
+        caught(|| unsafe { self.visitor.drain_some(work) })?;
+        self.visitor.end_increment();
+        let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
+        // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
+        unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
+        let counters = inner.counters();
+        let next = counters.spent().saturating_add(INCREMENT_BYTES);
+        counters.budget.store(next.min(inner.incremental().whole_budget()), Relaxed);
+        counters.over_budget.store(false, Relaxed);
+        self.end_increment(&inner);
+        Ok(None)
+    }
+
+    /// Gives up the lock and the claim; what was marked stays.
+    fn end_increment(mut self, inner: &SpaceInner) {
+        let pause = self.begun.elapsed();
+        let claim = self.claim.take();
+        held::forget(inner.id());
+        give_up_upgradable(inner);
+        let mut stats = inner.stats.lock();
+        stats.increments += 1;
+        stats.pause_max = stats.pause_max.max(pause);
+        stats.pause_total = stats.pause_total.saturating_add(pause);
+        stats.pauses.note(pause);
+        drop(stats);
+        drop(claim);
     }
 
     /// Marks everything that roots and owned roots reach; chooses which evictable objects to let go of, and marks
@@ -255,8 +329,16 @@ impl MarkPhase {
     pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
-        self.is_minor =
-            extent == Extent::MinorWillDo && !self.serves && self.space().inner.minor_cycle_pays();
+        let may_keep = extent == Extent::MinorWillDo && !self.serves;
+        let inner = Arc::clone(&self.space().inner);
+        // SAFETY: the phase holds the space (I1).
+        match unsafe { inner.incremental().take() } {
+            Some(under_way) if may_keep => {
+                self.visitor = under_way.visitor;
+                self.increments = under_way.count;
+            }
+            _ => self.is_minor = may_keep && inner.minor_cycle_pays(),
+        }
         self.mark_all()?;
         self.progress = Progress::Marked;
         Ok(())
@@ -267,39 +349,54 @@ impl MarkPhase {
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() };
         home.begin_cycle();
-        let (visitor, choice) = (&mut self.visitor, &mut self.choice);
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
             if self.is_minor {
-                visitor.begin_minor(&(*inner.heap()).spans(), inner.counters().old.objects());
+                let count = inner.counters().old.objects();
+                self.visitor.begin_minor(&(*inner.heap()).spans(), count);
+            } else if self.increments > 0 {
+                self.visitor.begin_last_increment(&(*inner.heap()).spans());
             } else {
                 clear_marks(&inner);
             }
         }
-        caught(|| {
-            let roots = home.roots.lock().begin_mark();
-            let absorbed = home.absorbed_roots();
-            // SAFETY: the space keeps its home; roots name objects (R1); the graph is frozen (Y2); the
-            // collector holds the space, so that nobody writes owned values (O1); the root set is the
-            // collector's while it holds the upgradable lock.
-            unsafe {
+        self.show_roots(|home| home.roots.lock().begin_mark())?;
+        let (visitor, choice) = (&mut self.visitor, &mut self.choice);
+        // SAFETY: what roots name are objects (R1); the graph is frozen (Y2).
+        caught(|| unsafe {
+            inner.eviction().mark_evicted(visitor);
+            visitor.drain();
+            choice.run(visitor, &inner);
+        })
+    }
+
+    /// Shows the visitor all roots and owned values.
+    fn show_roots(
+        &mut self,
+        begin: impl FnOnce(&Home) -> RootSnapshot,
+    ) -> Result<(), CollectError> {
+        let inner = Arc::clone(&self.space().inner);
+        // SAFETY: the phase holds the upgradable lock.
+        let home = unsafe { inner.home() };
+        let roots = begin(home);
+        let absorbed = home.absorbed_roots();
+        let visitor = &mut self.visitor;
+        // SAFETY: the space keeps its home; the root set is the collector's while it holds the upgradable lock, so
+        // that nobody writes owned values either (O1).
+        caught(|| unsafe {
+            roots.for_each(|object| visitor.edge_any(object));
+            for (_home, roots) in &absorbed {
                 roots.for_each(|object| visitor.edge_any(object));
-                for (_home, roots) in &absorbed {
-                    roots.for_each(|object| visitor.edge_any(object));
-                }
-                for object in inner.root_set().iter() {
-                    visitor.edge_any(object);
-                }
-                for cell in home.owned_cells() {
-                    cell.visit(visitor);
-                }
-                // What owned values own is not given back by collections, so it is no reason for them.
-                visitor.forget_bytes();
-                inner.eviction().mark_evicted(visitor);
-                visitor.drain();
-                choice.run(visitor, &inner);
             }
+            for object in inner.root_set().iter() {
+                visitor.edge_any(object);
+            }
+            for cell in home.owned_cells() {
+                cell.visit(visitor);
+            }
+            // What owned values own is not given back by collections, so it is no reason for them.
+            visitor.forget_bytes();
         })
     }
 
@@ -372,6 +469,7 @@ impl MarkPhase {
             number: self.number,
             serves: self.serves,
             is_minor: self.is_minor,
+            increments: self.increments,
             begun: self.begun,
             finish_begun: Instant::now(),
         })
@@ -413,6 +511,8 @@ fn give_up_upgradable(inner: &SpaceInner) {
 /// The caller holds the space as its collector, or is destroying it, and no batch of it is being reclaimed.
 pub(crate) unsafe fn clear_marks(inner: &SpaceInner) {
     inner.counters().old.forget();
+    // SAFETY: the caller's promise (I1).
+    drop(unsafe { inner.incremental().take() });
     // SAFETY: nobody changes the heap's lists while the collector holds the space, though readers may
     // count its objects; the mark bits are the collector's (H3).
     unsafe {
@@ -461,6 +561,7 @@ pub struct FinishPhase {
     /// Whether somebody asked for the cycle.
     serves: bool,
     is_minor: bool,
+    increments: usize,
     begun: Instant,
     finish_begun: Instant,
 }
@@ -517,7 +618,7 @@ impl FinishPhase {
         let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
         let live_estimate = (allocated as f64 * share) as usize;
         counters.live.store(live_estimate, Relaxed);
-        counters.budget.store(inner.budget(), Relaxed);
+        inner.plan();
         home.roots.lock().end_mark();
         // SAFETY: as above; all marking is done.
         let residents = unsafe { self.choice.end(inner) };
@@ -534,6 +635,7 @@ impl FinishPhase {
         let report = CollectReport {
             begun: self.number,
             is_minor: self.is_minor,
+            increments: self.increments,
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
             bytes_external: external,
@@ -575,6 +677,53 @@ fn release(inner: &SpaceInner) {
 }
 
 impl SpaceInner {
+    /// Whether the mark of the next cycle begins, or goes on, with an increment.
+    ///
+    /// # Safety
+    ///
+    /// The caller may touch the mark that is under way (I1).
+    unsafe fn increment_is_due(&self) -> bool {
+        let counters = self.counters();
+        let stress = self.is_stress();
+        // SAFETY: the caller's promise.
+        let under_way = unsafe {
+            self.incremental()
+                .with(|mark| mark.visitor.has_gray() && (!stress || mark.count < STRESS_INCREMENTS))
+        };
+        if let Some(goes_on) = under_way {
+            return goes_on && (stress || counters.spent() < self.incremental().whole_budget());
+        }
+        if stress {
+            // To find what increments miss: before every full cycle, where they may be.
+            return self.has_incremental_marks()
+                && counters.old.is_known.load(Relaxed)
+                && counters.old.evictable.load(Relaxed) == 0
+                && !self.minor_cycle_pays();
+        }
+        counters.spent() < self.incremental().whole_budget() && self.increments_ahead() > 0
+    }
+
+    /// How many increments the mark of the next cycle is worth.
+    pub(crate) fn increments_ahead(&self) -> usize {
+        let old = &self.counters().old;
+        let may_be = self.has_incremental_marks()
+            && old.is_known.load(Relaxed)
+            // The choice of what to evict goes by what is reachable.
+            && old.evictable.load(Relaxed) == 0
+            && self.has_memory_to_spare()
+            && !self.minor_cycle_pays();
+        if !may_be {
+            return 0;
+        }
+        increments_for(old.objects(), old.unseen.load(Relaxed))
+    }
+
+    /// Near its limit a heap needs every byte, and nothing that is dead may wait.
+    fn has_memory_to_spare(&self) -> bool {
+        let counters = self.counters();
+        counters.allocated() <= self.heap_bytes_max() / 2 && !counters.has_limit.load(Relaxed)
+    }
+
     /// Whether a minor cycle is possible, and less work than a full one.
     fn minor_cycle_pays(&self) -> bool {
         let counters = self.counters();
@@ -596,9 +745,7 @@ impl SpaceInner {
         frozen + changing >= MINOR_OBJECTS_MIN
             && frozen / MINOR_FROZEN_MIN >= changing
             && counters.live.load(Relaxed) <= live_max
-            // Near its limit a heap needs every byte.
-            && counters.allocated() <= self.heap_bytes_max() / 2
-            && !counters.has_limit.load(Relaxed)
+            && self.has_memory_to_spare()
     }
 }
 
@@ -645,7 +792,7 @@ impl Space {
     /// they have the [claim](Batch::reclaim_then); [`announce`](Space::announce) it when other cycles may run.
     pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
         let inner = &self.inner;
-        inner.counters().budget.store(inner.budget(), Relaxed);
+        inner.plan();
         report.bytes_live = reclaimed.bytes_live;
         report.drop_panics = reclaimed.drop_panics.len();
         report.cleaners_run = reclaimed.cleaners_run;

@@ -31,6 +31,7 @@ pub(crate) struct Config {
     pub(crate) budget_floor: usize,
     pub(crate) budget_factor: f64,
     pub(crate) minor_cycles: bool,
+    pub(crate) incremental_marks: bool,
     pub(crate) stress: bool,
     pub(crate) poison_freed: bool,
     pub(crate) panic_policy: PanicPolicy,
@@ -62,6 +63,7 @@ impl Default for Builder {
             budget_floor: 32 << 20,
             budget_factor: 1.0,
             minor_cycles: true,
+            incremental_marks: true,
             stress: false,
             poison_freed: false,
             panic_policy: PanicPolicy::default(),
@@ -124,6 +126,15 @@ impl Builder {
     /// have grown by half. Default: on.
     pub fn minor_collections(mut self, on: bool) -> Builder {
         self.0.minor_cycles = on;
+        self
+    }
+
+    /// Whether the mark of a large heap is done in parts, between which writers go on, when a full collection comes
+    /// of allocation: each keeps writers out for some milliseconds rather than the whole for as long as it takes.
+    /// It is done so where most objects change through slots alone. What dies meanwhile may wait for the next
+    /// full collection. Collections that are asked for or due by time mark at once. Default: on.
+    pub fn incremental_marking(mut self, on: bool) -> Builder {
+        self.0.incremental_marks = on;
         self
     }
 

@@ -50,6 +50,8 @@ pub struct CollectReport {
     pub begun: u64,
     /// Whether it was a minor one, for which everything was alive that the one before had found alive.
     pub is_minor: bool,
+    /// Parts of its mark that were done before it, between which writers went on.
+    pub increments: usize,
     /// Objects that were alive.
     pub objects_live: usize,
     /// Objects that were reclaimed. Of types without drop glue, counted by cells.
@@ -62,7 +64,7 @@ pub struct CollectReport {
     pub bytes_live: usize,
     /// Bytes outside of the heap that live objects reported.
     pub bytes_external: usize,
-    /// How long writers were kept out: marking and finish together.
+    /// How long writers were kept out: marking and finish together. Earlier parts of the mark are not in it.
     pub pause: Duration,
     /// How long everybody was kept out: the finish.
     pub finish: Duration,
@@ -86,6 +88,8 @@ pub struct GcStats {
     pub cycles: u64,
     /// Minor ones among them.
     pub cycles_minor: u64,
+    /// Parts of marks that were done before the collection that they are for.
+    pub increments: u64,
     /// Collections given up because of a panic.
     pub cycles_abandoned: u64,
     /// Objects reclaimed.
@@ -98,7 +102,7 @@ pub struct GcStats {
     pub cleaner_panics: u64,
     /// Panics of `on_evict` callbacks, and of the policy that chooses what to evict.
     pub evict_panics: u64,
-    /// The longest time that writers were kept out by a collection.
+    /// The longest time that writers were kept out by a collection, or by a part of its mark.
     pub pause_max: Duration,
     /// All such times together.
     pub pause_total: Duration,
@@ -115,6 +119,7 @@ impl GcStats {
     pub(crate) fn add(&mut self, other: &GcStats) {
         self.cycles += other.cycles;
         self.cycles_minor += other.cycles_minor;
+        self.increments += other.increments;
         self.cycles_abandoned += other.cycles_abandoned;
         self.objects_reclaimed += other.objects_reclaimed;
         self.drop_panics += other.drop_panics;

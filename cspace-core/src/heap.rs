@@ -248,6 +248,8 @@ pub(crate) struct Old {
     pub(crate) frozen: AtomicUsize,
     /// Objects of types that may.
     pub(crate) changing: AtomicUsize,
+    /// Of these, objects of types that may change unseen (I3).
+    pub(crate) unseen: AtomicUsize,
     /// Evictable references that were resident.
     pub(crate) evictable: AtomicUsize,
     /// Bytes that were alive in the last full cycle.
@@ -266,13 +268,15 @@ impl Old {
         self.is_known.store(true, Relaxed);
         self.frozen.store(0, Relaxed);
         self.changing.store(0, Relaxed);
+        self.unseen.store(0, Relaxed);
         self.was_minor.store(is_minor, Relaxed);
     }
 
     /// A sweep has counted.
-    pub(crate) fn count(&self, frozen: usize, changing: usize, bytes: usize) {
+    pub(crate) fn count(&self, [frozen, changing, unseen]: [usize; 3], bytes: usize) {
         self.frozen.fetch_add(frozen, Relaxed);
         self.changing.fetch_add(changing, Relaxed);
+        self.unseen.fetch_add(unseen, Relaxed);
         if !self.was_minor.load(Relaxed) {
             self.full_bytes.store(bytes, Relaxed);
         }

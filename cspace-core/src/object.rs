@@ -41,6 +41,7 @@ use crate::visitor::Visitor;
 /// - `NEEDS_VISIT` is false only if `visit_objects` does nothing.
 /// - `MAY_CHANGE` is false only if `visit_objects` shows the same handles each time for as long as the value is
 ///   in the space, and does nothing else: it reports no bytes, and visits no part that may change.
+/// - `CHANGES_UNSEEN` is false only if the same is true of the value but for what its [`Slot`](crate::Slot)s hold.
 /// - The hidden items are left alone.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a part of an object of a space",
@@ -61,6 +62,10 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     /// otherwise. A minor collection looks again at old objects of types that may, and takes the others' word
     /// of the last time.
     const MAY_CHANGE: bool = true;
+
+    /// Whether the handles that a value owns may change otherwise than through a [`Slot`](crate::Slot), which
+    /// tells a collector that is at work. An incremental mark looks at objects of such types twice.
+    const CHANGES_UNSEEN: bool = Self::MAY_CHANGE;
 
     /// The name shown in reports; empty means the one that the compiler gives.
     const NAME: &'static str = "";

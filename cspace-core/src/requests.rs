@@ -11,7 +11,7 @@ pub(crate) struct Requests {
     pub(crate) want: Want,
     collector: Option<Arc<dyn Collector>>,
     /// Whoever runs the collections waited for the lock and gave up for the time being: the holder is to
-    /// collect at its next safepoint itself. Set by it, taken back when a cycle begins.
+    /// collect at its next safepoint itself. Set by it, and by stress; taken back when a cycle begins.
     overdue: AtomicBool,
     /// The most bytes that an allocation was denied at the heap's limit since the last choice of what to evict.
     /// Added to by the holder of the exclusive lock, taken by the collector.

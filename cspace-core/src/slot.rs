@@ -3,6 +3,8 @@
 //! - **S1 (access).** A slot is read with a token, and written with an exclusive one; readers and
 //!   writers of one space are never inside at once, so the plain loads and stores do not race. The
 //!   collector reads slots while it holds the space's lock.
+//!
+//! While an incremental mark is under way, what is put into a slot is shown to it (I3).
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -15,8 +17,9 @@ use crate::visitor::Visitor;
 
 /// A part of an object that is read and replaced whole: a reference, a number, a [`NanBox`](crate::NanBox).
 ///
-/// `get` takes any token, `set` the exclusive one (or the `Alloc` half of a split): both are a plain
-/// load or store. There is no `Debug`, `PartialEq` or `Clone` that looks inside without a token.
+/// `get` takes any token, `set` the exclusive one (or the `Alloc` half of a split). One is a plain load, the
+/// other a plain store, and a look whether a mark is under way if there may be a reference in the value. There
+/// is no `Debug`, `PartialEq` or `Clone` that looks inside without a token.
 ///
 /// ```
 /// use cspace_core::{Gc, IObject, Slot, Space};
@@ -60,9 +63,22 @@ impl<'gc, T: Copy + IObject<'gc>> Slot<'gc, T> {
 
     /// Replaces the value.
     #[inline(always)]
-    pub fn set(&self, _: &Alloc<'gc>, value: T) {
+    pub fn set(&self, cx: &Alloc<'gc>, value: T) {
         // SAFETY: S1: the exclusive token stays on its thread, and reads give copies.
         unsafe { *self.value.get() = value };
+        if T::NEEDS_VISIT && cx.is_marking() {
+            self.note(cx);
+        }
+    }
+
+    /// A mark is under way, which has to know what was put in (I3).
+    #[cold]
+    #[inline(never)]
+    fn note(&self, cx: &Alloc<'gc>) {
+        let value = self.get(cx);
+        // SAFETY: the token is that of the holder of the exclusive lock (A2), on its thread; the value is one of its
+        // brand, so what it refers to are objects of the space. It is a copy, and no token goes along with it.
+        unsafe { cx.inner().incremental().note(|visitor| value.visit_objects(visitor)) };
     }
 
     /// Replaces the value and returns the old one.
@@ -84,6 +100,8 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Slot<'gc, T> {
     type R = SlotFamily<T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
     const MAY_CHANGE: bool = T::NEEDS_VISIT;
+    // By `set` alone, which shows what is put in; unless the value does otherwise.
+    const CHANGES_UNSEEN: bool = T::NEEDS_VISIT && T::MAY_CHANGE && T::CHANGES_UNSEEN;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         // SAFETY: as above.

@@ -29,6 +29,7 @@ use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
 use crate::home::Home;
+use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::pool;
@@ -50,6 +51,8 @@ const BUDGET_LIVE: usize = 2;
 const STRESS_CYCLES: usize = 256;
 /// For this many bytes alive stress passes over one safepoint more between two collections.
 const STRESS_BYTES: usize = 4096;
+/// Under stress one in so many collections is not asked for.
+const STRESS_IN_PART: u64 = 16;
 
 /// A callback at the beginning or end of a transaction.
 type TransactionCallback = Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>;
@@ -83,6 +86,7 @@ pub(crate) struct SpaceInner {
     /// Of the holders of the lock: written by the exclusive one, read by all.
     pub(crate) ptr_slots: PtrSlots,
     eviction: Eviction,
+    incremental: Incremental,
     pub(crate) stats: Mutex<GcStats>,
     pub(crate) cycles: CycleCount,
     pub(crate) cycles_begun: AtomicU64,
@@ -157,6 +161,11 @@ impl SpaceInner {
         &self.eviction
     }
 
+    #[inline(always)]
+    pub(crate) fn incremental(&self) -> &Incremental {
+        &self.incremental
+    }
+
     pub(crate) fn eviction_policy(&self) -> Option<&Arc<dyn EvictionPolicy>> {
         self.config.eviction.as_ref()
     }
@@ -172,6 +181,10 @@ impl SpaceInner {
 
     pub(crate) fn has_minor_cycles(&self) -> bool {
         self.config.minor_cycles
+    }
+
+    pub(crate) fn has_incremental_marks(&self) -> bool {
+        self.config.incremental_marks
     }
 
     pub(crate) fn heap_bytes_max(&self) -> usize {
@@ -254,8 +267,16 @@ impl SpaceInner {
         }
     }
 
+    /// What is alive is known anew: when to collect next, or to begin with the mark.
+    pub(crate) fn plan(&self) {
+        let whole = self.budget();
+        self.incremental.set_whole_budget(whole);
+        let ahead = (self.increments_ahead() * INCREMENT_BYTES).min(whole / 2);
+        self.counters().budget.store(whole - ahead, Relaxed);
+    }
+
     /// The bytes that may be handed out before the next collection.
-    pub(crate) fn budget(&self) -> usize {
+    fn budget(&self) -> usize {
         let live = self.counters().live.load(Relaxed);
         let external = self.counters().external.load(Relaxed);
         let charged = self.counters().charged.load(Relaxed);
@@ -274,8 +295,8 @@ impl SpaceInner {
     /// The counts have changed: what may be handed out until the next collection does too. By the holder of
     /// the exclusive lock.
     pub(crate) fn adjust_budget(&self) {
+        self.plan();
         let counters = self.counters();
-        counters.budget.store(self.budget(), Relaxed);
         if counters.is_over_budget() {
             let first = !counters.over_budget.swap(true, Relaxed);
             self.requests.note_over_budget(first, counters.is_far_over_budget());
@@ -439,17 +460,22 @@ impl SpaceInner {
         let Some(collector) = self.requests.collector() else { return };
         let stressed = self.is_stress() && self.is_stress_due();
         if stressed {
-            self.want().request();
+            // What is asked for is full and marks at once, and so finds what nobody keeps alive. Now and then one is
+            // minor or goes by increments, and so finds what changed unseen.
+            let in_part = self.cycles.get() % STRESS_IN_PART == STRESS_IN_PART - 1;
+            if in_part || self.incremental.is_under_way() {
+                self.requests.set_overdue();
+            } else {
+                self.want().request();
+            }
         }
         let requested = self.want().is_requested();
         let mine = match collector.runner() {
             Runner::Safepoints => requested || self.is_over_budget(),
-            Runner::Driver => {
-                stressed || self.requests.is_overdue() || self.counters().is_far_over_budget()
-            }
+            Runner::Driver => self.counters().is_far_over_budget(),
             Runner::Nobody => requested,
         };
-        if mine {
+        if mine || stressed || self.requests.is_overdue() {
             collector.at_safepoint(&Space { inner: Arc::clone(self) });
         }
         // What a collector could not deliver, as it could not have the lock.
@@ -646,6 +672,7 @@ impl Space {
                 root_set: UnsafeCell::default(),
                 ptr_slots: PtrSlots::default(),
                 eviction: Eviction::default(),
+                incremental: Incremental::default(),
                 stats: Mutex::default(),
                 cycles: CycleCount::new(),
                 cycles_begun: AtomicU64::new(0),

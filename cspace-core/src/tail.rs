@@ -124,6 +124,7 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
     type R = TailFamily<H::R, E::R>;
     const NEEDS_VISIT: bool = H::NEEDS_VISIT || E::NEEDS_VISIT;
     const MAY_CHANGE: bool = H::MAY_CHANGE || E::MAY_CHANGE;
+    const CHANGES_UNSEEN: bool = H::CHANGES_UNSEEN || E::CHANGES_UNSEEN;
     const NAME: &'static str = H::NAME;
     const FIELDS: &'static [&'static str] = H::FIELDS;
     const NEEDS_DROP: bool = core::mem::needs_drop::<H>() || core::mem::needs_drop::<E>();

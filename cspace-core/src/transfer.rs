@@ -136,6 +136,8 @@ fn transfer(
                 from.move_into(into);
             },
         );
+        // Their marks are of two graphs.
+        drop((from.incremental().take(), into.incremental().take()));
         home.ledger.move_into(&into.home().ledger);
         home.merge_into(into.home());
         (*into.heap()).adopt(given_up);

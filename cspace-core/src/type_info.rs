@@ -29,6 +29,8 @@ pub struct TypeInfo {
     pub(crate) visit: Option<unsafe fn(*const u8, &mut Visitor<'_>)>,
     /// Whether the edges of an object may change after it was made.
     pub(crate) may_change: bool,
+    /// Whether they may otherwise than through a slot; or what a visit shows is not edges alone.
+    pub(crate) changes_unseen: bool,
     /// The `on_collect` hooks of the object.
     pub(crate) hooks: Option<unsafe fn(*mut u8, &mut Hooks<'_>)>,
     pub(crate) drop: Option<unsafe fn(*mut u8)>,
@@ -113,6 +115,7 @@ pub(crate) fn register<'gc, T: IObject<'gc>>() -> &'static TypeInfo {
             tail: T::TAIL,
             visit: if T::NEEDS_VISIT { Some(T::visit_at) } else { None },
             may_change: T::NEEDS_VISIT && T::MAY_CHANGE,
+            changes_unseen: T::NEEDS_VISIT && T::MAY_CHANGE && T::CHANGES_UNSEEN,
             hooks: if T::HAS_HOOKS { Some(T::hooks_at) } else { None },
             drop: if T::NEEDS_DROP { Some(T::drop_at) } else { None },
         }))

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::lock_api::RawRwLockTimed as _;
 
 use crate::batch::{panic_message, run_deferred};
-use crate::chunk::{block_of, page_info, SpanRef, GRANULE};
+use crate::chunk::{block_of, info_of, is_marked, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::guard::LockMode;
@@ -33,6 +33,9 @@ pub enum Fault {
     /// It was visited once and not the next time, though nothing changed: `visit_objects` leaves it
     /// out at times.
     Unvisited,
+    /// It was not there when the object that it starts from was marked, though the object's type says that its
+    /// edges do not change: `MAY_CHANGE` or `CHANGES_UNSEEN` is not true.
+    Changed,
 }
 
 /// An edge that should not be.
@@ -81,6 +84,7 @@ impl fmt::Display for VerifyReport {
                 Fault::Dangling => "to memory that holds no object",
                 Fault::OtherSpace => "to an object of another space",
                 Fault::Unvisited => "is left out by `visit_objects` at times",
+                Fault::Changed => "appeared though the type says that its edges do not change",
             };
             write!(
                 f,
@@ -95,10 +99,52 @@ impl fmt::Display for VerifyReport {
     }
 }
 
+/// What the mark bits of the space say.
+enum Marks {
+    /// Nothing: they were cleared, or are of two spaces.
+    Nothing,
+    /// What was alive in the last cycle (K1).
+    Old,
+    /// What an incremental mark reached. Some objects are gray (I2), some are to be marked (I3).
+    UnderWay { gray: HashSet<usize>, noted: HashSet<usize> },
+}
+
+impl Marks {
+    /// Whether all that an object refers to is marked, if the object is as its type says.
+    ///
+    /// # Safety
+    ///
+    /// `object` is an object of the space.
+    unsafe fn vouch_for(&self, object: *const u8) -> bool {
+        // SAFETY: the caller's promise.
+        let (marked, info) = unsafe { (is_marked(object), info_of(object)) };
+        marked
+            && match self {
+                Marks::Nothing => false,
+                Marks::Old => !info.may_change,
+                Marks::UnderWay { gray, .. } => {
+                    !info.changes_unseen && !gray.contains(&object.addr())
+                }
+            }
+    }
+
+    /// Whether an object is marked, or about to be.
+    ///
+    /// # Safety
+    ///
+    /// As [`vouch_for`](Marks::vouch_for).
+    unsafe fn have(&self, object: *const u8) -> bool {
+        // SAFETY: the caller's promise.
+        (unsafe { is_marked(object) })
+            || matches!(self, Marks::UnderWay { noted, .. } if noted.contains(&object.addr()))
+    }
+}
+
 /// Looks at one space.
 struct Verifier<'s> {
     space: &'s Space,
     allocated: HashSet<usize>,
+    marks: Marks,
     visitor: Visitor<'s>,
     report: VerifyReport,
 }
@@ -109,6 +155,7 @@ impl Verifier<'_> {
         &mut self,
         from: Option<&'static TypeInfo>,
         address: usize,
+        all_marked: bool,
         show: impl Fn(&mut Visitor<'_>),
     ) {
         let visitor = &mut self.visitor;
@@ -140,7 +187,7 @@ impl Verifier<'_> {
         }
         for target in first {
             self.report.edges += 1;
-            if let Some(fault) = self.fault_of(target) {
+            if let Some(fault) = self.fault_of(target, all_marked) {
                 self.bad(name, address, target.addr(), fault);
             }
         }
@@ -156,9 +203,11 @@ impl Verifier<'_> {
         self.report.bad_edges.push(BadEdge { from, from_address, to_address, fault });
     }
 
-    fn fault_of(&self, target: *const u8) -> Option<Fault> {
+    fn fault_of(&self, target: *const u8, should_be_marked: bool) -> Option<Fault> {
         if self.allocated.contains(&target.addr()) {
-            return None;
+            // SAFETY: an object of the space.
+            let missed = should_be_marked && unsafe { !self.marks.have(target) };
+            return missed.then_some(Fault::Changed);
         }
         if !pool::is_mapped(target.addr()) {
             return Some(Fault::Dangling);
@@ -230,6 +279,7 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     let mut verifier = Verifier {
         space,
         allocated: HashSet::new(),
+        marks: Marks::Nothing,
         visitor: Visitor::recording(),
         report: VerifyReport::default(),
     };
@@ -237,6 +287,16 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     // function's to read.
     unsafe {
         let count = inner.count_objects();
+        let addresses = |objects: &[*const u8]| objects.iter().map(|o| o.addr()).collect();
+        let under_way = inner.incremental().with(|mark| Marks::UnderWay {
+            gray: addresses(mark.visitor.gray_objects()),
+            noted: addresses(mark.visitor.noted()),
+        });
+        verifier.marks = match under_way {
+            Some(marks) => marks,
+            None if inner.counters().old.is_known.load(Relaxed) => Marks::Old,
+            None => Marks::Nothing,
+        };
         (*inner.heap()).retire_gaps();
         let spans = (*inner.heap()).spans();
         let cells: Vec<*const u8> = spans.iter().flat_map(|span| allocated_cells(*span)).collect();
@@ -256,8 +316,10 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         }
         for cell in &cells {
             verifier.report.objects += 1;
-            let info = crate::chunk::info_of(*cell);
-            verifier.edges(Some(info), cell.addr(), |visitor| visitor.trace(*cell));
+            let all_marked = verifier.marks.vouch_for(*cell);
+            verifier.edges(Some(info_of(*cell)), cell.addr(), all_marked, |visitor| {
+                visitor.trace(*cell);
+            });
         }
         let home = inner.home();
         let (roots, absorbed) = (home.roots.lock().snapshot(), home.absorbed_roots());
@@ -267,7 +329,7 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         for (_home, roots) in &absorbed {
             roots.for_each(|object| objects.push(object));
         }
-        verifier.edges(None, 0, |visitor| {
+        verifier.edges(None, 0, false, |visitor| {
             objects.iter().for_each(|object| visitor.edge_any(*object));
         });
         for home in home.absorbed().iter().chain([home]) {
@@ -282,7 +344,7 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
             });
         }
         for cell in home.owned_cells() {
-            verifier.edges(None, 0, |visitor| cell.visit(visitor));
+            verifier.edges(None, 0, false, |visitor| cell.visit(visitor));
         }
     }
     Ok(verifier.report)

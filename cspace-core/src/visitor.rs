@@ -26,6 +26,7 @@ use crate::ephemeron::Ephemerons;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
 use crate::object::IObject;
+use crate::type_info::TypeInfo;
 use crate::weak::WeakCell;
 use crate::weak_set::FlipWeakSet;
 
@@ -33,6 +34,8 @@ use crate::weak_set::FlipWeakSet;
 const EDGE_RING: usize = 8;
 /// Objects in flight between the stack and being traced. A power of two.
 const OBJECT_RING: usize = 32;
+/// Edges that are noted between two increments before they are marked.
+const NOTED_MAX: usize = 1 << 12;
 /// Set in an edge's address (objects are 16-byte aligned): the target is a leaf.
 const LEAF: usize = 1;
 /// The target may be one: its type is not known by the edge.
@@ -234,10 +237,34 @@ impl Visitor<'_> {
     pub(crate) unsafe fn begin_minor(&mut self, spans: &[SpanRef], count: usize) {
         debug_assert!(self.marked_count == 0 && self.stack.is_empty());
         self.marked_count = count;
+        // SAFETY: the caller's promise.
+        unsafe { self.gray_again(spans, |info| info.may_change) };
+    }
+
+    /// Begins the last increment: marked objects of types that may change unseen are gray again (I3).
+    ///
+    /// # Safety
+    ///
+    /// The mark bits in the spans are this visitor's, and the graph is frozen from now on (V2).
+    pub(crate) unsafe fn begin_last_increment(&mut self, spans: &[SpanRef]) {
+        self.begin_increment();
+        // What is on the stack already must not be traced twice: finish work is to be found once.
+        // SAFETY: what is on the stack are objects (I2).
+        self.stack.retain(|object| !unsafe { info_of(*object) }.changes_unseen);
+        // SAFETY: the caller's promise.
+        unsafe { self.gray_again(spans, |info| info.changes_unseen) };
+    }
+
+    /// Marked objects of some types are gray again.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds the space as its collector, or is destroying it; the mark bits name objects.
+    unsafe fn gray_again(&mut self, spans: &[SpanRef], of: impl Fn(&TypeInfo) -> bool) {
         for span in spans {
             // SAFETY: the collector holds the space, so its spans are there to be read.
             let (info, marks) = unsafe { (span.info(), span.words().0) };
-            if !info.may_change {
+            if !of(info) {
                 continue;
             }
             for (word, bits) in marks.iter().enumerate() {
@@ -277,11 +304,42 @@ impl Visitor<'_> {
     ///
     /// As [`drain`](Visitor::drain).
     unsafe fn drain_edges(&mut self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.drain_up_to::<false>(0) };
+    }
+
+    /// Traces until nothing is gray (V1), or until about so many objects were traced and marked. The rings are empty
+    /// afterwards: what is gray is on the stack (I2).
+    ///
+    /// # Safety
+    ///
+    /// As [`drain`](Visitor::drain).
+    pub(crate) unsafe fn drain_some(&mut self, work: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.drain_up_to::<true>(work) };
+    }
+
+    /// # Safety
+    ///
+    /// As [`drain`](Visitor::drain).
+    #[inline(always)]
+    unsafe fn drain_up_to<const BOUNDED: bool>(&mut self, work: usize) {
         let mut objects = [core::ptr::null::<u8>(); OBJECT_RING];
         let mut next = 0;
         let mut held = 0;
+        let end = self.marked_count + work;
+        let mut traced = 0;
         loop {
             while let Some(object) = self.stack.pop() {
+                if BOUNDED {
+                    if self.marked_count + traced >= end {
+                        self.stack.push(object);
+                        self.stack.extend(objects.iter().filter(|object| !object.is_null()));
+                        self.flush_edges();
+                        return;
+                    }
+                    traced += 1;
+                }
                 prefetch(object);
                 prefetch(page_info_address(object));
                 let left = core::mem::replace(&mut objects[next % OBJECT_RING], object);
@@ -306,7 +364,60 @@ impl Visitor<'_> {
         }
     }
 
+    /// Whether anything is on the stack, or was noted.
+    pub(crate) fn has_gray(&self) -> bool {
+        !self.stack.is_empty() || !self.recorded.is_empty()
+    }
+
+    /// What is on the stack.
+    pub(crate) fn gray_objects(&self) -> &[*const u8] {
+        &self.stack
+    }
+
+    /// Goes on with what is on the stack, and what was noted since.
+    pub(crate) fn begin_increment(&mut self) {
+        self.mode = Mode::Marking;
+        self.mark_noted();
+        self.ephemerons = Ephemerons::new();
+    }
+
+    /// Marks what was noted: into the stack, not through the rings, which are empty.
+    fn mark_noted(&mut self) {
+        for at in 0..self.recorded.len() {
+            let object = self.recorded[at];
+            self.gray(object.map_addr(|a| a | ANY));
+        }
+        self.recorded.clear();
+    }
+
+    /// Keeps what is noted from growing without end.
+    #[inline]
+    pub(crate) fn bound_noted(&mut self) {
+        if self.recorded.len() >= NOTED_MAX {
+            self.mark_noted();
+        }
+    }
+
+    /// What was noted since the increment.
+    pub(crate) fn noted(&self) -> &[*const u8] {
+        &self.recorded
+    }
+
+    /// Drops what visits found that is not edges: the last increment finds it again. What is shown from here on is
+    /// noted.
+    pub(crate) fn end_increment(&mut self) {
+        debug_assert!(self.edge_count == 0 && self.mode == Mode::Marking);
+        self.forget_bytes();
+        self.weak_cells.clear();
+        self.weak_sets.clear();
+        self.evict_cells.clear();
+        self.at_finish.clear();
+        self.ephemerons = Ephemerons::new();
+        self.mode = Mode::Recording;
+    }
+
     /// Marks what waits in the first ring; false if nothing did.
+    #[inline(always)]
     fn flush_edges(&mut self) -> bool {
         let count = core::mem::take(&mut self.edge_count);
         // They lie one behind the other, up to `edge_next`. Marking puts none in.

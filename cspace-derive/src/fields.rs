@@ -95,6 +95,15 @@ impl Fields {
         self.any(&format_ident!("MAY_CHANGE"), parameters, crate_path)
     }
 
+    /// The value of `CHANGES_UNSEEN`: whether any field may change otherwise than through a slot.
+    pub(crate) fn changes_unseen(
+        &self,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+    ) -> TokenStream {
+        self.any(&format_ident!("CHANGES_UNSEEN"), parameters, crate_path)
+    }
+
     /// Whether a constant is true for the type of any field that is visited.
     fn any(&self, of: &Ident, parameters: &Parameters, crate_path: &syn::Path) -> TokenStream {
         let brand = &parameters.brand;

@@ -13,7 +13,8 @@
 //!   of the fields' types, each of which is an object or `'static`.
 //! - **D3 (identity).** `R` belongs to the type alone: `R::At<'gc>` is the type, and the `R` of
 //!   every `R::At` is `R`. The compiler checks both, as bounds of `IObject::R` and `Rootable::At`.
-//! - **D4 (leaf).** `NEEDS_VISIT` is false only if it is false for every visited field, and so is `MAY_CHANGE`.
+//! - **D4 (leaf).** `NEEDS_VISIT` is false only if it is false for every visited field; so are `MAY_CHANGE` and
+//!   `CHANGES_UNSEEN`.
 //! - **D5 (hooks).** A hook sees the data of a `Static` field, and no other part of a dead object: `Hooks::call`
 //!   takes nothing else, by a sealed trait, and is a method of the type that the trait's signature names.
 //!
@@ -58,6 +59,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let family_of_self = family.of_self();
     let needs_visit = fields.needs_visit(&parameters, crate_path);
     let may_change = fields.may_change(&parameters, crate_path);
+    let changes_unseen = fields.changes_unseen(&parameters, crate_path);
     let field_names = fields.names();
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
     let has_hooks = fields.has_hooks(&parameters, crate_path);
@@ -75,6 +77,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 type R = #family_of_self;
                 const NEEDS_VISIT: ::core::primitive::bool = #needs_visit;
                 const MAY_CHANGE: ::core::primitive::bool = #may_change;
+                const CHANGES_UNSEEN: ::core::primitive::bool = #changes_unseen;
                 const NAME: &'static ::core::primitive::str = #name;
                 const FIELDS: &'static [&'static ::core::primitive::str] = #field_names;
 

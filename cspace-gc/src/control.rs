@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer_to_driver, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
-    take_over_from_driver, Collector, Extent, LockWait, Runner,
+    take_over_from_driver, Collector, LockWait, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
@@ -441,14 +441,20 @@ impl GcControl {
             if has_waited && self.due(space, timer) != Due::Now {
                 return Ok(None);
             }
+            let drive = Drive { wait, stay, ..Drive::ALONE };
             // A cycle that is due by time finds all that is dead.
-            let extent = if space.wants_collection() { Extent::MinorWillDo } else { Extent::Full };
-            let drive = Drive { extent, wait, stay, ..Drive::ALONE };
-            match self.mark_sweep.run(space, claim, drive) {
+            let ran = if space.wants_collection() {
+                self.mark_sweep.run_part(space, claim, drive)
+            } else {
+                self.mark_sweep.run(space, claim, drive).map(Some)
+            };
+            match ran {
                 Ok(report) => {
-                    timer.note_cycle(Instant::now(), report.pause);
+                    if let Some(report) = &report {
+                        timer.note_cycle(Instant::now(), report.pause);
+                    }
                     *failures = 0;
-                    return Ok(Some(report));
+                    return Ok(report);
                 }
                 Err(CollectError::Transferred { .. }) => continue,
                 Err(error) => {

@@ -118,8 +118,40 @@ impl MarkSweep {
         claim: CycleClaim,
         drive: Drive<'_>,
     ) -> Result<CollectReport, CollectError> {
+        let may_insist = Space::may_wait_for_cycle();
+        self.run_begun(space, MarkPhase::begin(claim, drive.wait)?, drive, may_insist)
+    }
+
+    /// Runs a claimed cycle that comes of allocation, or a part of its mark only: then there is no report.
+    pub(crate) fn run_part(
+        &self,
+        space: &Space,
+        claim: CycleClaim,
+        drive: Drive<'_>,
+    ) -> Result<Option<CollectReport>, CollectError> {
+        let drive = Drive { extent: Extent::MinorWillDo, ..drive };
+        let may_insist = Space::may_wait_for_cycle();
+        let phase = MarkPhase::begin(claim, drive.wait)?.try_increment();
+        match phase.inspect_err(|error| space.note_abandoned(error))? {
+            Some(phase) => self.run_begun(space, phase, drive, may_insist).map(Some),
+            None => {
+                run_deferred();
+                Ok(None)
+            }
+        }
+    }
+
+    /// Goes on with a cycle. `may_insist`: the thread held nothing when it began.
+    fn run_begun(
+        &self,
+        space: &Space,
+        phase: MarkPhase,
+        drive: Drive<'_>,
+        may_insist: bool,
+    ) -> Result<CollectReport, CollectError> {
         let mut insisted = None;
-        let condemned = self.mark(claim, drive, &mut insisted).and_then(FinishPhase::condemn);
+        let condemned =
+            self.mark(phase, drive, may_insist, &mut insisted).and_then(FinishPhase::condemn);
         // Told when neither the lock nor the claim is held any more: a listener is the user's, and may collect.
         let tell_insistence = || {
             if let Some(waited) = insisted {
@@ -160,12 +192,11 @@ impl MarkSweep {
     /// Marks, and gets everybody out.
     fn mark(
         &self,
-        claim: CycleClaim,
+        mut phase: MarkPhase,
         drive: Drive<'_>,
+        may_insist: bool,
         insisted: &mut Option<Duration>,
     ) -> Result<FinishPhase, CollectError> {
-        let may_insist = Space::may_wait_for_cycle();
-        let mut phase = MarkPhase::begin(claim, drive.wait)?;
         phase.mark_as(drive.extent)?;
         let marked = Instant::now();
         let mut back_off = self.patience.back_off;
@@ -242,7 +273,7 @@ impl MarkSweep {
                 if !space.wants_collection() {
                     return;
                 }
-                match self.run(space, claim, Drive { extent: Extent::MinorWillDo, ..drive }) {
+                match self.run_part(space, claim, drive) {
                     Err(CollectError::Transferred { .. }) => continue,
                     _ => return,
                 }

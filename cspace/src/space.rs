@@ -431,6 +431,11 @@ impl Builder {
         /// the next full collection: that is every one that is asked for or due by time, and the next one when
         /// what is alive seems to have grown by half. Default: on.
         minor_collections(on: bool);
+        /// Whether the mark of a large heap is done in parts, between which writers go on, when a full collection
+        /// comes of allocation: each keeps writers out for some milliseconds rather than the whole for as long as it
+        /// takes. It is done so where most objects change through slots alone. What dies meanwhile may wait for the
+        /// next full collection. Collections that are asked for or due by time mark at once. Default: on.
+        incremental_marking(on: bool);
         /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
         /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,
         /// safepoints are passed over in between, so that long programs end. Default: off.

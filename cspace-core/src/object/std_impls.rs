@@ -186,6 +186,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
     type R = Of<OfOption, T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
     const MAY_CHANGE: bool = T::MAY_CHANGE;
+    const CHANGES_UNSEEN: bool = T::CHANGES_UNSEEN;
     #[inline(always)]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if let Some(content) = self {
@@ -211,6 +212,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
     type R = Of2<OfResult, T::R, E::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT || E::NEEDS_VISIT;
     const MAY_CHANGE: bool = T::MAY_CHANGE || E::MAY_CHANGE;
+    const CHANGES_UNSEEN: bool = T::CHANGES_UNSEEN || E::CHANGES_UNSEEN;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         match self {
@@ -253,6 +255,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] 
     type R = Of<OfArray<N>, T::R>;
     const NEEDS_VISIT: bool = T::NEEDS_VISIT;
     const MAY_CHANGE: bool = T::MAY_CHANGE;
+    const CHANGES_UNSEEN: bool = T::CHANGES_UNSEEN;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         if T::NEEDS_VISIT {
@@ -283,6 +286,7 @@ macro_rules! tuple {
             type R = OfTuple<($($part::R,)+)>;
             const NEEDS_VISIT: bool = $($part::NEEDS_VISIT)||+;
             const MAY_CHANGE: bool = $($part::MAY_CHANGE)||+;
+            const CHANGES_UNSEEN: bool = $($part::CHANGES_UNSEEN)||+;
             #[inline]
             #[allow(non_snake_case)]
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {

@@ -25,6 +25,7 @@ mod run;
 mod tracker;
 
 use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
 
 use program::{Family, Program};
 
@@ -57,6 +58,8 @@ fn programs_that_collect_when_they_say_agree_with_the_model() {
 #[test]
 fn programs_that_collect_at_safepoints_agree_with_the_model() {
     run_programs(Family::Automatic, 2, false);
+    let in_part = run::CYCLES_IN_PART.each_ref().map(|count| count.load(Relaxed));
+    assert!(in_part.iter().all(|&count| count > 0), "minor, incremental: {in_part:?}");
 }
 
 #[test]

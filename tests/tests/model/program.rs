@@ -111,6 +111,8 @@ pub enum Step {
     /// Work on an owned value by `scope_mut`.
     Machine(u32, Vec<Op>),
     Collect,
+    /// Do the next part of a collection that comes of allocation.
+    CollectInPart,
     /// Collect while a reader is inside; what the reader does happens during the mark.
     CollectBesideReader(u32, Vec<Reader>),
     /// Collect while holding another space, so that the sweep has to wait, and go on meanwhile.
@@ -207,7 +209,8 @@ fn step(rng: &mut Rng, held: bool) -> Step {
             };
             Step::Scope(entry, ops(rng, 16))
         }
-        40..=57 => Step::Collect,
+        40..=50 => Step::Collect,
+        51..=57 => Step::CollectInPart,
         58..=62 => Step::Machine(argument, ops(rng, 8)),
         63..=69 => Step::Safepoint,
         70..=72 => Step::RequestGc,

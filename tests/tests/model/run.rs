@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cspace::collector::{Extent, LockWait, MarkPhase};
 use cspace::{
     Access, Alloc, CSpace, CellAccess, CollectError, Exclusive, ExclusiveGuard, GcCell, GcMode,
     GcRoot, LockError, NanBox, OwnedRoot, RootStack, Rootable, Shared, Slot, Static, WeakSet,
@@ -16,6 +18,9 @@ use crate::program::{Action, End, Entry, Op, Program, Reader, Step};
 use crate::tracker::DropLog;
 
 type Outcome = Result<(), String>;
+
+/// Minor cycles, and cycles after increments, that were compared with the model.
+pub static CYCLES_IN_PART: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
@@ -49,6 +54,7 @@ struct World {
     log: Arc<DropLog>,
     cycles: u64,
     cycles_minor: u64,
+    increments: u64,
     verify_each_step: bool,
 }
 
@@ -82,6 +88,7 @@ fn run_caught(program: &Program, verify_each_step: bool) -> Outcome {
         log: DropLog::new(TRACKERS_MAX),
         cycles: 0,
         cycles_minor: 0,
+        increments: 0,
         verify_each_step,
     };
     world.heap.add(Kind::Hook, Vec::new(), None);
@@ -94,6 +101,21 @@ fn run_caught(program: &Program, verify_each_step: bool) -> Outcome {
             .map_err(|error| format!("step {number}: {error}"))?;
     }
     world.end(space, &other, program.end).map_err(|error| format!("at the end: {error}"))
+}
+
+/// What a collector does of its own accord when memory is short: an increment if one is due, or a cycle for which
+/// what is old may be alive.
+fn collect_in_part(space: &CSpace) -> Outcome {
+    let claim = space.try_claim_cycle().ok_or("a cycle is under way, of which nobody knows")?;
+    let failed = |error: CollectError| error.to_string();
+    let phase = MarkPhase::begin(claim, LockWait::FOREVER).map_err(failed)?;
+    let Some(mut phase) = phase.try_increment().map_err(failed)? else { return Ok(()) };
+    phase.mark_as(Extent::MinorWillDo).map_err(failed)?;
+    let finish = phase.try_finish(Duration::from_secs(60)).map_err(|_| "somebody is inside")?;
+    let (batch, mut report) = finish.condemn().map_err(failed)?;
+    let reclaimed = batch.reclaim_then(|reclaimed| space.note_cycle(&mut report, reclaimed));
+    reclaimed.map_err(|_| "a sweep was deferred with nothing held")?;
+    Ok(())
 }
 
 impl World {
@@ -150,6 +172,11 @@ impl World {
             Step::CollectDeferred(ops) => {
                 if guard.is_none() {
                     self.collect_deferred(space, other, ops)?;
+                }
+            }
+            Step::CollectInPart => {
+                if guard.is_none() {
+                    collect_in_part(space)?;
                 }
             }
             Step::RequestGc => match guard {
@@ -667,10 +694,26 @@ impl World {
             return Ok(());
         }
         // If one was full, all that was dead then is gone: nothing is done in a step between two collections.
-        let minor = space.stats().cycles_minor;
-        let all_minor = minor - self.cycles_minor == cycles - self.cycles;
-        (self.cycles, self.cycles_minor) = (cycles, minor);
-        self.collect_model_as(all_minor);
+        let stats = space.stats();
+        let all_minor = stats.cycles_minor - self.cycles_minor == cycles - self.cycles;
+        let in_increments = stats.increments != self.increments;
+        CYCLES_IN_PART[0].fetch_add(stats.cycles_minor - self.cycles_minor, Relaxed);
+        CYCLES_IN_PART[1].fetch_add(in_increments.into(), Relaxed);
+        self.collect_model_as(all_minor && !in_increments);
+        if in_increments {
+            // What died while the mark was under way may be there still, until a cycle that marks at once.
+            self.check_drops(false)?;
+            self.walk_all(space, guard, true)?;
+            Self::verify(space, guard)?;
+            let result = match guard {
+                Some(guard) => guard.collect(),
+                None => space.synchronous_gc(),
+            };
+            result.map_err(|error| error.to_string())?;
+        }
+        let stats = space.stats();
+        self.cycles = space.total_num_completed_gcs();
+        (self.cycles_minor, self.increments) = (stats.cycles_minor, stats.increments);
         self.check(space, guard, true)
     }
 
@@ -685,18 +728,33 @@ impl World {
         let expected = self.heap.alive_count();
         ensure!(count == expected, "{count} objects are counted, {expected} are there");
         self.check_drops(swept)?;
+        self.walk_all(space, guard, false)?;
+        let objects = Self::verify(space, guard)?;
+        ensure!(objects == expected, "{objects} objects verified of {expected}");
+        Ok(())
+    }
+
+    fn walk_all(
+        &self,
+        space: &CSpace,
+        guard: &mut Option<ExclusiveGuard<'_>>,
+        lenient: bool,
+    ) -> Outcome {
         match guard {
-            Some(guard) => guard.scope(|cx| self.walk(cx, false))?,
-            None => space.shared(|cx| self.walk(cx, false))?,
+            Some(guard) => guard.scope(|cx| self.walk(cx, lenient)),
+            None => space.shared(|cx| self.walk(cx, lenient)),
         }
+    }
+
+    /// How many objects there are, all sound.
+    fn verify(space: &CSpace, guard: &mut Option<ExclusiveGuard<'_>>) -> Result<usize, String> {
         let verified = match guard {
             Some(guard) => guard.unlocked(|| space.verify()),
             None => space.verify(),
         };
         let report = verified.map_err(|error| error.to_string())?;
         ensure!(report.is_clean(), "{report}");
-        ensure!(report.objects == expected, "{} objects verified of {expected}", report.objects);
-        Ok(())
+        Ok(report.objects)
     }
 
     fn check_drops(&self, swept: bool) -> Outcome {

@@ -21,6 +21,7 @@ mod fan_out;
 mod guards;
 mod handles;
 mod hooks;
+mod incremental;
 mod leaks;
 mod ledger;
 mod limit;

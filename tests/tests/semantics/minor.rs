@@ -33,7 +33,7 @@ fn cycle(space: &Space, extent: Extent) -> CollectReport {
 }
 
 #[track_caller]
-fn full(space: &Space) -> CollectReport {
+pub(crate) fn full(space: &Space) -> CollectReport {
     let report = cycle(space, Extent::Full);
     assert!(!report.is_minor);
     report
@@ -84,15 +84,18 @@ fn what_young_objects_refer_to_is_found_young_and_old() {
 }
 
 /// What is held: its drop is counted.
-type Held<'gc> = Gc<'gc, Static<Probe>>;
-type Hole<'gc> = Slot<'gc, Option<Held<'gc>>>;
+pub(crate) type Held<'gc> = Gc<'gc, Static<Probe>>;
+pub(crate) type Hole<'gc> = Slot<'gc, Option<Held<'gc>>>;
 
-/// A holder that is old gets something young to hold, which a minor cycle has to find there.
+/// A holder that is old gets something young to hold, which a minor cycle has to find there; and so has one that
+/// goes on with an incremental mark.
 #[track_caller]
 fn finds<R: Rootable>(
-    make: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> Gc<'gc, R::At<'gc>>,
+    make: impl for<'gc> Fn(&mut Exclusive<'gc>) -> Gc<'gc, R::At<'gc>>,
     put: impl for<'gc> Fn(&mut Exclusive<'gc>, Gc<'gc, R::At<'gc>>, Held<'gc>),
 ) {
+    // An increment that has been there is told, or comes again.
+    crate::incremental::finds::<R>(&make, &put);
     let (space, drops) = (manual(), Drops::new());
     // Behind an object that cannot change, so that no root leads to the holder by what is traced anew.
     let front = space.exclusive(|cx| {

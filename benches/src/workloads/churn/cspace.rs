@@ -49,6 +49,7 @@ pub(super) fn run(size: u64) -> Measured {
     timing.with_checksum(checksum).with_pauses(pauses)
 }
 
+#[inline(always)]
 fn put<'gc>(cx: &Alloc<'gc>, table: Gc<'gc, Table<'gc>>, step: Step) {
     let entries = table.elems();
     let [left, right] = match step.targets {
