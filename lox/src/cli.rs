@@ -178,8 +178,8 @@ fn new_space(
     // Programs are small: what a collection of a small heap costs is less than what its memory would.
     let mut builder = CSpace::builder()
         .name(name)
-        .gc_budget_floor(1 << 20)
-        .gc_budget_factor(0.5)
+        .gc_budget_floor(640 << 10)
+        .gc_budget_factor(0.45)
         .stress(arguments.gc_stress)
         .poison_freed(arguments.gc_stress);
     builder = match pool {
