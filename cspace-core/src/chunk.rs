@@ -23,8 +23,9 @@
 //! - **H2 (alloc).** Between collections, a cell of a span holds an initialised object exactly if
 //!   its allocation bit is set or it lies below the bump pointer in the current gap of a cursor.
 //! - **H3 (marks).** Outside of a cycle a mark bit is set exactly if there is an *old* object, one that was alive
-//!   in the last cycle of its space that condemned; none is if a cycle was given up since. Within a cycle
-//!   mark bits are written by its marker alone, and read by its sweeper.
+//!   in the last cycle of its space that condemned; none is if a cycle was given up since, and what an incremental
+//!   mark that is under way has reached is (I2). Within a cycle mark bits are written by its marker alone, and read by
+//!   its sweeper.
 //! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
 //!   detached by a finish, by the sweep that owns the batch; never by both.
 

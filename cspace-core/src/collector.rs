@@ -17,8 +17,8 @@
 //!
 //! - **Y1 (one).** A space has at most one cycle at a time, from the mark to the end of the reclaiming
 //!   of its batch; so mark bits have one user (H3).
-//! - **Y2 (frozen).** Between the beginning of the mark and the finish nobody changes an object:
-//!   exclusive accesses wait for the upgradable lock.
+//! - **Y2 (frozen).** Between the beginning of the mark and the finish nobody changes an object, nor while an
+//!   increment marks: exclusive accesses wait for the upgradable lock.
 //! - **Y3 (complete).** When the finish condemns, every object that a root reaches is marked, roots made
 //!   during the mark included.
 //! - **Y4 (clean).** A cycle that is given up leaves no mark bit set, nothing condemned, and no mark under way.

@@ -9,14 +9,15 @@
 //! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or in the
 //!   second ring; a target seen but not marked is in the first ring.
 //!   In a minor cycle it may also be old, of a type that does not change: then what it shows is marked, as it
-//!   was in the cycle before (K1).
+//!   was in the cycle before (K1). After increments it may have been changed since it was traced (I3).
 //! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
 //!   collector's upgradable or exclusive lock.
 //!
 //! While an entry of an ephemeron map waits for its key, the marker *watches*: what is newly marked wakes the
 //! entries that wait for it (`ephemeron.rs`, J3).
 //!
-//! A visitor can record edges instead, for [`verify`](crate::Space): then nothing is marked.
+//! A visitor can record edges instead, for [`verify`](crate::Space), and between two increments (I3): then nothing is
+//! marked.
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
