@@ -22,9 +22,10 @@ const _: () = assert!(size_of::<Node>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
-    let root = build(&graph);
+    let size = graph.size();
+    let root = build(graph);
     boa_gc::force_collect();
-    let ((), timing) = measure(COLLECTION_COUNT * graph.size(), || {
+    let ((), timing) = measure(COLLECTION_COUNT * size, || {
         for _ in 0..COLLECTION_COUNT {
             boa_gc::force_collect();
         }
@@ -32,7 +33,7 @@ pub(super) fn run(size: u64) -> Measured {
     timing.with_checksum(walk(&root))
 }
 
-fn build(graph: &Graph) -> Gc<Node> {
+fn build(graph: Graph) -> Gc<Node> {
     let node =
         |key| Gc::new(Node { next: Cell::new(None), other: Cell::new(None), key, _payload: 0 });
     let nodes: Vec<Gc<Node>> = (0..graph.size()).map(node).collect();

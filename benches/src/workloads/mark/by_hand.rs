@@ -16,17 +16,19 @@ const _: () = assert!(size_of::<Node<'_>>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
+    let size = graph.size();
     let nodes: Vec<Node> = (0..graph.size()).map(Node::new).collect();
     for (node, [next, other]) in nodes.iter().zip(graph.edges()) {
         node.next.set(Some(&nodes[next]));
         node.other.set(Some(&nodes[other]));
     }
+    drop(graph);
     let root = &nodes[0];
     mark(root, 1);
-    let (marked, timing) = measure(COLLECTION_COUNT * graph.size(), || {
+    let (marked, timing) = measure(COLLECTION_COUNT * size, || {
         (0..COLLECTION_COUNT).map(|collection| mark(root, collection + 2)).sum::<u64>()
     });
-    assert_eq!(marked, COLLECTION_COUNT * graph.size());
+    assert_eq!(marked, COLLECTION_COUNT * size);
     timing.with_checksum(walk(root))
 }
 

@@ -20,15 +20,16 @@ const _: () = assert!(size_of::<Node<'_>>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
+    let size = graph.size();
     let space = safepoint_space();
-    let root: GcRoot<Rootable![Node<'_>]> = space.exclusive(|cx| cx.root(build(cx, &graph)));
+    let root: GcRoot<Rootable![Node<'_>]> = space.exclusive(|cx| cx.root(build(cx, graph)));
     collect(&space);
-    let ((), timing) = measure(COLLECTION_COUNT * graph.size(), || {
+    let ((), timing) = measure(COLLECTION_COUNT * size, || {
         for _ in 0..COLLECTION_COUNT {
             collect(&space);
         }
     });
-    assert_eq!(space.num_objects() as u64, graph.size());
+    assert_eq!(space.num_objects() as u64, size);
     timing.with_checksum(space.exclusive(|cx| walk(cx, root.get(cx))))
 }
 
@@ -36,7 +37,7 @@ fn collect(space: &CSpace) {
     space.collect().expect("nothing keeps this space from collecting");
 }
 
-fn build<'gc>(cx: &Alloc<'gc>, graph: &Graph) -> Gc<'gc, Node<'gc>> {
+fn build<'gc>(cx: &Alloc<'gc>, graph: Graph) -> Gc<'gc, Node<'gc>> {
     let node =
         |key| cx.alloc(Node { next: Slot::new(None), other: Slot::new(None), key, _payload: 0 });
     let nodes: Vec<Gc<Node>> = (0..graph.size()).map(node).collect();

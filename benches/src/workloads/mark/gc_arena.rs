@@ -21,18 +21,19 @@ const _: () = assert!(size_of::<Node<'_>>() == NODE_BYTES);
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
-    let mut arena = Arena::<Rootable![Gc<'_, Node<'_>>]>::new(|mc| build(mc, &graph));
+    let size = graph.size();
+    let mut arena = Arena::<Rootable![Gc<'_, Node<'_>>]>::new(|mc| build(mc, graph));
     arena.finish_cycle();
-    let ((), timing) = measure(COLLECTION_COUNT * graph.size(), || {
+    let ((), timing) = measure(COLLECTION_COUNT * size, || {
         for _ in 0..COLLECTION_COUNT {
             arena.finish_cycle();
         }
     });
-    assert_eq!(arena.metrics().total_gc_count() as u64, graph.size());
+    assert_eq!(arena.metrics().total_gc_count() as u64, size);
     timing.with_checksum(arena.mutate(|_, root| walk(*root)))
 }
 
-fn build<'gc>(mc: &Mutation<'gc>, graph: &Graph) -> Gc<'gc, Node<'gc>> {
+fn build<'gc>(mc: &Mutation<'gc>, graph: Graph) -> Gc<'gc, Node<'gc>> {
     let node =
         |key| Gc::new(mc, Node { next: Lock::new(None), other: Lock::new(None), key, _payload: 0 });
     let nodes: Vec<Gc<Node>> = (0..graph.size()).map(node).collect();

@@ -25,10 +25,11 @@ impl Trace for Node {
 
 pub(super) fn run(size: u64) -> Measured {
     let graph = Graph::new(size);
+    let size = graph.size();
     let mut heap = Heap::new();
-    let root = build(&mut heap, &graph);
+    let root = build(&mut heap, graph);
     heap.gc();
-    let ((), timing) = measure(COLLECTION_COUNT * graph.size(), || {
+    let ((), timing) = measure(COLLECTION_COUNT * size, || {
         for _ in 0..COLLECTION_COUNT {
             heap.gc();
         }
@@ -36,7 +37,7 @@ pub(super) fn run(size: u64) -> Measured {
     timing.with_checksum(walk(&heap, root.unrooted()))
 }
 
-fn build(heap: &mut Heap, graph: &Graph) -> Root<Node> {
+fn build(heap: &mut Heap, graph: Graph) -> Root<Node> {
     let node = |key| heap.alloc(Node { next: None, other: None, key, _payload: 0 });
     let nodes: Vec<Root<Node>> = (0..graph.size()).map(node).collect();
     for (node, [next, other]) in nodes.iter().zip(graph.edges()) {
