@@ -22,17 +22,20 @@ use crate::object::{IObject, Rootable};
 use crate::protocol::Epoch;
 use crate::visitor::{prefetch, Visitor};
 
+/// Twelve bytes, as the table of an interner with many short strings takes about as much as the strings.
 #[derive(Clone, Copy)]
+#[repr(C, packed(4))]
 struct Entry {
-    hash: u64,
     /// Null: no entry here, nor further along the probe sequence.
     target: *const u8,
+    hash: u32,
 }
 
 const EMPTY: Entry = Entry { hash: 0, target: core::ptr::null() };
 const SLOTS_MIN: usize = 16;
 
-/// Open addressing with linear probing; nothing is ever removed.
+/// Open addressing with linear probing; nothing is ever removed. Entries begin to look for a slot where their hash
+/// lies in the range of hashes, so a table of any size will do, and is filled from another one in order.
 #[derive(Default)]
 struct Table {
     slots: Vec<Entry>,
@@ -40,55 +43,128 @@ struct Table {
 }
 
 impl Table {
-    fn with_room_for(count: usize) -> Table {
-        let slots = (count * 2).next_power_of_two().max(SLOTS_MIN);
-        Table { slots: vec![EMPTY; slots], count: 0 }
+    fn with_slots(slots: usize) -> Table {
+        Table { slots: vec![EMPTY; slots.max(SLOTS_MIN)], count: 0 }
+    }
+
+    /// Where an entry with this hash begins to look for a slot.
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        ((u128::from(hash) * self.slots.len() as u128) >> 32) as usize
+    }
+
+    #[inline]
+    fn after(&self, slot: usize) -> usize {
+        let next = slot + 1;
+        if next == self.slots.len() {
+            0
+        } else {
+            next
+        }
     }
 
     /// Calls `found` for the target of each entry with this hash, until it says true.
     #[inline]
-    fn search(&self, hash: u64, mut found: impl FnMut(*const u8) -> bool) {
-        let Some(mask) = self.slots.len().checked_sub(1) else { return };
-        let mut at = spread(hash) & mask;
+    fn search(&self, hash: u32, mut found: impl FnMut(*const u8) -> bool) {
+        if self.slots.is_empty() {
+            return;
+        }
+        let mut at = self.home(hash);
         loop {
             let entry = self.slots[at];
             if entry.target.is_null() || (entry.hash == hash && found(entry.target)) {
                 return;
             }
-            at = (at + 1) & mask;
+            at = self.after(at);
         }
     }
 
-    fn insert(&mut self, hash: u64, target: *const u8) {
-        if (self.count + 1) * 8 > self.slots.len() * 5 {
-            let mut grown = Table::with_room_for(self.count + 1);
-            for entry in self.entries() {
-                grown.insert_unchecked(*entry);
-            }
-            *self = grown;
+    /// Adds an entry. At most two thirds of a table are full.
+    fn insert(&mut self, entry: Entry) {
+        if (self.count + 1) * 3 > self.slots.len() * 2 {
+            self.grow(self.slots.len() + self.slots.len() / 2);
         }
-        self.insert_unchecked(Entry { hash, target });
+        self.insert_unchecked(entry);
+    }
+
+    /// Adds all entries of another table.
+    fn insert_all(&mut self, other: &Table) {
+        let count = self.count + other.count;
+        if count * 3 > self.slots.len() * 2 {
+            self.grow(count * 2);
+        }
+        for entry in other.entries() {
+            self.insert_unchecked(*entry);
+        }
+    }
+
+    fn grow(&mut self, slots: usize) {
+        let mut grown = Table::with_slots(slots);
+        for entry in self.entries() {
+            grown.insert_unchecked(*entry);
+        }
+        *self = grown;
     }
 
     fn insert_unchecked(&mut self, entry: Entry) {
-        let mask = self.slots.len() - 1;
-        let mut at = spread(entry.hash) & mask;
-        while !self.slots[at].target.is_null() {
-            at = (at + 1) & mask;
+        debug_assert!(self.count < self.slots.len());
+        let mut at = self.home(entry.hash);
+        while !self.slots[at].is_empty() {
+            at = self.after(at);
         }
         self.slots[at] = entry;
         self.count += 1;
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.slots.iter().filter(|entry| !entry.target.is_null())
+        self.slots.iter().filter(|entry| !entry.is_empty())
+    }
+
+    /// Which slots have entries whose targets are marked, a bit for each.
+    ///
+    /// # Safety
+    ///
+    /// The targets were alive when the last mark began, and were not swept since.
+    unsafe fn marked(&self) -> Vec<u64> {
+        let ahead = 16;
+        let word = |(first, slots): (usize, &[Entry])| {
+            slots.iter().enumerate().fold(0, |word, (i, entry)| {
+                if let Some(next) = self.slots.get(first * 64 + i + ahead) {
+                    prefetch(mark_address(next.target));
+                }
+                // SAFETY: the caller's promise.
+                let is_marked = !entry.is_empty() && unsafe { is_marked(entry.target) };
+                word | u64::from(is_marked) << i
+            })
+        };
+        self.slots.chunks(64).enumerate().map(word).collect()
+    }
+
+    /// The entries in the slots whose bits are set.
+    fn entries_in<'a>(&'a self, slots: &'a [u64]) -> impl Iterator<Item = &'a Entry> {
+        slots.iter().enumerate().flat_map(move |(word, bits)| {
+            let mut bits = *bits;
+            core::iter::from_fn(move || {
+                let i = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+                bits &= bits - 1;
+                Some(&self.slots[word * 64 + i])
+            })
+        })
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        let target = self.target;
+        target.is_null()
     }
 }
 
 /// Mixes the bits of a hash that may be poor.
 #[inline]
-fn spread(hash: u64) -> usize {
-    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize
+fn spread(hash: u64) -> u32 {
+    (hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
 /// Tables that wait to be filtered, and the table that comes of it.
@@ -110,30 +186,23 @@ impl Filter {
     /// Builds the table of live entries and ends the epoch. By the collector, once, with the mark
     /// bits as the mark left them.
     pub(crate) fn run(&self) {
-        let mut live = Vec::new();
-        for table in &self.sources {
-            let ahead = 16;
-            for (i, entry) in table.slots.iter().enumerate() {
-                if let Some(next) = table.slots.get(i + ahead) {
-                    prefetch(mark_address(next.target));
-                }
-                // SAFETY: a target was alive when the mark began, and its memory is not reused
-                // before the sweep, which waits for this filter.
-                if !entry.target.is_null() && unsafe { is_marked(entry.target) } {
-                    live.push(*entry);
-                }
+        // SAFETY: the targets were alive when the mark began, and the sweep waits for this filter.
+        let marked: Vec<_> = self.sources.iter().map(|table| unsafe { table.marked() }).collect();
+        let live: usize = marked.iter().flatten().map(|word| word.count_ones() as usize).sum();
+        let total: usize = self.sources.iter().map(|table| table.count).sum();
+        // By the next flip about as many entries will have come as died.
+        let mut result = Table::with_slots((live * 2).max(total + total / 2));
+        for (table, marked) in self.sources.iter().zip(&marked) {
+            for entry in table.entries_in(marked) {
+                result.insert_unchecked(*entry);
             }
-        }
-        let mut result = Table::with_room_for(live.len());
-        for entry in live {
-            result.insert_unchecked(entry);
         }
         // SAFETY: before the epoch's end the result is the collector's.
         unsafe { *self.result.get() = result };
         self.epoch.end();
     }
 
-    fn search(&self, hash: u64, mut found: impl FnMut(*const u8) -> bool) {
+    fn search(&self, hash: u32, mut found: impl FnMut(*const u8) -> bool) {
         'again: loop {
             if self.epoch.has_ended() {
                 // SAFETY: after the epoch's end the result is the set's, here borrowed to read.
@@ -242,6 +311,7 @@ impl<'gc, T: IObject<'gc>> WeakSet<'gc, T> {
     pub fn find(&self, hash: u64, mut eq: impl FnMut(Gc<'gc, T>) -> bool) -> Option<Gc<'gc, T>> {
         // SAFETY: `&self` within an access (the brand's): the collector does not flip now.
         let state = unsafe { &*self.state.get() };
+        let hash = spread(hash);
         let mut result = None;
         let mut found = |target: *const u8| {
             // SAFETY: a live entry (W1, W2) names an object of type `T` of this brand's space.
@@ -270,12 +340,10 @@ impl<'gc, T: IObject<'gc>> WeakSet<'gc, T> {
             let filter = state.filter.take().expect("looked at a moment ago");
             // SAFETY: after the epoch's end the result is the set's.
             let mut table = core::mem::take(unsafe { &mut *filter.result.get() });
-            for entry in state.table.entries() {
-                table.insert(entry.hash, entry.target);
-            }
+            table.insert_all(&state.table);
             state.table = table;
         }
-        state.table.insert(hash, object.address());
+        state.table.insert(Entry { target: object.address(), hash: spread(hash) });
     }
 
     /// How many entries there are, counting some that may be dead by now.
@@ -310,5 +378,77 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for WeakSet<'gc, T> {
         if state.table.count > 0 || state.filter.is_some() {
             visitor.weak_sets.push(FlipWeakSet(&raw const self.state));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Table};
+
+    /// Targets are only compared here.
+    fn target(i: usize) -> *const u8 {
+        core::ptr::without_provenance((i + 1) * 16)
+    }
+
+    /// Hashes with long runs of equal ones, at the end of their range too.
+    fn hash(i: usize) -> u32 {
+        match i % 5 {
+            0 => u32::MAX - (i / 100) as u32,
+            1 => (i / 50) as u32,
+            _ => (i as u32).wrapping_mul(0x9E37_79B9),
+        }
+    }
+
+    fn holds(table: &Table, i: usize) -> bool {
+        let mut hit = false;
+        table.search(hash(i), |found| {
+            hit = found == target(i);
+            hit
+        });
+        hit
+    }
+
+    fn with(range: core::ops::Range<usize>) -> Table {
+        let mut table = Table::default();
+        for i in range {
+            table.insert(Entry { target: target(i), hash: hash(i) });
+        }
+        table
+    }
+
+    #[test]
+    fn a_table_finds_what_was_inserted_and_nothing_else() {
+        for count in [0, 1, 10, 11, 17, 100, 3000] {
+            let table = with(0..count);
+            assert_eq!((table.count, table.entries().count()), (count, count));
+            assert!((0..count).all(|i| holds(&table, i)));
+            assert!((count..count + 3000).all(|i| !holds(&table, i)));
+            assert!(table.count * 3 <= table.slots.len() * 2);
+        }
+    }
+
+    #[test]
+    fn a_table_takes_in_another_one() {
+        for (here, there) in [(0, 0), (0, 9), (9, 0), (5, 5), (100, 1000), (1000, 100)] {
+            let mut table = with(0..here);
+            table.insert_all(&with(here..here + there));
+            assert_eq!(table.count, here + there);
+            assert!((0..here + there).all(|i| holds(&table, i)));
+            assert!(!holds(&table, here + there));
+            assert!(table.count * 3 <= table.slots.len() * 2);
+        }
+    }
+
+    #[test]
+    fn slots_are_found_by_their_bits() {
+        let table = with(0..1000);
+        let bit = |i: usize| u64::from(!table.slots[i].is_empty() && i % 3 == 0) << (i % 64);
+        let words = table.slots.len().div_ceil(64);
+        let of_word = |word: usize| word * 64..table.slots.len().min(word * 64 + 64);
+        let bits: Vec<u64> =
+            (0..words).map(|word| of_word(word).map(bit).fold(0, |a, b| a | b)).collect();
+        let found: Vec<_> = table.entries_in(&bits).map(|entry| entry.target).collect();
+        let third = table.slots.iter().step_by(3).filter(|entry| !entry.is_empty());
+        assert_eq!(found, third.map(|entry| entry.target).collect::<Vec<_>>());
     }
 }
