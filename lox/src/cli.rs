@@ -179,7 +179,7 @@ fn new_space(
     let mut builder = CSpace::builder()
         .name(name)
         .gc_budget_floor(640 << 10)
-        .gc_budget_factor(0.45)
+        .gc_budget_factor(0.42)
         .stress(arguments.gc_stress)
         .poison_freed(arguments.gc_stress);
     builder = match pool {

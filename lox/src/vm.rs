@@ -31,12 +31,16 @@ use crate::value::Value;
 
 /// The most calls that may be active, the program's own included.
 const FRAMES_MAX: usize = 64;
-/// Stack slots for them: as many as the most locals, and as much again for unfinished expressions.
-const STACK_SIZE: usize = FRAMES_MAX * FRAME_STACK_SIZE;
-const FRAME_STACK_SIZE: usize = 256 * 2;
+/// The most locals of a function.
+const LOCALS_MAX: usize = 256;
+/// Stack slots for all calls, as many as the book's machine has. Calls whose locals and unfinished expressions do not fit
+/// overflow the stack.
+const STACK_SIZE: usize = FRAMES_MAX * LOCALS_MAX;
 /// How many calls there must be room for when functions are called after a collection: a program that is deep in
 /// calls must not fail because of when its objects were collected.
 const CALLBACK_FRAMES: usize = 16;
+/// The same in stack slots: locals, and as much again for unfinished expressions.
+const CALLBACK_STACK_SIZE: usize = CALLBACK_FRAMES * LOCALS_MAX * 2;
 
 /// The state of the machine.
 #[derive(IObject)]
@@ -175,7 +179,7 @@ impl<'gc> Vm<'gc> {
         !self.rested
             && self.retried.is_none()
             && self.frames.len() + CALLBACK_FRAMES <= FRAMES_MAX
-            && self.stack.len() + CALLBACK_FRAMES * FRAME_STACK_SIZE <= STACK_SIZE
+            && self.stack.len() + CALLBACK_STACK_SIZE <= STACK_SIZE
     }
 
     /// Begins to call the functions that are due, on top of what is active; false if none is.
