@@ -239,6 +239,11 @@ impl MarkPhase {
         claim.expect("taken at the end of an increment or a mark, which consumes the phase").space()
     }
 
+    /// Whether anything that is dead may be kept: nobody asked for the cycle, and no allocation was denied.
+    fn may_keep(&self, inner: &SpaceInner) -> bool {
+        !self.serves && !inner.requests().is_lacking()
+    }
+
     /// Does a part of the mark and ends the phase, if that is what is due: the space has so many objects that to
     /// mark all at once would keep writers out for long, and the budget leaves time to do it in parts. If not,
     /// gives the phase back, for a whole cycle ([`Extent::MinorWillDo`]), which goes on with what was marked.
@@ -254,7 +259,7 @@ impl MarkPhase {
         assert!(self.progress == Progress::New, "a cycle marks once");
         let inner = Arc::clone(&self.space().inner);
         // SAFETY: the phase holds the space (I1).
-        if self.serves || unsafe { !inner.increment_is_due() } {
+        if !self.may_keep(&inner) || unsafe { !inner.increment_is_due() } {
             return Ok(Some(self));
         }
         self.progress = Progress::Failed;
@@ -283,6 +288,8 @@ impl MarkPhase {
         let next = counters.spent().saturating_add(INCREMENT_BYTES);
         counters.budget.store(next.min(inner.incremental().whole_budget()), Relaxed);
         counters.over_budget.store(false, Relaxed);
+        // What was charged meanwhile told of the budget before.
+        inner.tell_if_over_budget();
         self.end_increment(&inner);
         Ok(None)
     }
@@ -316,8 +323,8 @@ impl MarkPhase {
         self.mark_as(Extent::Full)
     }
 
-    /// As [`mark`](MarkPhase::mark), of a full or a minor cycle. One that was [requested](Space::request_gc) is full,
-    /// whatever would do.
+    /// As [`mark`](MarkPhase::mark), of a full or a minor cycle. One that was [requested](Space::request_gc), or follows
+    /// an allocation that was denied, is full, whatever would do.
     ///
     /// # Errors
     ///
@@ -329,8 +336,8 @@ impl MarkPhase {
     pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
-        let may_keep = extent == Extent::MinorWillDo && !self.serves;
         let inner = Arc::clone(&self.space().inner);
+        let may_keep = extent == Extent::MinorWillDo && self.may_keep(&inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             Some(under_way) if may_keep => {
@@ -753,6 +760,11 @@ impl Space {
     /// Whether a collection is asked for. For collectors.
     pub fn wants_collection(&self) -> bool {
         self.inner.wants_collection()
+    }
+
+    /// Whether the last collection was a minor one, so that there may be dead objects which it left. For collectors.
+    pub fn last_was_minor(&self) -> bool {
+        self.inner.counters().old.was_minor.load(Relaxed)
     }
 
     /// Sleeps on: [`Collector::wake`] is called when something is allocated. For collectors that run on

@@ -91,6 +91,11 @@ impl Requests {
         self.lacking.fetch_max(bytes, Relaxed);
     }
 
+    /// Whether an allocation was denied since the last choice of what to evict: nothing that is dead may stay.
+    pub(crate) fn is_lacking(&self) -> bool {
+        self.lacking.load(Relaxed) > 0
+    }
+
     /// What allocations lack.
     pub(crate) fn take_lacking(&self) -> usize {
         self.lacking.swap(0, Relaxed)

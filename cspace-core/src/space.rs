@@ -296,6 +296,11 @@ impl SpaceInner {
     /// the exclusive lock.
     pub(crate) fn adjust_budget(&self) {
         self.plan();
+        self.tell_if_over_budget();
+    }
+
+    /// Asks for a collection if the budget is used up.
+    pub(crate) fn tell_if_over_budget(&self) {
         let counters = self.counters();
         if counters.is_over_budget() {
             let first = !counters.over_budget.swap(true, Relaxed);

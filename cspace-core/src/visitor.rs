@@ -332,14 +332,11 @@ impl Visitor<'_> {
         let mut traced = 0;
         loop {
             while let Some(object) = self.stack.pop() {
-                if BOUNDED {
-                    if self.marked_count + traced >= end {
-                        self.stack.push(object);
-                        self.stack.extend(objects.iter().filter(|object| !object.is_null()));
-                        self.flush_edges();
-                        return;
-                    }
-                    traced += 1;
+                if BOUNDED && self.marked_count + traced >= end {
+                    self.stack.push(object);
+                    self.stack.extend(objects.iter().filter(|object| !object.is_null()));
+                    self.flush_edges();
+                    return;
                 }
                 prefetch(object);
                 prefetch(page_info_address(object));
@@ -348,6 +345,7 @@ impl Visitor<'_> {
                 if left.is_null() {
                     held += 1;
                 } else {
+                    traced += 1;
                     // SAFETY: the object is marked and the graph frozen.
                     unsafe { self.trace(left) };
                 }
@@ -357,6 +355,7 @@ impl Visitor<'_> {
                 let oldest = next.wrapping_sub(held) % OBJECT_RING;
                 let left = core::mem::replace(&mut objects[oldest], core::ptr::null());
                 held -= 1;
+                traced += 1;
                 // SAFETY: as above.
                 unsafe { self.trace(left) };
             } else if !self.flush_edges() {

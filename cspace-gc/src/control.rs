@@ -411,6 +411,7 @@ impl GcControl {
             is_wanted: space.wants_collection(),
             allocated: space.spent(),
             live: memory.live,
+            was_minor: space.last_was_minor(),
         }
     }
 
@@ -443,14 +444,15 @@ impl GcControl {
             }
             let drive = Drive { wait, stay, ..Drive::ALONE };
             // A cycle that is due by time finds all that is dead.
-            let ran = if space.wants_collection() {
+            let by_time = timer.is_over(*self.period.lock(), self.look(space));
+            let ran = if space.wants_collection() && !by_time {
                 self.mark_sweep.run_part(space, claim, drive)
             } else {
                 self.mark_sweep.run(space, claim, drive).map(Some)
             };
             match ran {
                 Ok(report) => {
-                    if let Some(report) = &report {
+                    if let Some(report) = report.as_ref().filter(|report| !report.is_minor) {
                         timer.note_cycle(Instant::now(), report.pause);
                     }
                     *failures = 0;

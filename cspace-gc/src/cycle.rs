@@ -253,9 +253,12 @@ impl MarkSweep {
             if !space.wait_for_cycle(None, drive.wait.go_on) {
                 return Err(CollectError::Busy { space: space.name().to_string() });
             }
-            // Of many that ask at once one collects, for all.
-            let last = space.last_report();
-            if let Some(report) = last.filter(|report| report.begun > begun) {
+            // Of many that ask at once one collects, for all: if it began after this one asked, and left nothing
+            // dead. What a minor cycle leaves may be old; a mark that was done in increments began earlier.
+            let serves = |report: &CollectReport| {
+                report.begun > begun && !report.is_minor && report.increments == 0
+            };
+            if let Some(report) = space.last_report().filter(serves) {
                 return Ok(report);
             }
         }
@@ -322,5 +325,88 @@ impl Collector for MarkSweep {
 
     fn at_safepoint(&self, space: &Space) {
         self.collect_at_safepoint(space, Drive::ALONE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use cspace_core::GcRoot;
+
+    use super::*;
+
+    /// Runs a phase to its end as a collector does that was not asked.
+    fn finish(space: &Space, mut phase: MarkPhase) -> CollectReport {
+        phase.mark_as(Extent::MinorWillDo).unwrap();
+        let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
+        let (batch, report) = finish.condemn().unwrap();
+        reclaim(space, batch, report, || ())
+    }
+
+    /// The report that a thread gets which asks for a collection while another one has the claim of a cycle, which
+    /// `run` runs once the thread waits for it.
+    fn asked_meanwhile(
+        space: &Space,
+        claim: CycleClaim,
+        run: impl FnOnce(CycleClaim) -> CollectReport,
+    ) -> (CollectReport, CollectReport) {
+        let (waits, waiting) = channel();
+        std::thread::scope(|scope| {
+            let asker = scope.spawn(move || {
+                let go_on = || {
+                    waits.send(()).unwrap();
+                    true
+                };
+                let wait = LockWait { slice: Duration::from_millis(1), go_on: &go_on };
+                MarkSweep::default().collect_now(space, Drive { wait, ..Drive::ALONE }).unwrap()
+            });
+            waiting.recv().unwrap();
+            (run(claim), asker.join().unwrap())
+        })
+    }
+
+    /// A space with an old object, and what keeps that alive.
+    fn with_old_object(minor: bool) -> (Space, GcRoot<String>) {
+        let space = Space::builder().stress(true).minor_collections(minor).build().unwrap();
+        let root = space.exclusive(|cx| cx.root(cx.alloc("old".to_string())));
+        assert!(!MarkSweep::default().collect_now(&space, Drive::ALONE).unwrap().is_minor);
+        (space, root)
+    }
+
+    fn begin(claim: CycleClaim) -> MarkPhase {
+        MarkPhase::begin(claim, LockWait::FOREVER).unwrap()
+    }
+
+    #[test]
+    fn who_asks_for_a_collection_is_not_served_by_a_minor_one() {
+        let (space, root) = with_old_object(true);
+        drop(root);
+        let claim = space.try_claim_cycle().unwrap();
+        let (ran, asked) = asked_meanwhile(&space, claim, |claim| finish(&space, begin(claim)));
+        assert!(ran.is_minor && ran.objects_reclaimed == 0);
+        assert!(!asked.is_minor);
+        assert_eq!((asked.objects_reclaimed, space.num_objects()), (1, 0));
+    }
+
+    #[test]
+    fn who_asks_for_a_collection_is_not_served_by_the_end_of_a_mark() {
+        let (space, root) = with_old_object(false);
+        let claim = space.try_claim_cycle().unwrap();
+        assert!(begin(claim).try_increment().unwrap().is_none());
+        drop(root);
+        let claim = space.try_claim_cycle().unwrap();
+        let (ran, asked) = asked_meanwhile(&space, claim, |claim| finish(&space, begin(claim)));
+        assert!(ran.increments == 1 && ran.objects_reclaimed == 0);
+        assert_eq!((asked.increments, asked.objects_reclaimed, space.num_objects()), (0, 1, 0));
+    }
+
+    #[test]
+    fn who_asks_for_a_collection_is_served_by_a_full_one_that_begins_later() {
+        let (space, root) = with_old_object(false);
+        drop(root);
+        let claim = space.try_claim_cycle().unwrap();
+        let (ran, asked) = asked_meanwhile(&space, claim, |claim| finish(&space, begin(claim)));
+        assert_eq!((ran.objects_reclaimed, asked.cycle), (1, ran.cycle));
     }
 }

@@ -31,6 +31,16 @@ pub(crate) struct Look {
     pub(crate) allocated: usize,
     /// Bytes alive at the last collection.
     pub(crate) live: usize,
+    /// Whether that was a minor one, which left what died old.
+    pub(crate) was_minor: bool,
+}
+
+impl Look {
+    /// Whether so much was allocated since the last collection that found all that is dead that time is a reason for
+    /// another. A minor one comes of a whole budget.
+    fn is_worth_a_cycle(&self) -> bool {
+        self.was_minor || self.allocated >= ALLOCATED_MIN.max(self.live / ALLOCATED_SHARE)
+    }
 }
 
 /// When to look again.
@@ -60,9 +70,21 @@ impl Timer {
         Timer { ended: now, pause: Duration::ZERO, allocated: 0 }
     }
 
-    /// A collection has ended, which kept writers out for `pause`.
+    /// A collection has ended, which kept writers out for `pause`. Not a minor one: however many of those there are,
+    /// what they leave is found when the period is over.
     pub(crate) fn note_cycle(&mut self, now: Instant, pause: Duration) {
         *self = Timer { ended: now, pause, allocated: 0 };
+    }
+
+    /// When the period is over. A time that the clock cannot say does not come.
+    fn next(&self, every: Duration) -> Option<Instant> {
+        self.ended.checked_add(every.max(self.pause.saturating_mul(REST_PER_PAUSE)))
+    }
+
+    /// Whether a collection is due by time, whatever else asks for one: then it is to find all that is dead.
+    pub(crate) fn is_over(&self, period: Period, look: Look) -> bool {
+        let Period::Every(every) = period else { return false };
+        self.next(every).is_some_and(|next| look.now >= next) && look.is_worth_a_cycle()
     }
 
     /// When the next collection is due.
@@ -75,13 +97,11 @@ impl Timer {
             Period::BackToBack => return Due::Now,
             Period::Every(every) => every,
         };
-        let rest = every.max(self.pause.saturating_mul(REST_PER_PAUSE));
-        // A time that the clock cannot say does not come.
-        let Some(next) = self.ended.checked_add(rest) else { return Due::WhenWoken };
+        let Some(next) = self.next(every) else { return Due::WhenWoken };
         if look.now < next {
             return Due::At(next);
         }
-        if look.allocated >= ALLOCATED_MIN.max(look.live / ALLOCATED_SHARE) {
+        if look.is_worth_a_cycle() {
             return Due::Now;
         }
         if look.allocated == self.allocated {
@@ -99,7 +119,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn look(now: Instant, allocated: usize) -> Look {
-        Look { now, is_wanted: false, allocated, live: 0 }
+        Look { now, is_wanted: false, allocated, live: 0, was_minor: false }
     }
 
     #[test]
@@ -164,6 +184,23 @@ mod tests {
         timer.note_cycle(start, 20 * MS);
         assert_eq!(timer.due(every, look(start + 30 * MS, 1 << 30)), Due::At(start + 60 * MS));
         assert_eq!(timer.due(every, look(start + 60 * MS, 1 << 30)), Due::Now);
+    }
+
+    #[test]
+    fn what_minor_collections_leave_is_due_when_the_period_is_over() {
+        let (start, every) = (Instant::now(), Period::Every(10 * MS));
+        let mut timer = Timer::new(start);
+        let minor = |at, is_wanted| Look { was_minor: true, is_wanted, ..look(at, 0) };
+        assert_eq!(timer.due(every, minor(start + 9 * MS, false)), Due::At(start + 10 * MS));
+        assert_eq!(timer.due(every, minor(start + 10 * MS, false)), Due::Now);
+        // Nor is it a minor one if that is wanted at the same time.
+        assert!(!timer.is_over(every, minor(start + 9 * MS, true)));
+        assert!(timer.is_over(every, minor(start + 10 * MS, true)));
+        assert!(!timer.is_over(every, look(start + 10 * MS, 0)));
+        assert!(timer.is_over(every, look(start + 10 * MS, ALLOCATED_MIN)));
+        assert!(!timer.is_over(Period::None, minor(start + 10 * MS, true)));
+        timer.note_cycle(start + 11 * MS, MS);
+        assert!(!timer.is_over(every, minor(start + 20 * MS, true)));
     }
 
     #[test]

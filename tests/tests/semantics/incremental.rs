@@ -464,3 +464,21 @@ struct Link<'gc> {
     next: Slot<'gc, Option<Gc<'gc, Link<'gc>>>>,
     number: usize,
 }
+
+/// Small increments took objects off the mark stack and put all of them back.
+#[test]
+fn small_increments_trace_some_of_many_gray_objects() {
+    const LISTS: usize = 64;
+    let (space, drops) = (manual(), Drops::new());
+    let lists: Vec<_> = (0..LISTS).map(|_| list(&space, &drops)).collect();
+    (0..4).for_each(|_| increment(&space));
+    // What was not traced by now is cut off.
+    space.exclusive(|cx| {
+        for (list, _) in &lists {
+            let first = list.get(cx);
+            first.next.set(cx, None);
+            first.held.set(cx, None);
+        }
+    });
+    assert!(last(&space, 4).objects_live > LISTS);
+}

@@ -160,3 +160,53 @@ fn large_objects_are_within_the_limit_too() {
         assert_eq!(space.memory().allocated, 0);
     }
 }
+
+/// A large allocation was denied again and again, while minor collections left what was dead and old.
+#[test]
+fn what_an_allocation_lacks_is_not_left_to_minor_collections() {
+    let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(64 << 20).build().unwrap();
+    let mut lock = space.lock();
+    let (_kept, old) = lock.scope(|cx| {
+        // So many that do not change that a minor collection pays.
+        let kept: Vec<_> = (0..40_000u64).map(|i| cx.alloc(i)).collect();
+        (cx.own_root(kept), cx.own_root(cx.alloc_slice(20 << 20, |_| 0u8)))
+    });
+    lock.collect().unwrap();
+    drop(old);
+    let large = |cx: &Exclusive<'_>| cx.try_alloc_slice(50 << 20, |_| 0u8).is_ok();
+    assert!(!lock.scope(|cx| large(cx)), "there is no room yet");
+    lock.safepoint();
+    assert!(lock.scope(|cx| large(cx)), "there is room now");
+    assert_eq!(space.stats().cycles_minor, 0);
+}
+
+#[derive(IObject)]
+struct Link<'gc> {
+    next: Slot<'gc, Option<Gc<'gc, Link<'gc>>>>,
+    number: usize,
+}
+
+/// The same while the mark was done in increments, some of them before it died.
+#[test]
+fn what_an_allocation_lacks_does_not_wait_for_increments() {
+    let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(256 << 20).build().unwrap();
+    let mut lock = space.lock();
+    let (_kept, old) = lock.scope(|cx| {
+        // So many that their mark is worth increments.
+        let link = |next, number| Some(cx.alloc(Link { next: Slot::new(next), number }));
+        let first = (0..1 << 20).fold(None, link);
+        (cx.root(first.unwrap()), cx.own_root(cx.alloc_slice(20 << 20, |_| 0u8)))
+    });
+    lock.collect().unwrap();
+    let live = space.memory().live;
+    while space.stats().increments == 0 {
+        lock.scope(|cx| cx.alloc_slice(100 << 10, |_| 0u8).addr());
+        lock.safepoint();
+    }
+    drop(old);
+    assert_eq!(space.stats().cycles, 1);
+    assert!(lock.scope(|cx| cx.try_alloc_slice((256 << 20) - live, |_| 0u8).is_err()));
+    lock.safepoint();
+    assert_eq!((space.stats().cycles, space.stats().increments), (2, 1));
+    assert!(space.memory().live < live - (19 << 20));
+}

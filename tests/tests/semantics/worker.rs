@@ -611,3 +611,25 @@ fn a_thread_that_waits_for_the_lock_leaves_the_holder_its_turn() {
         });
     });
 }
+
+/// Each minor collection put the one that was due by time off.
+#[test]
+fn what_dies_old_goes_when_the_period_is_over_however_many_minor_collections_there_are() {
+    within(|| {
+        let period = Duration::from_millis(100);
+        let space = CSpace::builder().gc_period(period).build().unwrap();
+        let drops = Drops::new();
+        let (_kept, old) = space.exclusive(|cx| {
+            // So many that do not change that a minor collection pays.
+            let kept: Vec<_> = (0..40_000u64).map(|i| cx.alloc(i)).collect();
+            (cx.own_root(kept), cx.root(cx.alloc(drops.probe())))
+        });
+        space.synchronous_gc().unwrap();
+        drop(old);
+        let mut lock = space.lock();
+        while drops.count() == 0 {
+            lock.scope(|cx| (0..64).for_each(|_| _ = cx.alloc_slice(16 << 10, |_| 0u8)));
+            lock.safepoint();
+        }
+    });
+}
