@@ -145,6 +145,8 @@ const MINOR_OBJECTS_MIN: usize = 1 << 15;
 /// A full cycle is due when what is alive, as far as is known, is more than what the last full one found by this
 /// fraction of it, for some of that may be dead.
 const MINOR_GROWTH: f64 = 0.5;
+/// The same below a limit of the heap, as a part of the room that the last full cycle left.
+const MINOR_ROOM: usize = 4;
 
 /// How far a mark has come: only after a whole one may anything be condemned (Y3).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -747,12 +749,13 @@ impl SpaceInner {
             return !old.was_minor.load(Relaxed);
         }
         let (frozen, changing) = (old.frozen.load(Relaxed), old.changing.load(Relaxed));
-        let growth = (old.full_bytes.load(Relaxed) as f64 * MINOR_GROWTH) as usize;
-        let live_max = old.full_bytes.load(Relaxed).saturating_add(growth);
+        let full_bytes = old.full_bytes.load(Relaxed);
+        let room = self.heap_bytes_max().saturating_sub(full_bytes);
+        let growth = ((full_bytes as f64 * MINOR_GROWTH) as usize).min(room / MINOR_ROOM);
         frozen + changing >= MINOR_OBJECTS_MIN
             && frozen / MINOR_FROZEN_MIN >= changing
-            && counters.live.load(Relaxed) <= live_max
-            && self.has_memory_to_spare()
+            && counters.live.load(Relaxed) <= full_bytes.saturating_add(growth)
+            && !counters.has_limit.load(Relaxed)
     }
 }
 

@@ -82,8 +82,8 @@ impl Builder {
         self
     }
 
-    /// The most bytes that objects may take, those that are unreachable but not yet collected
-    /// included. Allocations that would pass it fail. Default: no limit.
+    /// The most bytes that objects may take, those that are unreachable but not yet collected included.
+    /// Collections begin before they are used up; allocations that would pass them even so fail. Default: no limit.
     pub fn max_heap_bytes(mut self, bytes: usize) -> Builder {
         self.0.heap_bytes_max = bytes;
         self

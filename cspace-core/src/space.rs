@@ -47,6 +47,10 @@ const LEAK_CHECK: Duration = Duration::from_secs(1);
 const BUDGET_MIN: usize = 4 << 20;
 /// What more may be, for each byte alive, until the configured floor is reached.
 const BUDGET_LIVE: usize = 2;
+/// Of the room that is left below the heap's limit, the part that is not for the budget.
+const BUDGET_RESERVE: usize = 16;
+/// What may be allocated at least, as a part of what is alive, however little room there is.
+const BUDGET_LIVE_MIN: usize = 8;
 /// After this many collections stress passes over one safepoint more between two of them.
 const STRESS_CYCLES: usize = 256;
 /// For this many bytes alive stress passes over one safepoint more between two collections.
@@ -289,7 +293,11 @@ impl SpaceInner {
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };
-        ((total as f64 * share) as usize).max(floor / 4)
+        let total = ((total as f64 * share) as usize).max(floor / 4);
+        // In time before the heap is full; but a heap that is nearly full of what is alive is rather full than
+        // collected all the time.
+        let room = self.heap_bytes_max().saturating_sub(live);
+        total.min((room - room / BUDGET_RESERVE).max(live / BUDGET_LIVE_MIN))
     }
 
     /// The counts have changed: what may be handed out until the next collection does too. By the holder of

@@ -408,8 +408,8 @@ impl Builder {
     settings! {
         /// A name for messages and threads. Default: `space`.
         name(name: impl Into<String>);
-        /// The most bytes that objects may take, those that are unreachable but not yet collected
-        /// included. Allocations that would pass it fail. Default: no limit.
+        /// The most bytes that objects may take, those that are unreachable but not yet collected included.
+        /// Collections begin before they are used up; allocations that would pass them even so fail. Default: no limit.
         max_heap_bytes(bytes: usize);
         /// The most bytes that objects and what is charged to the [`Ledger`](crate::Ledger) may take together.
         /// Allocations and charges that would pass it fail. Default: no limit.

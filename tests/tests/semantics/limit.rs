@@ -161,6 +161,21 @@ fn large_objects_are_within_the_limit_too() {
     }
 }
 
+/// Allocations failed while most of the heap was garbage, as the budget went beyond the limit.
+#[test]
+fn a_limited_heap_is_collected_before_it_is_full() {
+    let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(16 << 20).build().unwrap();
+    let mut lock = space.lock();
+    let _kept = lock.scope(|cx| cx.own_root(cx.alloc_slice(10 << 20, |_| 0u8)));
+    lock.collect().unwrap();
+    for _ in 0..1000 {
+        lock.scope(|cx| (0..100).for_each(|number| _ = cx.alloc(brick(number))));
+        lock.safepoint();
+    }
+    // About once in the six mebibytes that are left, of twelve.
+    assert!((2..=4).contains(&space.stats().cycles), "{}", space.stats().cycles);
+}
+
 /// A large allocation was denied again and again, while minor collections left what was dead and old.
 #[test]
 fn what_an_allocation_lacks_is_not_left_to_minor_collections() {
