@@ -734,7 +734,7 @@ impl SpaceInner {
     }
 
     /// Whether a minor cycle is possible, and less work than a full one.
-    fn minor_cycle_pays(&self) -> bool {
+    pub(crate) fn minor_cycle_pays(&self) -> bool {
         let counters = self.counters();
         let old = &counters.old;
         // The choice of what to evict goes by what is reachable.

@@ -113,7 +113,8 @@ impl Builder {
     }
 
     /// How many bytes to allocate between two collections, as a multiple of those alive. Larger: fewer
-    /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
+    /// collections, more memory. Before a [minor](Builder::minor_collections) collection it is a quarter of that, but
+    /// not less than the floor. Default: 1.0; 0.5 to 4 are sensible.
     pub fn gc_budget_factor(mut self, factor: f64) -> Builder {
         self.0.budget_factor = factor;
         self

@@ -47,6 +47,8 @@ const LEAK_CHECK: Duration = Duration::from_secs(1);
 const BUDGET_MIN: usize = 4 << 20;
 /// What more may be, for each byte alive, until the configured floor is reached.
 const BUDGET_LIVE: usize = 2;
+/// Before a minor cycle, so much less may be allocated than before a full one of a large heap: all of it is swept.
+const BUDGET_MINOR: usize = 4;
 /// Of the room that is left below the heap's limit, the part that is not for the budget.
 const BUDGET_RESERVE: usize = 16;
 /// What may be allocated at least, as a part of what is alive, however little room there is.
@@ -289,7 +291,11 @@ impl SpaceInner {
         let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
         // The larger of the two; of a large heap somewhat more, as each cycle costs as much as is alive.
         let more = scaled.saturating_sub(floor).min(floor) / 2;
-        let total = scaled.max(floor).saturating_add(more);
+        let mut total = scaled.max(floor).saturating_add(more);
+        if self.minor_cycle_pays() {
+            // It does not mark what is old: the sooner memory is used again, the better.
+            total = total.min(floor.max(total / BUDGET_MINOR));
+        }
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };

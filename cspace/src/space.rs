@@ -423,7 +423,8 @@ impl Builder {
         /// what is alive: that costs little and stays in the cache. Default: 32 MiB.
         gc_budget_floor(bytes: usize);
         /// How many bytes to allocate between two collections, as a multiple of those alive. Larger: fewer
-        /// collections, more memory. Default: 1.0; 0.5 to 4 are sensible.
+        /// collections, more memory. Before a [minor](Builder::minor_collections) collection it is a quarter of that, but
+        /// not less than the floor. Default: 1.0; 0.5 to 4 are sensible.
         gc_budget_factor(factor: f64);
         /// Whether collections that come of allocation may be *minor*: they take everything to be alive that the
         /// one before found alive, and mark what was allocated since. They are made where most objects are of

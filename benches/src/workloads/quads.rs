@@ -6,8 +6,7 @@
 //! have taken [`ROUND_PERCENT`] % of the heap, and the live tree is walked to see that it is complete.
 //!
 //! The heap is [`HEAP_FACTOR`] times the bytes of the live nodes, headers not counted, where that can
-//! be had: cspace takes it as its limit and collects shortly before it. gc-arena gets a pacing that
-//! comes to the same. The others take what they like; look at the peak.
+//! be had: cspace and Boehm's collector take it as their limit. gc-arena gets a pacing that comes to the same. The others take what they like; look at the peak.
 //!
 //! **Read it against** `box-mi`, which knows without a collector when each small tree dies.
 

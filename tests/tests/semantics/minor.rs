@@ -375,6 +375,36 @@ fn minor_cycles_go_on_until_what_may_be_dead_is_half_of_what_was_alive() {
 }
 
 #[test]
+fn minor_cycles_of_a_large_heap_come_sooner_than_full_ones_would() {
+    let cycles = |minor: bool| {
+        let space = CSpace::builder().gc(GcMode::Safepoints).minor_collections(minor);
+        let space = space.gc_budget_floor(1 << 20).build().unwrap();
+        let mut lock = space.lock();
+        let (mut list, mut kept) = (None, 0);
+        while kept < 10 * MANY {
+            list = lock.scope(|cx| {
+                let last = list.as_ref().map(|list: &GcRoot<Rootable![Link<'_>]>| list.get(cx));
+                kept += MANY / 10;
+                (0..MANY / 10)
+                    .fold(last, |next, _| Some(cx.alloc(Link { next })))
+                    .map(|last| cx.root(last))
+            });
+            lock.safepoint();
+        }
+        lock.collect().unwrap();
+        let before = space.total_num_completed_gcs();
+        for _ in 0..1000 {
+            lock.scope(|cx| cx.alloc_slice(60 << 10, |_| 0u8).addr());
+            lock.safepoint();
+        }
+        space.total_num_completed_gcs() - before
+    };
+    // A quarter of what is alive, and all of it.
+    let (minor, full) = (cycles(true), cycles(false));
+    assert!((3..=5).contains(&full) && (12..=18).contains(&minor), "{minor}, {full}");
+}
+
+#[test]
 fn minor_cycles_end_sooner_near_the_limit_of_the_heap() {
     let second_is_minor = |limit: usize| {
         let space = Space::builder().max_heap_bytes(limit).build().unwrap();

@@ -4,7 +4,7 @@
 use cspace::{Alloc, CSpace, ExclusiveGuard, Gc, GcRoot, IObject, Rootable};
 
 use super::super::safepoint::safepoint;
-use super::{Program, BUDGET_FACTOR, GARBAGE_DEPTH, NODE_BYTES, ROUNDS};
+use super::{Program, GARBAGE_DEPTH, NODE_BYTES, ROUNDS};
 use crate::measure::{measure, Measured};
 use crate::pause::PauseLog;
 
@@ -37,14 +37,12 @@ pub(super) fn run(size: u64) -> Measured {
     timing.with_checksum(checksum).with_pauses(pauses)
 }
 
-/// A space that cannot grow beyond the heap, and collects when it is nearly full.
+/// A space that cannot grow beyond the heap.
 fn space(program: Program) -> CSpace {
     let heap_bytes = program.heap_bytes() as usize;
     CSpace::builder()
         .gc(cspace::GcMode::Safepoints)
         .max_heap_bytes(heap_bytes)
-        .gc_budget_factor(BUDGET_FACTOR)
-        .gc_budget_floor(heap_bytes / 2)
         .build()
         .expect("the settings make sense")
 }

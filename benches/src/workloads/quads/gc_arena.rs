@@ -15,7 +15,7 @@ struct Quad<'gc> {
 
 const _: () = assert!(size_of::<Quad<'_>>() == NODE_BYTES);
 
-/// Whole collections, each after as many bytes as cspace allocates between two.
+/// Whole collections, each shortly before such a heap is full.
 const PACING: Pacing = Pacing { sleep_factor: BUDGET_FACTOR, ..Pacing::STOP_THE_WORLD };
 
 pub(super) fn run(size: u64) -> Measured {
