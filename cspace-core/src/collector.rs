@@ -618,7 +618,7 @@ impl FinishPhase {
         counters.objects.store(self.visitor.marked_count(), Relaxed);
         let external = self.visitor.external_bytes();
         counters.external.store(external, Relaxed);
-        counters.old.begin_count(self.is_minor);
+        counters.old.begin_count(self.is_minor, self.increments);
         // What is alive is known by its bytes when the sweep has counted; until then the share of
         // objects that are alive stands for it.
         let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
@@ -765,9 +765,10 @@ impl Space {
         self.inner.wants_collection()
     }
 
-    /// Whether the last collection was a minor one, so that there may be dead objects which it left. For collectors.
-    pub fn last_was_minor(&self) -> bool {
-        self.inner.counters().old.was_minor.load(Relaxed)
+    /// Whether the last collection may have left something that was dead before it ended: it was a minor one, or marked in
+    /// increments. For collectors.
+    pub fn has_left_dead(&self) -> bool {
+        self.inner.counters().old.left_dead.load(Relaxed)
     }
 
     /// Sleeps on: [`Collector::wake`] is called when something is allocated. For collectors that run on

@@ -83,7 +83,7 @@ impl Builder {
     }
 
     /// The most bytes that objects may take, those that are unreachable but not yet collected included.
-    /// Collections begin before they are used up; allocations that would pass them even so fail. Default: no limit.
+    /// Allocations that would pass it fail. Collections begin when the room is nearly used up. Default: no limit.
     pub fn max_heap_bytes(mut self, bytes: usize) -> Builder {
         self.0.heap_bytes_max = bytes;
         self

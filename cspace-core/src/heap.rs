@@ -230,6 +230,8 @@ pub(crate) struct Counters {
     pub(crate) is_dormant: AtomicBool,
     /// Bytes that may be handed out, and charged, until a collection is wanted.
     pub(crate) budget: AtomicUsize,
+    /// Bytes that may be handed out until a collection is wanted as the heap's limit is near.
+    pub(crate) room: AtomicUsize,
     /// Set when the budget was passed, until a finish.
     pub(crate) over_budget: AtomicBool,
     /// Objects that were alive at the last finish, and those allocated since, gaps included.
@@ -256,6 +258,8 @@ pub(crate) struct Old {
     pub(crate) full_bytes: AtomicUsize,
     /// Whether the last cycle was a minor one.
     pub(crate) was_minor: AtomicBool,
+    /// Whether it may have left something that was dead: it was minor, or marked in increments.
+    pub(crate) left_dead: AtomicBool,
 }
 
 impl Old {
@@ -264,12 +268,13 @@ impl Old {
     }
 
     /// A cycle has condemned; its sweep will count what is old now.
-    pub(crate) fn begin_count(&self, is_minor: bool) {
+    pub(crate) fn begin_count(&self, is_minor: bool, increments: usize) {
         self.is_known.store(true, Relaxed);
         self.frozen.store(0, Relaxed);
         self.changing.store(0, Relaxed);
         self.unseen.store(0, Relaxed);
         self.was_minor.store(is_minor, Relaxed);
+        self.left_dead.store(is_minor || increments > 0, Relaxed);
     }
 
     /// A sweep has counted.
@@ -304,12 +309,16 @@ impl Counters {
 
     /// Whether so much was allocated that a collection is due.
     pub(crate) fn is_over_budget(&self) -> bool {
-        self.spent() > self.budget.load(Relaxed)
+        self.spent() > self.budget.load(Relaxed) || self.is_beyond_room()
+    }
+
+    fn is_beyond_room(&self) -> bool {
+        self.handed_out.load(Relaxed) > self.room.load(Relaxed)
     }
 
     /// Whether so much was allocated that mutators should not go on without a collection.
     pub(crate) fn is_far_over_budget(&self) -> bool {
-        self.spent() / FAR_OVER > self.budget.load(Relaxed)
+        self.spent() / FAR_OVER > self.budget.load(Relaxed) || self.is_beyond_room()
     }
 
     /// Moves the counts of a space whose objects are merged into another's. Both are held exclusively.
@@ -328,6 +337,8 @@ impl Counters {
         self.over_budget.store(false, Relaxed);
         self.old.forget();
         target.old.forget();
+        let left_dead = self.old.left_dead.swap(false, Relaxed);
+        target.old.left_dead.fetch_or(left_dead, Relaxed);
     }
 }
 

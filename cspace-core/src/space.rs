@@ -49,10 +49,12 @@ const BUDGET_MIN: usize = 4 << 20;
 const BUDGET_LIVE: usize = 2;
 /// Before a minor cycle, so much less may be allocated than before a full one of a large heap: all of it is swept.
 const BUDGET_MINOR: usize = 4;
-/// Of the room that is left below the heap's limit, the part that is not for the budget.
-const BUDGET_RESERVE: usize = 16;
+/// Of the room that is left below the heap's limit, the part in which a collection is due already.
+const RESERVE: usize = 16;
+/// The least of it in bytes, unless there is not twice as much: memory is handed out by the block.
+const RESERVE_MIN: usize = crate::chunk::BLOCK;
 /// What may be allocated at least, as a part of what is alive, however little room there is.
-const BUDGET_LIVE_MIN: usize = 8;
+const ROOM_LIVE: usize = 8;
 /// After this many collections stress passes over one safepoint more between two of them.
 const STRESS_CYCLES: usize = 256;
 /// For this many bytes alive stress passes over one safepoint more between two collections.
@@ -279,6 +281,8 @@ impl SpaceInner {
         self.incremental.set_whole_budget(whole);
         let ahead = (self.increments_ahead() * INCREMENT_BYTES).min(whole / 2);
         self.counters().budget.store(whole - ahead, Relaxed);
+        let live = self.counters().live.load(Relaxed);
+        self.counters().room.store(room(self.heap_bytes_max(), live), Relaxed);
     }
 
     /// The bytes that may be handed out before the next collection.
@@ -299,11 +303,7 @@ impl SpaceInner {
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
         let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };
-        let total = ((total as f64 * share) as usize).max(floor / 4);
-        // In time before the heap is full; but a heap that is nearly full of what is alive is rather full than
-        // collected all the time.
-        let room = self.heap_bytes_max().saturating_sub(live);
-        total.min((room - room / BUDGET_RESERVE).max(live / BUDGET_LIVE_MIN))
+        ((total as f64 * share) as usize).max(floor / 4)
     }
 
     /// The counts have changed: what may be handed out until the next collection does too. By the holder of
@@ -657,6 +657,14 @@ pub struct Space {
     pub(crate) inner: Arc<SpaceInner>,
 }
 
+/// The bytes that may be handed out before the next collection in a heap with a limit: it is collected in time
+/// before it is full. But if it is nearly full of what is alive it is rather full than collected all the time.
+fn room(heap_bytes_max: usize, live: usize) -> usize {
+    let room = heap_bytes_max.saturating_sub(live);
+    let reserve = (room / RESERVE).max(RESERVE_MIN).min(room / 2);
+    (room - reserve).max(live / ROOM_LIVE)
+}
+
 impl Space {
     /// A builder with default settings.
     pub fn builder() -> Builder {
@@ -666,7 +674,8 @@ impl Space {
     pub(crate) fn from_config(config: Config) -> Space {
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let budget = config.budget_floor.min(BUDGET_MIN);
-        let counters = Arc::new(Counters { budget: budget.into(), ..Counters::default() });
+        let room = room(config.heap_bytes_max, 0).into();
+        let counters = Arc::new(Counters { budget: budget.into(), room, ..Counters::default() });
         let stress = config.stress;
         let (memory_limit, memory_soft_limit) = (config.memory_limit, config.memory_soft_limit);
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);

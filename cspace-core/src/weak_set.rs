@@ -307,7 +307,8 @@ impl<'gc, T: IObject<'gc>> WeakSet<'gc, T> {
 
     /// The entry with this hash for which `eq` holds.
     ///
-    /// `eq` is called for live objects only, and may be called twice for one.
+    /// `eq` decides: it may be called for an object with another hash, and twice for one. It is called for live
+    /// objects only.
     pub fn find(&self, hash: u64, mut eq: impl FnMut(Gc<'gc, T>) -> bool) -> Option<Gc<'gc, T>> {
         // SAFETY: `&self` within an access (the brand's): the collector does not flip now.
         let state = unsafe { &*self.state.get() };

@@ -161,7 +161,7 @@ impl GcControl {
     ///
     /// `None`: never for reasons of time. Zero: one after the other without a pause, to shake out races;
     /// nothing else gets a program as slow. Else a collection is skipped while next to nothing was allocated
-    /// since the last one (64 KiB, and an eighth of what is alive), and put off until three times as long has
+    /// since the last one (64 KiB, and an eighth of what is alive) if that found all that was dead, and put off until three times as long has
     /// gone by as the last one kept writers out, so that a short period beside a large heap does not eat up
     /// the program. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
@@ -411,7 +411,7 @@ impl GcControl {
             is_wanted: space.wants_collection(),
             allocated: space.spent(),
             live: memory.live,
-            was_minor: space.last_was_minor(),
+            left_dead: space.has_left_dead(),
         }
     }
 
@@ -460,6 +460,10 @@ impl GcControl {
                 }
                 Err(CollectError::Transferred { .. }) => continue,
                 Err(error) => {
+                    if by_time {
+                        // Whoever collects instead is to find all that is dead too.
+                        space.request_gc();
+                    }
                     *failures = failures.saturating_add(1);
                     let factor = 1u32.checked_shl(*failures - 1).unwrap_or(RETRY_FACTOR_MAX);
                     return Err((error, RETRY * factor.min(RETRY_FACTOR_MAX)));

@@ -261,6 +261,8 @@ impl MarkSweep {
             if let Some(report) = space.last_report().filter(serves) {
                 return Ok(report);
             }
+            // There may be more of that kind before this thread has the claim. One that was requested is full.
+            space.request_gc();
         }
     }
 

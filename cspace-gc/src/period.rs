@@ -31,15 +31,15 @@ pub(crate) struct Look {
     pub(crate) allocated: usize,
     /// Bytes alive at the last collection.
     pub(crate) live: usize,
-    /// Whether that was a minor one, which left what died old.
-    pub(crate) was_minor: bool,
+    /// Whether that may have left something that was dead.
+    pub(crate) left_dead: bool,
 }
 
 impl Look {
-    /// Whether so much was allocated since the last collection that found all that is dead that time is a reason for
-    /// another. A minor one comes of a whole budget.
+    /// Whether another collection is worth it when the period is over: the last one left something, or enough was
+    /// allocated since.
     fn is_worth_a_cycle(&self) -> bool {
-        self.was_minor || self.allocated >= ALLOCATED_MIN.max(self.live / ALLOCATED_SHARE)
+        self.left_dead || self.allocated >= ALLOCATED_MIN.max(self.live / ALLOCATED_SHARE)
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn look(now: Instant, allocated: usize) -> Look {
-        Look { now, is_wanted: false, allocated, live: 0, was_minor: false }
+        Look { now, is_wanted: false, allocated, live: 0, left_dead: false }
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
     fn what_minor_collections_leave_is_due_when_the_period_is_over() {
         let (start, every) = (Instant::now(), Period::Every(10 * MS));
         let mut timer = Timer::new(start);
-        let minor = |at, is_wanted| Look { was_minor: true, is_wanted, ..look(at, 0) };
+        let minor = |at, is_wanted| Look { left_dead: true, is_wanted, ..look(at, 0) };
         assert_eq!(timer.due(every, minor(start + 9 * MS, false)), Due::At(start + 10 * MS));
         assert_eq!(timer.due(every, minor(start + 10 * MS, false)), Due::Now);
         // Nor is it a minor one if that is wanted at the same time.

@@ -276,7 +276,8 @@ impl CSpace {
     ///
     /// `None`: never for reasons of time. Zero: one after the other without a pause, whatever is allocated, to
     /// shake out races; slow. Else a collection is skipped while next to nothing was allocated since the last
-    /// one: 64 KiB, and an eighth of what is alive.
+    /// one (64 KiB, and an eighth of what is alive) if that found all that was dead. Collections that come of
+    /// allocation and leave what is old ([minor](Builder::minor_collections) ones) do not put it off.
     pub fn set_gc_period(&self, period: impl Into<Option<Duration>>) {
         if let Some(control) = &self.control {
             control.set_period(period.into());
@@ -409,7 +410,7 @@ impl Builder {
         /// A name for messages and threads. Default: `space`.
         name(name: impl Into<String>);
         /// The most bytes that objects may take, those that are unreachable but not yet collected included.
-        /// Collections begin before they are used up; allocations that would pass them even so fail. Default: no limit.
+        /// Allocations that would pass it fail. Collections begin when the room is nearly used up. Default: no limit.
         max_heap_bytes(bytes: usize);
         /// The most bytes that objects and what is charged to the [`Ledger`](crate::Ledger) may take together.
         /// Allocations and charges that would pass it fail. Default: no limit.

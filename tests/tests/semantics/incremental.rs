@@ -482,3 +482,18 @@ fn small_increments_trace_some_of_many_gray_objects() {
     });
     assert!(last(&space, 4).objects_live > LISTS);
 }
+
+#[test]
+fn a_mark_in_increments_may_leave_something() {
+    let (space, drops) = (manual(), Drops::new());
+    let (kept, _) = list(&space, &drops);
+    full(&space);
+    assert!(!space.has_left_dead());
+    increment(&space);
+    drop(kept);
+    (0..3).for_each(|_| increment(&space));
+    last(&space, 4);
+    assert!(space.has_left_dead() && space.num_objects() > 0);
+    full(&space);
+    assert!(!space.has_left_dead() && space.num_objects() == 0);
+}

@@ -225,3 +225,33 @@ fn what_an_allocation_lacks_does_not_wait_for_increments() {
     assert_eq!((space.stats().cycles, space.stats().increments), (2, 1));
     assert!(space.memory().live < live - (19 << 20));
 }
+
+/// From the first byte on, and down to heaps of a few blocks.
+#[test]
+fn garbage_alone_never_fills_a_limited_heap() {
+    for limit in [256 << 10, 1 << 20, 3 << 20, 16 << 20] {
+        let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(limit).build().unwrap();
+        let mut lock = space.lock();
+        for number in 0..4 * limit / size_of::<Brick>() {
+            lock.scope(|cx| cx.alloc(brick(number)).addr());
+            lock.safepoint();
+        }
+        assert!((4..=16).contains(&space.stats().cycles), "{limit}: {}", space.stats().cycles);
+    }
+}
+
+/// What is charged is not in the heap: it was collected for every ten mebibytes.
+#[test]
+fn what_is_charged_does_not_use_up_the_room_of_the_heap() {
+    let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(16 << 20).build().unwrap();
+    let mut lock = space.lock();
+    let _kept = lock.scope(|cx| cx.own_root(cx.alloc_slice(10 << 20, |_| 0u8)));
+    let _held = space.ledger().try_charge(Category::Buffers, 1 << 30).unwrap();
+    lock.collect().unwrap();
+    let before = space.stats().cycles;
+    for _ in 0..100 {
+        drop(space.ledger().try_charge(Category::Buffers, 10 << 20).unwrap());
+        lock.safepoint();
+    }
+    assert!(space.stats().cycles - before <= 2, "{}", space.stats().cycles - before);
+}
