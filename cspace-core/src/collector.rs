@@ -765,8 +765,16 @@ impl Space {
         self.inner.wants_collection()
     }
 
-    /// Whether the last collection may have left something that was dead before it ended: it was a minor one, or marked in
-    /// increments. For collectors.
+    /// Whether the last collection may have left something that was dead when it ended: it was a minor one, or marked in
+    /// increments. For collectors, which then collect once more when there is time.
+    ///
+    /// ```
+    /// use cspace_core::Space;
+    ///
+    /// let space = Space::builder().build()?;
+    /// assert!(!space.has_left_dead());
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
     pub fn has_left_dead(&self) -> bool {
         self.inner.counters().old.left_dead.load(Relaxed)
     }

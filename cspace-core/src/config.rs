@@ -123,7 +123,8 @@ impl Builder {
     /// Whether collections that come of allocation may be *minor*: they take everything to be alive that the one
     /// before found alive, and mark what was allocated since. They are made where most objects are of types that do
     /// not change (no slot, no cell), of which none is looked at again. What dies old waits for the next full
-    /// collection: that is every one that is asked for or due by time, and the next one when what is alive seems to
+    /// collection: that is every one that is asked for or due by time, the next one
+    /// after an allocation was denied, and when what is alive seems to
     /// have grown by half. Default: on.
     pub fn minor_collections(mut self, on: bool) -> Builder {
         self.0.minor_cycles = on;
@@ -133,7 +134,8 @@ impl Builder {
     /// Whether the mark of a large heap is done in parts, between which writers go on, when a full collection comes
     /// of allocation: each keeps writers out for some milliseconds rather than the whole for as long as it takes.
     /// It is done so where most objects change through slots alone. What dies meanwhile may wait for the next
-    /// full collection. Collections that are asked for or due by time mark at once. Default: on.
+    /// full collection. Collections that are asked for, due by time, or
+    /// follow an allocation that was denied mark at once. Default: on.
     pub fn incremental_marking(mut self, on: bool) -> Builder {
         self.0.incremental_marks = on;
         self

@@ -47,7 +47,8 @@ const LEAK_CHECK: Duration = Duration::from_secs(1);
 const BUDGET_MIN: usize = 4 << 20;
 /// What more may be, for each byte alive, until the configured floor is reached.
 const BUDGET_LIVE: usize = 2;
-/// Before a minor cycle, so much less may be allocated than before a full one of a large heap: all of it is swept.
+/// Before a minor cycle of a large heap a part of what would be allocated before a full one will do. Not less, as the
+/// sweep goes by the size of the heap even so.
 const BUDGET_MINOR: usize = 4;
 /// Of the room that is left below the heap's limit, the part in which a collection is due already.
 const RESERVE: usize = 16;

@@ -10,6 +10,8 @@
 //!   epoch confirms the reading ([`Epoch`], P4).
 //! - **W2 (fresh).** An entry of the set's own table was inserted since the last flip, so its target
 //!   is alive until the next finish.
+//! - **W3 (there).** The target of an entry of a source was alive when the mark began, and the sweep waits for the
+//!   filter: until the epoch ends its memory is not used again, and its mark bit is the mark's (H3).
 
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
@@ -124,7 +126,7 @@ impl Table {
     ///
     /// # Safety
     ///
-    /// The targets were alive when the last mark began, and were not swept since.
+    /// The table is a source of a filter whose epoch has not ended (W3).
     unsafe fn marked(&self) -> Vec<u64> {
         let ahead = 16;
         let word = |(first, slots): (usize, &[Entry])| {
@@ -132,7 +134,7 @@ impl Table {
                 if let Some(next) = self.slots.get(first * 64 + i + ahead) {
                     prefetch(mark_address(next.target));
                 }
-                // SAFETY: the caller's promise.
+                // SAFETY: the caller's promise (W3).
                 let is_marked = !entry.is_empty() && unsafe { is_marked(entry.target) };
                 word | u64::from(is_marked) << i
             })
@@ -186,7 +188,7 @@ impl Filter {
     /// Builds the table of live entries and ends the epoch. By the collector, once, with the mark
     /// bits as the mark left them.
     pub(crate) fn run(&self) {
-        // SAFETY: the targets were alive when the mark began, and the sweep waits for this filter.
+        // SAFETY: the tables are this filter's sources, and its epoch ends below (W3).
         let marked: Vec<_> = self.sources.iter().map(|table| unsafe { table.marked() }).collect();
         let live: usize = marked.iter().flatten().map(|word| word.count_ones() as usize).sum();
         let total: usize = self.sources.iter().map(|table| table.count).sum();

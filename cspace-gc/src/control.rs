@@ -161,9 +161,9 @@ impl GcControl {
     ///
     /// `None`: never for reasons of time. Zero: one after the other without a pause, to shake out races;
     /// nothing else gets a program as slow. Else a collection is skipped while next to nothing was allocated
-    /// since the last one (64 KiB, and an eighth of what is alive) if that found all that was dead, and put off until three times as long has
-    /// gone by as the last one kept writers out, so that a short period beside a large heap does not eat up
-    /// the program. It applies to collections that a thread runs, not to those of safepoints.
+    /// since the last one (64 KiB, and an eighth of what is alive) if that found all that was dead, and put off until
+    /// three times as long has gone by as the last one kept writers out, so that a short period beside a large heap
+    /// does not eat up the program. Minor collections do not put it off. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
         *self.period.lock() = Period::from(period);
         self.wake();
@@ -546,5 +546,39 @@ impl Collector for GcControl {
         }
         // A worker ends by itself, and then lets go of its thread's handle. It may be this thread, or run a drop that
         // waits for it.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// A mutator would have run a minor one in its place, again and again.
+    #[test]
+    fn a_cycle_that_is_due_by_time_and_cannot_begin_is_asked_for() {
+        let settings = GcSettings { period: Some(Duration::from_nanos(1)), ..Default::default() };
+        let control = GcControl::new(settings);
+        let space = Space::builder().build().unwrap();
+        space.exclusive(|cx| cx.alloc([0u64; 20_000]).addr());
+        assert!(!space.wants_collection());
+        let ((holds, held), (end, ended)) = (channel(), channel::<()>());
+        std::thread::scope(|scope| {
+            let space = &space;
+            scope.spawn(move || {
+                space.exclusive(|_| {
+                    holds.send(()).unwrap();
+                    ended.recv().unwrap_err();
+                })
+            });
+            held.recv().unwrap();
+            let wait = LockWait { slice: Duration::from_millis(1), go_on: &|| false };
+            let mut timer = Timer::new(Instant::now());
+            let driven = control.drive(space, &mut timer, &mut 0, wait, &|| true);
+            drop(end);
+            assert!(matches!(driven, Err((CollectError::Busy { .. }, _))));
+            assert!(space.wants_collection());
+        });
     }
 }

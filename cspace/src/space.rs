@@ -430,13 +430,15 @@ impl Builder {
         /// Whether collections that come of allocation may be *minor*: they take everything to be alive that the
         /// one before found alive, and mark what was allocated since. They are made where most objects are of
         /// types that do not change (no slot, no cell), of which none is looked at again. What dies old waits for
-        /// the next full collection: that is every one that is asked for or due by time, and the next one when
+        /// the next full collection: that is every one that is asked for or due by time, the next one
+        /// after an allocation was denied, and when
         /// what is alive seems to have grown by half. Default: on.
         minor_collections(on: bool);
         /// Whether the mark of a large heap is done in parts, between which writers go on, when a full collection
         /// comes of allocation: each keeps writers out for some milliseconds rather than the whole for as long as it
         /// takes. It is done so where most objects change through slots alone. What dies meanwhile may wait for the
-        /// next full collection. Collections that are asked for or due by time mark at once. Default: on.
+        /// next full collection. Collections that are asked for, due by time, or
+        /// follow an allocation that was denied mark at once. Default: on.
         incremental_marking(on: bool);
         /// Collect at every safepoint, and check the order in which spaces are locked: to find objects
         /// that nobody keeps alive. Slow; after some hundred collections, and in a large heap,

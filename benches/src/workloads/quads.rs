@@ -6,7 +6,8 @@
 //! have taken [`ROUND_PERCENT`] % of the heap, and the live tree is walked to see that it is complete.
 //!
 //! The heap is [`HEAP_FACTOR`] times the bytes of the live nodes, headers not counted, where that can
-//! be had: cspace and Boehm's collector take it as their limit. gc-arena gets a pacing that comes to the same. The others take what they like; look at the peak.
+//! be had: cspace and Boehm's collector take it as their limit. gc-arena gets a pacing that comes to the
+//! same. The others take what they like; look at the peak.
 //!
 //! **Read it against** `box-mi`, which knows without a collector when each small tree dies.
 
@@ -41,8 +42,8 @@ pub const HEAP_FACTOR: f64 = 2.5;
 /// The smallest heap: a heap is made of blocks, and a few of them are no heap yet.
 const HEAP_BYTES_MIN: u64 = 1 << 20;
 
-/// The bytes allocated between two collections, as a multiple of the live ones: what
-/// [`HEAP_FACTOR`] leaves, less a little for the collector to be in time.
+/// For collectors that have no limit but a pace: the bytes allocated between two collections, as a multiple of the
+/// live ones. What [`HEAP_FACTOR`] leaves, less a little for the collector to be in time.
 pub const BUDGET_FACTOR: f64 = HEAP_FACTOR - 1.0 - 0.05;
 
 /// A live tree and garbage beside it.
