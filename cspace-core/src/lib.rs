@@ -29,6 +29,8 @@ compile_error!(
 extern crate self as cspace_core;
 
 mod access;
+#[doc(hidden)]
+pub mod amount;
 mod any;
 mod batch;
 mod brand;
@@ -55,6 +57,7 @@ mod interface;
 mod ledger;
 mod memory;
 mod nan_box;
+mod no_unwind;
 mod object;
 mod os;
 mod owned_root;
