@@ -1,27 +1,43 @@
-//! A condemned batch, and reclaiming it with nothing locked.
+//! A condemned batch: sweeping it, and then what the dead leave to do.
 //!
 //! A finish detaches all of the space's spans, the entries of weak sets that are to be filtered, and
 //! the contents of owned roots that nobody holds any more. The batch owns them: the mutator goes on
-//! with new spans. Reclaiming filters the weak sets, runs the cleaners of what is dead (`cleaner.rs`), then
-//! drops what is dead and not marked, span by span, and hands the spans back. The last batch of a space also owns the values of its slots
-//! (`ptr_slot.rs`), which are dropped after the objects.
+//! with new spans. Reclaiming has two parts, both with nothing locked:
+//!
+//! - the *sweep* ([`Batch::sweep`]) runs no user code, on any thread. It filters the weak sets, tells the cleaners of the
+//!   dead from those of the living (`cleaner.rs`), frees the cells of dead objects that need no drop, and hands their
+//!   spans back. Then it gives up the claim: the next cycle may begin.
+//! - what *remains* ([`Remains`]) is user code: cleaners of the dead, hooks, drops. It may take long, or wait for
+//!   somebody for ever. So nothing waits for it but the memory of the very objects that wait to be dropped.
+//!
+//! A span with living objects and with dead ones that wait for their drops goes back to the heap, which allocates
+//! nothing in it ([`SpanRef::waits`]). The allocation bits of the dead are cleared by the sweep; which cells they
+//! are in only the remains know. So later cycles mark and sweep what else is in the span.
+//!
+//! The last batch of a space also owns the values of its slots (`ptr_slot.rs`), which are dropped after the objects.
 //!
 //! - **B1 (dead).** A cell of the batch whose allocation bit is set and whose mark bit is not holds an
-//!   object that nobody can reach: weak references to it are cleared, weak sets do not show it.
-//! - **B2 (bare).** The thread that reclaims holds no space and is in no other sweep, so drops may do
+//!   object that nobody can reach: weak references to it are cleared, weak sets do not show it. So does a cell that the
+//!   remains know of, until they have dropped it.
+//! - **B2 (bare).** The thread that runs what remains holds no space and is in no other sweep, so drops may do
 //!   anything: enter a space, allocate, lock others, drop the last handle of a space, panic.
+//! - **B3 (waits).** While a batch counts among those that a span waits for, the heap allocates no cell of it and does not
+//!   give it back. The finish counts its batch for every span that waits already; the sweep for those that begin to.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::amount::{self, sum};
 use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
-use crate::claim::CycleClaim;
-use crate::cleaner::{self, Cleanup};
+use crate::claim::{CycleClaim, DropsOut};
+use crate::cleaner::{self, Cleanup, DueCleanup};
+use crate::event::UserCode;
 use crate::heap::Counters;
 use crate::held;
 use crate::home::{Gate, Home};
@@ -30,12 +46,15 @@ use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
 use crate::pool;
 use crate::ptr_slot::SlotValue;
+use crate::type_info::TypeInfo;
 use crate::weak_set::Filter;
 
 /// What freed memory is overwritten with under `poison_freed`.
 const POISON: u8 = 0xDB;
 /// Spans handed back at a time.
 const HAND_BACK: usize = 64;
+/// User code of the dead that takes longer is told of.
+const SLOW: Duration = Duration::from_millis(100);
 
 /// What a cycle condemned, to be reclaimed.
 #[must_use = "a batch that is not reclaimed leaks its memory"]
@@ -49,7 +68,7 @@ pub struct Batch {
     pub(crate) poison_freed: bool,
     /// The space is gone: spans go to the pool rather than back, and so does the heap.
     pub(crate) last: Option<Arc<Memory>>,
-    /// Whether everything was reclaimed.
+    /// Whether it was swept.
     pub(crate) done: bool,
 }
 
@@ -60,16 +79,12 @@ pub(crate) struct Work {
     pub(crate) cleanups: Vec<Cleanup>,
     pub(crate) dropped: Vec<DroppedCell>,
     pub(crate) spans: Vec<SpanRef>,
+    /// Spans of the heap that wait for earlier batches, and for this one until its sweep has looked at them (B3).
+    pub(crate) waiting: Vec<SpanRef>,
     /// Of the last batch of a space.
     pub(crate) slot_values: Vec<SlotValue>,
     /// Emptied by the sweep before: nobody can look at them any more.
     pub(crate) mappings: Vec<SpanRef>,
-    /// Bytes of spans that were given back to the pool and not counted yet.
-    pub(crate) freed: usize,
-    /// Of the objects that stay, those of types that do not change.
-    pub(crate) frozen_live: usize,
-    /// And those of types that may change unseen (I3).
-    pub(crate) unseen_live: usize,
 }
 
 /// What reclaiming a batch came to.
@@ -87,123 +102,507 @@ pub struct Reclaimed {
     pub cleaners_run: usize,
     /// Messages of actions of cleaners that panicked.
     pub cleaner_panics: Vec<String>,
+    /// What took long of it.
+    pub slow: Vec<SlowUserCode>,
+}
+
+/// User code of dead objects that took long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlowUserCode {
+    /// What it was.
+    pub what: UserCode,
+    /// The type of the objects that died; empty where it is not known.
+    pub type_name: &'static str,
+    /// How long it took.
+    pub took: Duration,
 }
 
 impl Batch {
-    /// Whether this thread may reclaim now (B2). If not, [`defer`] it.
+    /// Whether this thread may run what remains of a batch (B2). If not, it is left for when it may.
     pub fn can_reclaim() -> bool {
         held::count() == 0 && !held::is_sweeping()
     }
 
-    /// Names the batch's cycle for those who wait for it.
-    pub fn ticket(&self) -> BatchTicket {
-        BatchTicket(Arc::clone(&self.home.gate))
-    }
-
-    /// Reclaims the batch, and gives up the claim on its cycle.
+    /// Reclaims the batch: sweeps it, gives up the claim on its cycle, and runs what remains.
     ///
     /// # Errors
     ///
-    /// Gives the batch back if this thread may not ([`can_reclaim`](Batch::can_reclaim)). Dropped then, it
-    /// leaves itself for a thread that may.
+    /// Gives the batch back if this thread may not ([`can_reclaim`](Batch::can_reclaim)). Dropped then, it is swept, and
+    /// leaves what remains for a thread that may.
     pub fn reclaim(self) -> Result<Reclaimed, Batch> {
         self.reclaim_then(|_| ())
     }
 
-    /// As [`reclaim`](Batch::reclaim), and calls `note` before the claim is given up: who waits for the cycle sees
-    /// what was noted.
+    /// As [`reclaim`](Batch::reclaim), and calls `note` when all is done: before the claim is given up if nothing remains,
+    /// else while the space is kept, so that who waits for its drops sees what was noted.
     ///
     /// # Errors
     ///
     /// As [`reclaim`](Batch::reclaim).
     // moved once a cycle, and given back whole is what it is for
-    pub fn reclaim_then(mut self, note: impl FnOnce(&Reclaimed)) -> Result<Reclaimed, Batch> {
+    pub fn reclaim_then(self, note: impl FnOnce(&Reclaimed)) -> Result<Reclaimed, Batch> {
         if !Batch::can_reclaim() {
             return Err(self);
         }
-        let _sweeping = held::Sweeping::begin();
-        let mut reclaimed = Reclaimed::default();
+        let mut note = Some(note);
+        let remains = self.sweep_then(|reclaimed, is_all| {
+            if let Some(note) = note.take_if(|_| is_all) {
+                note(reclaimed);
+            }
+        });
+        let note_rest = |reclaimed: &Reclaimed| {
+            if let Some(note) = note {
+                note(reclaimed);
+            }
+        };
+        match remains.run_then(note_rest) {
+            Ok(reclaimed) => Ok(reclaimed),
+            Err(_) => unreachable!("a sweep runs no user code, so this thread may as before"),
+        }
+    }
+
+    /// Sweeps the batch, on any thread, and gives up the claim on its cycle. Runs no user code: that is what remains.
+    pub fn sweep(self) -> Remains {
+        self.sweep_then(|_, _| ())
+    }
+
+    /// As [`sweep`](Batch::sweep), and calls `note` before the claim is given up: who waits for the cycle sees what was
+    /// noted. It is told what the sweep came to, and whether that is all: nothing remains.
+    pub fn sweep_then(mut self, note: impl FnOnce(&Reclaimed, bool)) -> Remains {
+        self.done = true;
+        let work = core::mem::take(&mut *self.work);
         // First of all: the mark bits that weak sets go by are those of objects that are freed in what follows.
-        for filter in self.work.filters.drain(..) {
+        for filter in work.filters {
             filter.run();
         }
-        // By the marks too.
-        let cleanups = core::mem::take(&mut self.work.cleanups);
-        reclaimed.cleaners_run = cleaner::run(&self.home, cleanups, &mut reclaimed.cleaner_panics);
-        for cell in self.work.dropped.drain(..) {
-            guarded(&mut reclaimed.drop_panics, || drop(cell));
+        let mut sweep = Sweep {
+            home: &self.home,
+            remains: Remains {
+                home: Arc::clone(&self.home),
+                drops_out: None,
+                // By the marks too.
+                cleanups: cleaner::sort(&self.home, work.cleanups),
+                dropped: work.dropped,
+                spans: Vec::new(),
+                words: Vec::new(),
+                slot_values: work.slot_values,
+                swept: Vec::new(),
+                reclaimed: Reclaimed::default(),
+                poison_freed: self.poison_freed,
+                last: self.last.take(),
+                done: false,
+            },
+            swept: Vec::new(),
+            freed: 0,
+            frozen_live: 0,
+            unseen_live: 0,
+        };
+        for span in work.waiting {
+            // SAFETY: the finish counted this batch for the span (B3).
+            unsafe { sweep.waiting_span(span) };
         }
-        let mut swept = Vec::with_capacity(HAND_BACK);
-        for span in core::mem::take(&mut self.work.spans) {
+        for span in work.spans {
             // SAFETY: the batch owns its spans (H4).
-            unsafe { self.sweep(span, &mut reclaimed, &mut swept) };
-            if swept.len() == HAND_BACK && self.last.is_none() {
-                let swept = core::mem::replace(&mut swept, Vec::with_capacity(HAND_BACK));
-                let freed = core::mem::take(&mut self.work.freed);
-                self.hand_back(swept, freed, |_| ());
+            unsafe { sweep.span(span) };
+            if sweep.swept.len() == HAND_BACK && sweep.remains.last.is_none() {
+                sweep.hand_back(|_| ());
             }
         }
-        for value in self.work.slot_values.drain(..) {
-            guarded(&mut reclaimed.drop_panics, || drop(value));
-        }
-        for span in core::mem::take(&mut self.work.mappings) {
+        for span in work.mappings {
             // SAFETY: swept and empty since the cycle before; its finish ended every access that could
             // have looked at it.
             unsafe { unmap(span) };
         }
-        if let Some(memory) = self.last.take() {
-            destroy(&memory, swept);
+        if sweep.remains.last.is_some() {
+            sweep.remains.swept = core::mem::take(&mut sweep.swept);
         } else {
-            let (frozen, unseen) = (self.work.frozen_live, self.work.unseen_live);
-            let (all, bytes) = (reclaimed.objects_live, reclaimed.bytes_live);
+            let (frozen, unseen) = (sweep.frozen_live, sweep.unseen_live);
+            let (all, bytes) =
+                (sweep.remains.reclaimed.objects_live, sweep.remains.reclaimed.bytes_live);
+            // What waits for its drop takes memory as before.
+            let occupied = sum([bytes, sweep.remains.bytes()]);
+            let estimate = self.live_estimate;
             // Other batches may have been counted beside this one, if spaces were merged: a difference.
-            let freed = core::mem::take(&mut self.work.freed);
-            self.hand_back(swept, freed, |counters| {
-                counters.live.fetch_add(bytes.wrapping_sub(self.live_estimate), Relaxed);
+            sweep.hand_back(|counters| {
+                counters.live.fetch_add(occupied.wrapping_sub(estimate), Relaxed);
                 counters.old.count([frozen, all - frozen, unseen], bytes);
             });
         }
         pool::trim();
+        let mut remains = sweep.remains;
+        note(&remains.reclaimed, remains.is_empty());
+        remains.drops_out = self.claim.take().map(CycleClaim::leave_for_drops);
+        remains
+    }
+}
+
+impl Drop for Batch {
+    /// A batch that is not swept would leave mark bits set.
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
         self.done = true;
-        note(&reclaimed);
-        drop(self.claim.take());
-        Ok(reclaimed)
+        let batch = Batch {
+            home: Arc::clone(&self.home),
+            claim: self.claim.take(),
+            work: core::mem::take(&mut self.work),
+            live_estimate: self.live_estimate,
+            poison_freed: self.poison_freed,
+            last: self.last.take(),
+            done: false,
+        };
+        drop(batch.sweep());
     }
+}
 
+/// A sweep under way.
+struct Sweep<'b> {
+    home: &'b Home,
+    remains: Remains,
+    /// Spans that are done with and not handed back yet.
+    swept: Vec<SpanRef>,
+    /// Bytes of spans that were given back to the pool and not counted yet.
+    freed: usize,
+    /// Of the objects that stay, those of types that do not change.
+    frozen_live: usize,
+    /// And those of types that may change unseen (I3).
+    unseen_live: usize,
+}
+
+impl Sweep<'_> {
     /// Hands spans back to the space that they belong to now, which need not be that of the finish.
-    fn hand_back(&self, swept: Vec<SpanRef>, freed: usize, count: impl FnOnce(&Counters)) {
-        self.home.gate.put(swept, |counters| {
-            counters.committed.fetch_sub(freed, Relaxed);
-            count(counters);
-        });
+    fn hand_back(&mut self, count: impl FnOnce(&Counters)) {
+        hand_back(self.home, core::mem::take(&mut self.swept), &mut self.freed, count);
     }
 
+    /// Sweeps a span of the batch's.
+    ///
     /// # Safety
     ///
     /// The batch owns the span (H4).
-    unsafe fn sweep(&mut self, span: SpanRef, reclaimed: &mut Reclaimed, swept: &mut Vec<SpanRef>) {
+    unsafe fn span(&mut self, span: SpanRef) {
+        // SAFETY: the caller's promise.
+        let Some(found) = (unsafe { self.look(span) }) else { return self.swept.push(span) };
+        let kind = found.kind;
+        if found.dead > 0 && found.needs_drop {
+            let is_alone = found.live == 0 || self.remains.last.is_some();
+            // SAFETY: the caller's promise.
+            unsafe { self.remains.note(span, &found, is_alone) };
+            if !is_alone {
+                // Before the span is handed back (B3).
+                span.waits().fetch_add(1, Relaxed);
+                self.swept.push(span);
+            }
+            return;
+        }
+        if found.live > 0 || kind == SpanKind::Page {
+            return self.swept.push(span);
+        }
+        // SAFETY: nothing of the span is alive, its bits are zero, and it is the batch's.
+        unsafe { free(span, kind, &mut self.freed, &mut self.swept) };
+    }
+
+    /// Sweeps a span of the heap's that waits for this batch (B3).
+    ///
+    /// # Safety
+    ///
+    /// The span waits for the batch, whose sweep this is.
+    unsafe fn waiting_span(&mut self, span: SpanRef) {
+        // SAFETY: the caller's promise; while it waits nobody else changes its bits.
+        match unsafe { self.look(span) } {
+            Some(found) if found.dead > 0 => {
+                // SAFETY: as above.
+                unsafe { self.remains.note(span, &found, false) };
+            }
+            _ => end_wait(self.home, span),
+        }
+    }
+
+    /// Counts what is alive and dead in a span, and takes the allocation bits of the dead away; those that need a drop
+    /// are in the last words of the remains afterwards. None if there is no memory to note them in: then the dead
+    /// are as they were, and the next cycle finds them again.
+    ///
+    /// # Safety
+    ///
+    /// The batch owns the span (H4), or the span waits for it (B3).
+    unsafe fn look(&mut self, span: SpanRef) -> Option<Found> {
         // SAFETY: the caller's promise, for all of them.
-        let (marks, allocs, info, cell_bytes, kind, base) = unsafe {
-            let (marks, allocs) = span.words();
-            let record = span.record();
-            (marks, allocs, span.info(), record.cell_bytes, record.kind, span.base())
-        };
-        let is_visited = info.drop.is_some() || info.hooks.is_some() || self.poison_freed;
-        let mut live = 0;
+        let ((marks, allocs), info, cell_bytes, kind, base) =
+            unsafe { (span.words(), span.info(), span.cell_bytes(), span.kind(), span.base()) };
+        let needs_drop = info.drop.is_some() || info.hooks.is_some();
+        let remains = &mut self.remains;
+        let first = remains.words.len();
+        if needs_drop
+            && (remains.words.try_reserve(marks.len()).is_err()
+                || remains.spans.try_reserve(1).is_err())
+        {
+            let cells: u32 = allocs.iter().map(|alloc| alloc.load(Relaxed).count_ones()).sum();
+            // SAFETY: the caller's promise.
+            unsafe { span.set_live_count(cells) };
+            return None;
+        }
+        let (mut live, mut dead) = (0, 0);
         for (word, (mark, alloc)) in marks.iter().zip(allocs).enumerate() {
             let (marked, allocated) = (mark.load(Relaxed), alloc.load(Relaxed));
             debug_assert_eq!(marked & !allocated, 0, "a marked cell that is not allocated");
-            let mut dead = allocated & !marked;
-            reclaimed.objects_reclaimed += dead.count_ones() as usize;
+            let here = allocated & !marked;
             live += marked.count_ones() as usize;
+            dead += here.count_ones() as usize;
             // The bits say dead before a drop runs: whatever it does, it runs once.
-            if dead != 0 {
+            if here != 0 {
                 alloc.store(marked, Relaxed);
             }
-            while dead != 0 && is_visited {
-                let granule = word * 64 + dead.trailing_zeros() as usize;
-                dead &= dead - 1;
-                let cell = base.wrapping_add(granule * GRANULE);
+            if needs_drop {
+                remains.words.push(here);
+            } else if remains.poison_freed {
+                for_each_cell(base, word, here, |cell| {
+                    // SAFETY: the cell is the batch's, and holds nothing any more.
+                    unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
+                });
+            }
+        }
+        if dead == 0 {
+            remains.words.truncate(first);
+        }
+        let reclaimed = &mut remains.reclaimed;
+        reclaimed.objects_live += live;
+        reclaimed.objects_reclaimed += dead;
+        reclaimed.bytes_live = sum([reclaimed.bytes_live, live * cell_bytes]);
+        if !info.may_change {
+            self.frozen_live += live;
+        }
+        if info.changes_unseen {
+            self.unseen_live += live;
+        }
+        // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the
+        // first block of a span is the one that its objects begin in.
+        unsafe {
+            span.set_live_count(live as u32);
+            (*block_of(base)).home.store(self.home.id(), Relaxed);
+        }
+        Some(Found { live, dead, needs_drop, first, info, cell_bytes, kind })
+    }
+}
+
+/// What a sweep found in a span.
+struct Found {
+    live: usize,
+    dead: usize,
+    /// Whether the dead run user code.
+    needs_drop: bool,
+    /// Where in the remains' words the dead are.
+    first: usize,
+    info: &'static TypeInfo,
+    cell_bytes: usize,
+    kind: SpanKind,
+}
+
+/// Calls `f` with the address of each cell of a word of a span.
+fn for_each_cell(base: *mut u8, word: usize, mut bits: u64, mut f: impl FnMut(*mut u8)) {
+    while bits != 0 {
+        let granule = word * 64 + bits.trailing_zeros() as usize;
+        bits &= bits - 1;
+        f(base.wrapping_add(granule * GRANULE));
+    }
+}
+
+/// Hands spans back to the space that they belong to now, and counts what was given back to the pool.
+fn hand_back(home: &Home, swept: Vec<SpanRef>, freed: &mut usize, count: impl FnOnce(&Counters)) {
+    let freed = core::mem::take(freed);
+    home.gate.put(swept, |counters| {
+        counters.committed.fetch_sub(freed, Relaxed);
+        count(counters);
+    });
+}
+
+/// A batch is done with a span that waited for it.
+fn end_wait(home: &Home, span: SpanRef) {
+    // ORDERING: Release: with the heap's Acquire, what the drops did in the cells comes before what the heap does there.
+    span.waits().fetch_sub(1, Ordering::Release);
+    // A hint: the next finish looks without.
+    home.gate.owner().has_waited.store(true, Relaxed);
+}
+
+/// Gives the memory of an empty span back, or prepares that.
+///
+/// # Safety
+///
+/// Nothing of the span is alive, its bits are zero, and it is the caller's (H4); it is no page.
+unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut usize, swept: &mut Vec<SpanRef>) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
+        *freed += bytes;
+        if kind == SpanKind::Mapping {
+            pool::decommit_object(base, bytes);
+            swept.push(span);
+        } else {
+            span.unmake();
+            pool::give_back_blocks(base, bytes / BLOCK);
+        }
+    }
+}
+
+/// What remains of a batch that is swept: cleaners of the dead, hooks, drops. User code.
+///
+/// Dropped without having been run, it is left for a thread that may run it.
+#[must_use = "the dead are not dropped until it is run"]
+pub struct Remains {
+    home: Arc<Home>,
+    /// Keeps the space, and no cycle out; none for the last batch of a space.
+    drops_out: Option<DropsOut>,
+    cleanups: Vec<DueCleanup>,
+    dropped: Vec<DroppedCell>,
+    spans: Vec<DeadIn>,
+    /// A bit for each granule of those spans: whether a dead object begins there.
+    words: Vec<u64>,
+    slot_values: Vec<SlotValue>,
+    /// Of the last batch of a space: empty spans.
+    swept: Vec<SpanRef>,
+    reclaimed: Reclaimed,
+    poison_freed: bool,
+    last: Option<Arc<Memory>>,
+    /// Whether it was run.
+    done: bool,
+}
+
+/// Dead objects of a span that wait for their drops.
+struct DeadIn {
+    span: SpanRef,
+    info: &'static TypeInfo,
+    cell_bytes: usize,
+    kind: SpanKind,
+    /// Which words say where they are.
+    first: usize,
+    end: usize,
+    count: usize,
+    /// Nothing else is in the span, and it is the batch's; else it waits in the heap (B3).
+    is_alone: bool,
+}
+
+impl Remains {
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.cleanups.is_empty()
+            && self.dropped.is_empty()
+            && self.spans.is_empty()
+            && self.slot_values.is_empty()
+    }
+
+    /// What the sweep came to.
+    pub fn reclaimed(&self) -> &Reclaimed {
+        &self.reclaimed
+    }
+
+    /// Names the batch's space, for those who wait for its drops.
+    pub fn ticket(&self) -> BatchTicket {
+        BatchTicket(Arc::clone(&self.home.gate))
+    }
+
+    /// Notes the dead of a span, whose words are the last ones.
+    ///
+    /// # Safety
+    ///
+    /// The batch owns the span (H4), or the span waits for it (B3).
+    unsafe fn note(&mut self, span: SpanRef, found: &Found, is_alone: bool) {
+        let Found { dead, first, info, cell_bytes, kind, .. } = *found;
+        let end = self.words.len();
+        self.spans.push(DeadIn { span, info, cell_bytes, kind, first, end, count: dead, is_alone });
+    }
+
+    /// Bytes of the cells of the dead.
+    fn bytes(&self) -> usize {
+        self.spans.iter().map(|dead| dead.count * dead.cell_bytes).fold(0, usize::saturating_add)
+    }
+
+    /// Runs the cleaners, hooks and drops, on this thread, and lets go of the space.
+    ///
+    /// # Errors
+    ///
+    /// Gives itself back if this thread may not ([`Batch::can_reclaim`]).
+    pub fn run(self) -> Result<Reclaimed, Box<Remains>> {
+        self.run_then(|_| ())
+    }
+
+    /// As [`run`](Remains::run), and calls `note` at the end, before it lets go of the space.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Remains::run).
+    pub fn run_then(mut self, note: impl FnOnce(&Reclaimed)) -> Result<Reclaimed, Box<Remains>> {
+        if !Batch::can_reclaim() && !self.is_empty() {
+            return Err(Box::new(self));
+        }
+        self.done = true;
+        let _sweeping = held::Sweeping::begin();
+        let mut reclaimed = core::mem::take(&mut self.reclaimed);
+        let progress = Arc::clone(self.home.gate.owner());
+        let mut watch = StopWatch::new(&progress);
+        for due in self.cleanups.drain(..) {
+            if let Some(action) = due.cleanup.action.take() {
+                reclaimed.cleaners_run += 1;
+                guarded(&mut reclaimed.cleaner_panics, action);
+                watch.lap(UserCode::Cleaner, due.type_name, &mut reclaimed);
+            }
+        }
+        for cell in self.dropped.drain(..) {
+            guarded(&mut reclaimed.drop_panics, || drop(cell));
+            watch.lap(UserCode::OwnedValue, "", &mut reclaimed);
+        }
+        let (mut swept, mut freed, mut bytes) = (core::mem::take(&mut self.swept), 0, 0);
+        for dead in core::mem::take(&mut self.spans) {
+            // SAFETY: the sweep found the dead, nobody else knows of them (B1), and this thread is bare (B2).
+            unsafe { self.drop_dead(&dead, &mut reclaimed, &mut watch) };
+            bytes += dead.count * dead.cell_bytes;
+            if !dead.is_alone {
+                end_wait(&self.home, dead.span);
+            } else if dead.kind == SpanKind::Page {
+                swept.push(dead.span);
+            } else {
+                // SAFETY: the batch owns it (H4), and nothing is in it any more.
+                unsafe { free(dead.span, dead.kind, &mut freed, &mut swept) };
+            }
+            if swept.len() >= HAND_BACK && self.last.is_none() {
+                let bytes = core::mem::take(&mut bytes);
+                hand_back(&self.home, core::mem::take(&mut swept), &mut freed, |counters| {
+                    amount::sub(&counters.live, bytes);
+                });
+            }
+        }
+        for value in self.slot_values.drain(..) {
+            guarded(&mut reclaimed.drop_panics, || drop(value));
+            watch.lap(UserCode::SlotValue, "", &mut reclaimed);
+        }
+        if let Some(memory) = self.last.take() {
+            destroy(&memory, swept);
+        } else if bytes > 0 {
+            hand_back(&self.home, swept, &mut freed, |counters| {
+                amount::sub(&counters.live, bytes);
+            });
+        }
+        pool::trim();
+        note(&reclaimed);
+        drop(self.drops_out.take());
+        Ok(reclaimed)
+    }
+
+    /// Runs the hooks and drops of the dead of a span.
+    ///
+    /// # Safety
+    ///
+    /// The sweep noted them, nobody has dropped one, and this thread may run user code (B2).
+    unsafe fn drop_dead(
+        &self,
+        dead: &DeadIn,
+        reclaimed: &mut Reclaimed,
+        watch: &mut StopWatch<'_>,
+    ) {
+        let info = dead.info;
+        let base = dead.span.base();
+        for (word, bits) in self.words[dead.first..dead.end].iter().enumerate() {
+            for_each_cell(base, word, *bits, |cell| {
                 if let Some(hooks_at) = info.hooks {
                     let mut panics = Vec::new();
                     // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
@@ -216,43 +615,73 @@ impl Batch {
                     // SAFETY: as above.
                     guarded(&mut reclaimed.drop_panics, || unsafe { drop_at(cell) });
                 }
+                watch.tick();
                 if self.poison_freed {
-                    // SAFETY: the cell is the batch's, and holds nothing any more.
-                    unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
+                    // SAFETY: the cell holds nothing any more, and waits for this batch or is its own.
+                    unsafe { core::ptr::write_bytes(cell, POISON, dead.cell_bytes) };
                 }
-            }
+            });
         }
-        reclaimed.objects_live += live;
-        if !info.may_change {
-            self.work.frozen_live += live;
+        watch.lap(UserCode::Drop, info.name(), reclaimed);
+    }
+}
+
+impl Drop for Remains {
+    /// Memory that nobody drops would stay, and so would what keeps the space.
+    fn drop(&mut self) {
+        if self.done {
+            return;
         }
-        if info.changes_unseen {
-            self.work.unseen_live += live;
+        self.done = true;
+        let remains = Remains {
+            home: Arc::clone(&self.home),
+            drops_out: self.drops_out.take(),
+            cleanups: core::mem::take(&mut self.cleanups),
+            dropped: core::mem::take(&mut self.dropped),
+            spans: core::mem::take(&mut self.spans),
+            words: core::mem::take(&mut self.words),
+            slot_values: core::mem::take(&mut self.slot_values),
+            swept: core::mem::take(&mut self.swept),
+            reclaimed: core::mem::take(&mut self.reclaimed),
+            poison_freed: self.poison_freed,
+            last: self.last.take(),
+            done: false,
+        };
+        if remains.is_empty() {
+            drop(remains.run());
+            return;
         }
-        reclaimed.bytes_live += live * cell_bytes;
-        // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the
-        // first block of a span is the one that its objects begin in.
-        unsafe {
-            span.record().live_count = live as u32;
-            (*block_of(base)).home.store(self.home.id(), Relaxed);
-        }
-        if live > 0 || kind == SpanKind::Page {
-            return swept.push(span);
-        }
-        // SAFETY: nothing of the span is alive, its bits are zero, and it is the batch's.
-        unsafe {
-            let bytes = span.bytes();
-            self.work.freed += bytes;
-            match kind {
-                SpanKind::Mapping => {
-                    pool::decommit_object(NonNull::new_unchecked(base), bytes);
-                    swept.push(span);
-                }
-                _ => {
-                    span.unmake();
-                    pool::give_back_blocks(NonNull::new_unchecked(base), bytes / BLOCK);
-                }
-            }
+        let ticket = remains.drops_out.is_some().then(|| remains.ticket());
+        defer(ticket, Box::new(move || drop(remains.run())));
+    }
+}
+
+/// Tells how long user code took, and that it goes on.
+struct StopWatch<'c> {
+    lap_begun: Instant,
+    counters: &'c Counters,
+}
+
+impl<'c> StopWatch<'c> {
+    fn new(counters: &'c Counters) -> StopWatch<'c> {
+        StopWatch { lap_begun: Instant::now(), counters }
+    }
+
+    /// A drop has ended: who waits for all of them sees that they get on.
+    #[inline]
+    fn tick(&self) {
+        let done = &self.counters.drops_done;
+        // One of two batches at once may be missed: a sign of life is all that it is.
+        done.store(done.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// A cleaner, or the drops of a span, have ended.
+    fn lap(&mut self, what: UserCode, type_name: &'static str, reclaimed: &mut Reclaimed) {
+        self.tick();
+        let now = Instant::now();
+        let took = now.duration_since(core::mem::replace(&mut self.lap_begun, now));
+        if took >= SLOW {
+            reclaimed.slow.push(SlowUserCode { what, type_name, took });
         }
     }
 }
@@ -269,27 +698,6 @@ fn destroy(memory: &Memory, spans: Vec<SpanRef>) {
     for span in heap.take_retired() {
         // SAFETY: nobody can look at anything of the space any more.
         unsafe { unmap(span) };
-    }
-}
-
-impl Drop for Batch {
-    /// A batch that was not reclaimed would leave mark bits set: it waits for a thread that may reclaim.
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        self.done = true;
-        let batch = Batch {
-            home: Arc::clone(&self.home),
-            claim: self.claim.take(),
-            work: core::mem::take(&mut self.work),
-            live_estimate: self.live_estimate,
-            poison_freed: self.poison_freed,
-            last: self.last.take(),
-            done: false,
-        };
-        let ticket = batch.claim.is_some().then(|| batch.ticket());
-        defer(ticket, Box::new(move || drop(batch.reclaim())));
     }
 }
 
@@ -345,7 +753,7 @@ enum Owner {
     Anybody,
 }
 
-/// Names the cycle that a batch belongs to, for those who wait for it. From [`Batch::ticket`].
+/// Names the space that a batch belongs to, for those who wait for its drops. From [`Remains::ticket`].
 pub struct BatchTicket(Arc<Gate>);
 
 static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
@@ -353,9 +761,9 @@ static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Leaves work for this thread, until it holds no space and runs no sweep (B2).
 ///
-/// Not for any other: the work may want what this thread holds, while this thread waits for that one. Only a
-/// thread that has to wait for the batch anyway, by the ticket, takes it over, and any may once this thread
-/// has ended.
+/// Not for any other that somebody may wait for: the work may want what this thread holds, while this thread waits for that
+/// one. Only a thread that waits for the drops of that space, by the ticket, takes it over; and the reaper once this
+/// thread has ended, or if it may never come by ([`leave_to_reaper`]).
 pub fn defer(ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
     push_deferred(this_thread(), ticket, work);
 }
@@ -370,8 +778,8 @@ fn this_thread() -> Owner {
 
 /// Leaves a batch for whoever drives a collector, which is named by a number of its own; it is done by
 /// [`run_deferred_of_driver`], or by a thread that waits for the batch: the driver may be one that waits itself.
-pub fn defer_to_driver(driver: usize, ticket: BatchTicket, work: Box<dyn FnOnce() + Send>) {
-    push_deferred(Owner::Driver(driver), Some(ticket), work);
+pub fn defer_to_driver(driver: usize, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
+    push_deferred(Owner::Driver(driver), ticket, work);
 }
 
 fn push_deferred(owner: Owner, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
@@ -398,6 +806,55 @@ pub(crate) fn orphan_deferred() {
     }
     let Ok(this) = catch_unwind(|| thread::current().id()) else { return };
     change_owner(Owner::Thread(this), Owner::Anybody);
+    call_reaper();
+}
+
+/// Leaves what this thread left to a thread that nobody waits for: this one may never be where it can do it itself, as it
+/// charges memory and enters no space.
+pub(crate) fn leave_to_reaper() {
+    if DEFERRED_COUNT.load(Relaxed) == 0 {
+        return;
+    }
+    if let Owner::Thread(this) = this_thread() {
+        change_owner(Owner::Thread(this), Owner::Anybody);
+    }
+    call_reaper();
+}
+
+/// Whether the reaper runs. Written with the list's mutex held.
+static HAS_REAPER: AtomicBool = AtomicBool::new(false);
+
+/// Starts a thread that does what is left for anybody, and ends. If there is none to be had, the next thread that comes
+/// by does it.
+fn call_reaper() {
+    let deferred = DEFERRED.lock();
+    let is_needed = deferred.iter().any(|left| left.owner == Owner::Anybody);
+    if !is_needed || HAS_REAPER.swap(true, Relaxed) {
+        return;
+    }
+    drop(deferred);
+    // At a thread's very end the standard library may refuse by a panic.
+    let spawned = catch_unwind(|| thread::Builder::new().name("gc reaper".into()).spawn(reap));
+    if !matches!(spawned, Ok(Ok(_))) {
+        HAS_REAPER.store(false, Relaxed);
+    }
+}
+
+fn reap() {
+    loop {
+        run_deferred_slow(|left| left.owner == Owner::Anybody);
+        if !Batch::can_reclaim() {
+            // What ran has leaked a guard. The next one is a new thread.
+            HAS_REAPER.store(false, Relaxed);
+            return call_reaper();
+        }
+        let deferred = DEFERRED.lock();
+        // What is left from here on finds no reaper.
+        if !deferred.iter().any(|left| left.owner == Owner::Anybody) {
+            HAS_REAPER.store(false, Relaxed);
+            return;
+        }
+    }
 }
 
 fn change_owner(from: Owner, to: Owner) {
@@ -424,7 +881,7 @@ pub fn run_deferred_of_driver(driver: usize) -> bool {
         && run_deferred_slow(|left| left.owner == Owner::Driver(driver))
 }
 
-/// Does the batches that a gate waits for, whomever they were left for. By a thread that waits at the gate.
+/// Does what remains of the batches of a gate, whomever it was left for. By a thread that waits for it.
 pub(crate) fn run_deferred_of_gate(gate: &Arc<Gate>) {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
         run_deferred_slow(|left| {

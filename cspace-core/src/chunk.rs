@@ -27,10 +27,11 @@
 //!   mark that is under way has reached is (I2). Within a cycle mark bits are written by its marker alone, and read by
 //!   its sweeper.
 //! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
-//!   detached by a finish, by the sweep that owns the batch; never by both.
+//!   detached by a finish, by the sweep that owns the batch; never by both. In a span that waits for drops (B3) the
+//!   dead belong to their batches; the heap has the rest, and makes no new objects there.
 
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crate::type_info::TypeInfo;
 
@@ -88,6 +89,9 @@ pub(crate) struct Span {
     pub(crate) mapped_bytes: usize,
     /// Kind of span, decides how its memory is given back.
     pub(crate) kind: SpanKind,
+    /// Batches whose dead in this span wait for their drops (B3). While there are some, other threads than the holder of
+    /// the space read and write this field, so nobody makes a reference to the whole record.
+    waits: AtomicU32,
 }
 
 /// How a span came by its memory.
@@ -228,6 +232,46 @@ impl SpanRef {
         unsafe { &mut *self.0 }
     }
 
+    /// How many batches' dead wait in the span for their drops (B3).
+    #[inline]
+    pub(crate) fn waits<'a>(self) -> &'a AtomicU32 {
+        // SAFETY: a span's record stays mapped, and nobody refers to this field otherwise.
+        unsafe { &*(&raw const (*self.0).waits) }
+    }
+
+    /// Bytes from one cell to the next.
+    ///
+    /// # Safety
+    ///
+    /// The span is made, and not unmade meanwhile.
+    #[inline]
+    pub(crate) unsafe fn cell_bytes(self) -> usize {
+        // SAFETY: the caller's promise; the field does not change.
+        unsafe { (*self.0).cell_bytes }
+    }
+
+    /// How the span came by its memory.
+    ///
+    /// # Safety
+    ///
+    /// As for [`cell_bytes`](SpanRef::cell_bytes).
+    #[inline]
+    pub(crate) unsafe fn kind(self) -> SpanKind {
+        // SAFETY: as above.
+        unsafe { (*self.0).kind }
+    }
+
+    /// Notes how many cells a sweep found alive.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4), or sweeps it for a batch that it waits for (B3).
+    #[inline]
+    pub(crate) unsafe fn set_live_count(self, count: u32) {
+        // SAFETY: the caller's promise.
+        unsafe { (*self.0).live_count = count };
+    }
+
     /// The chunk of the span.
     #[inline]
     fn chunk(self) -> *mut Chunk {
@@ -332,6 +376,7 @@ impl SpanRef {
                 live_count: 0,
                 mapped_bytes,
                 kind,
+                waits: AtomicU32::new(0),
             };
             let first = (base.addr() & (CHUNK - 1)) / PAGE;
             for page in 0..page_count.min(PAGE_COUNT - first) {

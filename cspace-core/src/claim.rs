@@ -1,21 +1,26 @@
 //! The claim on a space's cycle: whoever has it may collect, nobody else.
 //!
-//! The claim goes along with the cycle, from the mark to the end of the reclaiming of its batch, and
-//! keeps the space alive meanwhile: the space's destruction would not know of a batch that is out.
+//! The claim goes along with the cycle, from the mark to the end of the sweep of its batch, and
+//! keeps the space alive meanwhile: the space's destruction would not know of a batch that is out. For the user code
+//! that the batch leaves to do, cleaners and drops, the claim is given up ([`DropsOut`]): it may take for ever.
 //!
-//! It is a gate's state ([`CycleGate`](crate::protocol::CycleGate)), not a held mutex: user code runs while
-//! it is claimed. A thread that holds a space, or runs a sweep, must not wait for a claim, as a drop of that
-//! cycle may want what it holds.
+//! It is a gate's state ([`CycleGate`](crate::protocol::CycleGate)), not a held mutex: `visit_objects` and policies run
+//! while it is claimed.
 
+use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::batch::run_deferred_of_gate;
+use crate::batch::{run_deferred_of_gate, Batch};
 use crate::home::Gate;
 use crate::space::Space;
 
-/// How long a waiting thread sleeps before it looks whether the cycle was left for a thread like it.
+/// How long a thread that waits for drops sleeps before it looks whether some were left for a thread like it.
 const DEFERRED_CHECK: Duration = Duration::from_millis(1);
+/// How long a single cleaner or drop of another thread is waited for.
+const DROP_PATIENCE: Duration = Duration::from_millis(250);
+/// How long a thread that waits for a claim sleeps before it looks whether to go on.
+const CLAIM_CHECK: Duration = Duration::from_millis(1);
 
 /// The right to run a cycle of a space. One exists at a time; dropping it gives it up.
 ///
@@ -24,6 +29,8 @@ const DEFERRED_CHECK: Duration = Duration::from_millis(1);
 pub struct CycleClaim {
     space: Space,
     gate: Arc<Gate>,
+    /// It was given up for the drops of its batch.
+    has_left: bool,
 }
 
 impl CycleClaim {
@@ -40,12 +47,35 @@ impl CycleClaim {
     pub(crate) fn is_stale(&self) -> bool {
         self.gate.is_stale()
     }
+
+    /// Gives the claim up for the drops of the batch, which is swept: other cycles may begin.
+    pub(crate) fn leave_for_drops(mut self) -> DropsOut {
+        self.gate.leave_for_drops();
+        self.has_left = true;
+        DropsOut { gate: Arc::clone(&self.gate), _space: self.space.clone() }
+    }
+}
+
+/// Drops of a batch that are not done yet: they keep the space alive, and no cycle out.
+pub(crate) struct DropsOut {
+    gate: Arc<Gate>,
+    /// Let go of after the gate was told.
+    _space: Space,
+}
+
+impl Drop for DropsOut {
+    fn drop(&mut self) {
+        // What is released keeps spaces alive, as that of a claim.
+        drop(self.gate.end_drops());
+    }
 }
 
 impl Drop for CycleClaim {
     fn drop(&mut self) {
-        // What is released keeps spaces alive: it goes with nothing locked.
-        drop(self.gate.release());
+        if !self.has_left {
+            // What is released keeps spaces alive: it goes with nothing locked.
+            drop(self.gate.release());
+        }
     }
 }
 
@@ -53,21 +83,41 @@ impl Space {
     /// Claims the cycle of this space, if none runs and no batch of its objects is out. For collectors.
     pub fn try_claim_cycle(&self) -> Option<CycleClaim> {
         let gate = Arc::clone(&self.inner.current_home().gate);
-        gate.try_claim().then(|| CycleClaim { space: self.clone(), gate })
+        gate.try_claim().then(|| CycleClaim { space: self.clone(), gate, has_left: false })
+    }
+
+    /// Waits until what remains of earlier batches of this space has ended: cleaners and drops. Those that were left for
+    /// another thread are run here. False if a single one takes longer than a quarter of a second, or if this thread may
+    /// not run any. For collectors, on behalf of somebody who asks for a collection.
+    pub fn wait_for_drops(&self) -> bool {
+        if !Batch::can_reclaim() {
+            return false;
+        }
+        let (mut seen, mut since) = (None, Instant::now());
+        loop {
+            let gate = Arc::clone(&self.inner.current_home().gate);
+            run_deferred_of_gate(&gate);
+            if gate.wait_for_drops(DEFERRED_CHECK) {
+                return true;
+            }
+            let done = Some(gate.owner().drops_done.load(Relaxed));
+            if done != seen {
+                (seen, since) = (done, Instant::now());
+            } else if since.elapsed() >= DROP_PATIENCE {
+                return false;
+            }
+        }
     }
 
     /// Waits until a cycle of this space may be claimed, or `patience` is over, or `go_on` says no; true in the
-    /// first case. The batch that is waited for is done here if it was left for a thread that holds no space. For
-    /// collectors.
+    /// first case. Whoever has the claim runs no user code but `visit_objects` and policies. For collectors.
     pub fn wait_for_cycle(&self, patience: Option<Duration>, go_on: &dyn Fn() -> bool) -> bool {
         let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
         loop {
-            // A batch may be deferred at any moment, and nobody tells the condition.
             let gate = Arc::clone(&self.inner.current_home().gate);
-            if gate.wait_for(DEFERRED_CHECK) {
+            if gate.wait_for(CLAIM_CHECK) {
                 return true;
             }
-            run_deferred_of_gate(&gate);
             if !go_on() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return false;
             }

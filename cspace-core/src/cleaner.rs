@@ -1,9 +1,10 @@
 //! Cleaners: actions that run when an object has died.
 //!
 //! An action is registered with the home record of its space, next to the address of its object. The finish hands
-//! the whole list to the batch, in one step. First of all, with the marks as the mark left them, the batch puts
-//! back what is for a marked object, and then runs the actions of the others, before it sweeps. So nothing is
-//! added to the time for which anybody is kept out, and a cycle that is given up has nothing to put right.
+//! the whole list to the batch, in one step. First of all, with the marks as the mark left them, the sweep puts
+//! back what is for a marked object. The actions of the others are run when the batch is swept, before its dead are
+//! dropped. So nothing is added to the time for which anybody is kept out, no cycle waits for an action, and one that
+//! is given up has nothing to put right.
 //!
 //! - **F1 (once).** An action runs at most once: by the batch, or by hand (P11).
 //! - **F2 (condemned).** It runs after the finish that condemned its object, whose weak references are empty then
@@ -17,8 +18,7 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::any::GcAny;
-use crate::batch::guarded;
-use crate::chunk::{is_marked, mark_address};
+use crate::chunk::{info_of, is_marked, mark_address};
 use crate::home::Home;
 use crate::protocol::{self, OnceAction};
 use crate::visitor::prefetch;
@@ -46,11 +46,19 @@ pub(crate) type Cleanups = protocol::Cleanups<Target, Action>;
 /// One of them.
 pub(crate) type Cleanup = protocol::Cleanup<Target, Action>;
 
+/// An action whose object is dead.
+pub(crate) struct DueCleanup {
+    pub(crate) cleanup: Cleanup,
+    /// The type of the object.
+    pub(crate) type_name: &'static str,
+}
+
 /// How far ahead of the entry that is looked at memory is asked for.
 const AHEAD: usize = 16;
 
-/// Runs the actions whose objects are dead, and returns how many. By a batch, before anything that clears marks.
-pub(crate) fn run(home: &Home, all: Vec<Cleanup>, panics: &mut Vec<String>) -> usize {
+/// Puts the actions back whose objects live, and returns the others. By a sweep, before anything that clears marks or
+/// frees an object. Runs no user code.
+pub(crate) fn sort(home: &Home, all: Vec<Cleanup>) -> Vec<DueCleanup> {
     let are_marked: Vec<bool> = all
         .iter()
         .enumerate()
@@ -67,19 +75,19 @@ pub(crate) fn run(home: &Home, all: Vec<Cleanup>, panics: &mut Vec<String>) -> u
     let (mut living, mut dead) = (Vec::new(), Vec::new());
     for (cleanup, is_marked) in all.into_iter().zip(are_marked) {
         // What was taken by hand is forgotten: its action is gone, so no user code is dropped with it.
-        if !cleanup.action.is_taken() {
-            if is_marked { &mut living } else { &mut dead }.push(cleanup);
+        if cleanup.action.is_taken() {
+            continue;
+        }
+        if is_marked {
+            living.push(cleanup);
+        } else {
+            // SAFETY: as above.
+            let type_name = unsafe { info_of(cleanup.target.0) }.name();
+            dead.push(DueCleanup { cleanup, type_name });
         }
     }
     home.cleanups.put_back(living);
-    let mut count = 0;
-    for cleanup in dead {
-        if let Some(action) = cleanup.action.take() {
-            count += 1;
-            guarded(panics, action);
-        }
-    }
-    count
+    dead
 }
 
 /// A handle on an action that runs when an object has died, exactly once.
@@ -96,7 +104,12 @@ pub(crate) fn run(home: &Home, all: Vec<Cleanup>, panics: &mut Vec<String>) -> u
 /// It may do what a `Drop` may that a collection runs: enter spaces, the object's own too, allocate, register
 /// further cleaners, drop the last handle of a space; a collection that it asks for comes later. It cannot bring
 /// the object back, as it is `'static` and has no way to it; one that holds a [`GcRoot`](crate::GcRoot) of its own
-/// object keeps that alive until the space ends. The sweep waits for it, so leave what takes long to another thread.
+/// object keeps that alive until the space ends.
+///
+/// While an action runs, the other dead objects of its collection whose types need drops wait, and so do further actions.
+/// Nothing else does: memory of other types is free already, and other threads collect when they need to. Even so,
+/// leave what takes long to another thread; what took more than 100 ms is told by
+/// [`Event::SlowUserCode`](crate::Event::SlowUserCode).
 ///
 /// A panic of an action does not stop the others. It is counted in
 /// [`GcStats::cleaner_panics`](crate::GcStats::cleaner_panics) and told by

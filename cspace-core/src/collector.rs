@@ -9,13 +9,16 @@
 //! FinishPhase exclusive lock, nobody has access
 //!   │  last roots, weak cells, weak sets flipped, stacks cleared, cleaners and spans detached
 //!   ▼
-//! Batch       no lock: cleaners, then reclaim
+//! Batch       no lock: the sweep, without user code; then the claim is given up
+//!   │  sweep()
+//!   ▼
+//! Remains     no lock, no claim: cleaners, hooks and drops of the dead
 //! ```
 //!
 //! A collector (the crate `cspace-gc`) decides when a cycle runs, on which thread and with how much
 //! patience; the phases here decide what is sound.
 //!
-//! - **Y1 (one).** A space has at most one cycle at a time, from the mark to the end of the reclaiming
+//! - **Y1 (one).** A space has at most one cycle at a time, from the mark to the end of the sweep
 //!   of its batch; so mark bits have one user (H3).
 //! - **Y2 (frozen).** Between the beginning of the mark and the finish nobody changes an object, nor while an
 //!   increment marks: exclusive accesses wait for the upgradable lock.
@@ -48,7 +51,7 @@ use parking_lot::lock_api::{
 use crate::batch::Work;
 pub use crate::batch::{
     defer, defer_to_driver, has_deferred_of_driver, panic_message, run_deferred,
-    run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed,
+    run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed, Remains,
 };
 pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
@@ -72,6 +75,9 @@ pub enum Runner {
     Safepoints,
     /// A thread of the collector's. Mutators only do when it is late.
     Driver,
+    /// A thread of the collector's that is busy with user code of the dead, for how long nobody knows: mutators do,
+    /// but leave it what remains.
+    BusyDriver,
     /// Nobody: explicit calls, and safepoints after a request.
     Nobody,
 }
@@ -611,7 +617,7 @@ impl FinishPhase {
         let cleanups = home.detach_cleanups();
         let counters = inner.counters();
         // SAFETY: as above.
-        let (objects_before, spans, mappings) = unsafe {
+        let (objects_before, (spans, waiting), mappings) = unsafe {
             let heap = memory.heap();
             (inner.count_objects(), (*heap).detach(), (*heap).take_retired())
         };
@@ -635,7 +641,15 @@ impl FinishPhase {
         let batch = Batch {
             home,
             claim: self.claim.take(),
-            work: Box::new(Work { filters, cleanups, dropped, spans, mappings, ..Work::default() }),
+            work: Box::new(Work {
+                filters,
+                cleanups,
+                dropped,
+                spans,
+                waiting,
+                mappings,
+                slot_values: Vec::new(),
+            }),
             live_estimate,
             poison_freed: memory.poison_freed,
             last: None,
@@ -812,8 +826,20 @@ impl Space {
         held::holds(self.inner.id())
     }
 
-    /// Notes a cycle that was completed: counts it, and adjusts the budget to what is alive. For collectors, while
-    /// they have the [claim](Batch::reclaim_then); [`announce`](Space::announce) it when other cycles may run.
+    /// Notes that a batch is swept: adjusts the budget to what is alive. For collectors, while they have the
+    /// [claim](Batch::sweep_then): who waits for that sees the report, though cleaners and drops are still to come.
+    pub fn note_sweep(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
+        let inner = &self.inner;
+        inner.plan();
+        report.bytes_live = reclaimed.bytes_live;
+        let mut last = inner.last_report.lock();
+        if last.as_ref().is_none_or(|last| last.begun < report.begun) {
+            *last = Some(report.clone());
+        }
+    }
+
+    /// Notes a cycle that was completed: counts it. For collectors, when what [remains](Remains::run_then) has ended, or
+    /// was left for a thread that is busy; [`announce`](Space::announce) it when other cycles may run.
     pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
         let inner = &self.inner;
         inner.plan();
@@ -836,7 +862,7 @@ impl Space {
         stats.finish_max = stats.finish_max.max(report.finish);
         stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
         let mut last = inner.last_report.lock();
-        if last.as_ref().is_none_or(|last| last.begun < report.begun) {
+        if last.as_ref().is_none_or(|last| last.begun <= report.begun) {
             *last = Some(report.clone());
         }
         drop(last);
@@ -862,8 +888,28 @@ impl Space {
         for message in &reclaimed.cleaner_panics {
             self.inner.emit(&Event::CleanerPanicked { message: message.clone() });
         }
+        for slow in &reclaimed.slow {
+            self.inner.emit(&Event::SlowUserCode(slow.clone()));
+        }
         self.tell_policy_panics();
         self.inner.emit(&Event::Collected(report.clone()));
+    }
+
+    /// Adds what became of cleaners and drops to a cycle that was noted before they had ended. For collectors.
+    pub fn note_remains(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
+        report.drop_panics = reclaimed.drop_panics.len();
+        report.cleaners_run = reclaimed.cleaners_run;
+        report.cleaner_panics = reclaimed.cleaner_panics.len();
+        let mut stats = self.inner.stats.lock();
+        stats.drop_panics += reclaimed.drop_panics.len() as u64;
+        stats.cleaners_run += reclaimed.cleaners_run as u64;
+        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
+    }
+
+    /// Whether anybody listens to [events](crate::Builder::on_event), or the policy's panics wait to be told. For
+    /// collectors.
+    pub fn has_listeners(&self) -> bool {
+        self.inner.has_listeners()
     }
 
     /// Tells the listeners that a finish insists. For collectors.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+pub use crate::batch::SlowUserCode;
 use crate::histogram::PauseHistogram;
 
 /// Something that happened in a space, for [`Builder::on_event`](crate::Builder::on_event).
@@ -36,6 +37,23 @@ pub enum Event {
         /// The panic's message.
         message: String,
     },
+    /// Code of yours that a collection ran for dead objects took more than 100 milliseconds. Told when it has ended. Until
+    /// then other dead objects waited for their drops; nothing else did.
+    SlowUserCode(SlowUserCode),
+}
+
+/// Code of yours that a collection runs for what is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserCode {
+    /// The action of a [`Cleaner`](crate::Cleaner).
+    Cleaner,
+    /// The `on_collect` hooks and drops of dead objects that lie together: up to some thousand of one type.
+    Drop,
+    /// The drop of a value of an [`OwnedRoot`](crate::OwnedRoot).
+    OwnedValue,
+    /// The drop of a value of a [`PtrSlot`](crate::PtrSlot).
+    SlotValue,
 }
 
 pub(crate) type Listener = Box<dyn Fn(&Event) + Send + Sync>;
@@ -76,7 +94,9 @@ pub struct CollectReport {
     pub cleaners_run: usize,
     /// Actions of cleaners that panicked.
     pub cleaner_panics: usize,
-    /// Whether the sweep was left for later, because the collecting thread holds another space.
+    /// Whether cleaners and drops of what died, here or in a collection before, have not all ended: they were left for
+    /// later, because the collecting thread holds another space, or for the space's driver; or another thread is busy with
+    /// them for long.
     pub sweep_deferred: bool,
 }
 

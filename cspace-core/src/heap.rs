@@ -16,7 +16,7 @@
 use core::any::TypeId;
 use core::hash::{Hash, Hasher};
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -238,6 +238,10 @@ pub(crate) struct Counters {
     pub(crate) objects: AtomicUsize,
     /// What the last cycle knows for the next.
     pub(crate) old: Old,
+    /// A span that waited for drops may have room again (B3). Set by who ran them, taken back by the heap.
+    pub(crate) has_waited: AtomicBool,
+    /// Changes whenever a cleaner or a drop of a dead object has ended.
+    pub(crate) drops_done: AtomicUsize,
 }
 
 /// What is known of the *old* objects, those that were alive in the last cycle: their mark bits are set (H3).
@@ -359,6 +363,7 @@ pub(crate) struct GivenUp {
     open_starters: Vec<NonNull<u8>>,
     full_starters: Vec<NonNull<u8>>,
     retired: Vec<SpanRef>,
+    waiting: Vec<SpanRef>,
 }
 
 pub(crate) struct Heap {
@@ -375,6 +380,8 @@ pub(crate) struct Heap {
     /// Mappings that a sweep emptied. They are unmapped after the next finish, when no reader of a weak
     /// set can look at their mark bits any more.
     retired: Vec<SpanRef>,
+    /// Spans with objects in them, and with dead ones that wait for their drops (B3).
+    waiting: Vec<SpanRef>,
     links: HeapLinks,
 }
 
@@ -415,6 +422,7 @@ impl Heap {
             large: Vec::new(),
             adopted: Vec::new(),
             retired: Vec::new(),
+            waiting: Vec::new(),
             links,
         }
     }
@@ -749,9 +757,25 @@ impl Heap {
                 put_back_pages |= unsafe { self.put_back(span) };
             }
         }
+        if self.counters().has_waited.swap(false, Relaxed) {
+            for span in self.take_done_waiting() {
+                // SAFETY: no batch counts for the span any more (B3), so it is the mutator's alone (H4).
+                put_back_pages |= unsafe { self.put_back(span) };
+            }
+        }
         if put_back_pages {
             self.sort_starters();
         }
+    }
+
+    /// Takes out the spans that wait no longer.
+    fn take_done_waiting(&mut self) -> Vec<SpanRef> {
+        // ORDERING: Acquire: what the drops did in the cells comes before what is done there from here on.
+        let (done, waiting) = core::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|span| span.waits().load(Acquire) == 0);
+        self.waiting = waiting;
+        done
     }
 
     /// Puts a span where it belongs; whether its page is free again.
@@ -760,6 +784,10 @@ impl Heap {
     ///
     /// The span is the mutator's (H4), swept, and in no list.
     unsafe fn put_back(&mut self, span: SpanRef) -> bool {
+        if span.waits().load(Acquire) > 0 {
+            self.waiting.push(span);
+            return false;
+        }
         // SAFETY: the caller's promise.
         let (kind, live, cell, count, info) = unsafe {
             let record = span.record();
@@ -774,6 +802,17 @@ impl Heap {
         match kind {
             SpanKind::Mapping if live == 0 => {
                 self.retired.push(span);
+                return false;
+            }
+            // What was alive when it began to wait has died since.
+            SpanKind::Run | SpanKind::Block if live == 0 => {
+                // SAFETY: nothing of the span is alive; its bits are zero.
+                unsafe {
+                    let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
+                    span.unmake();
+                    pool::give_back_blocks(base, bytes / BLOCK);
+                    self.counters().committed.fetch_sub(bytes, Relaxed);
+                }
                 return false;
             }
             SpanKind::Run | SpanKind::Mapping => {
@@ -812,10 +851,16 @@ impl Heap {
         unsafe { &mut *cursor }
     }
 
-    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones.
-    pub(crate) fn detach(&mut self) -> Vec<SpanRef> {
+    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones. Those that wait stay, and are
+    /// returned apart: they wait for the caller's batch too from here on (B3).
+    pub(crate) fn detach(&mut self) -> (Vec<SpanRef>, Vec<SpanRef>) {
         self.take_returned();
         let mut spans = core::mem::take(&mut self.large);
+        spans.append(&mut self.take_done_waiting());
+        let waiting = self.waiting.clone();
+        for span in &waiting {
+            span.waits().fetch_add(1, Relaxed);
+        }
         for mut adopted in self.adopted.drain(..) {
             spans.append(&mut adopted);
         }
@@ -831,12 +876,13 @@ impl Heap {
             }
         }
         self.counters().over_budget.store(false, Relaxed);
-        spans
+        (spans, waiting)
     }
 
-    /// All spans that are the mutator's now, those just returned included.
+    /// All spans that are the mutator's now, those just returned included, and those that wait for drops.
     pub(crate) fn spans(&self) -> Vec<SpanRef> {
         let mut spans = self.large.clone();
+        spans.extend_from_slice(&self.waiting);
         spans.extend(self.adopted.iter().flatten());
         self.links.gate.with_returned(|returned| spans.extend(returned.iter().flatten()));
         for of_type in self.types.values() {
@@ -882,6 +928,7 @@ impl Heap {
             open_starters: core::mem::take(&mut self.open_starters),
             full_starters: core::mem::take(&mut self.full_starters),
             retired: core::mem::take(&mut self.retired),
+            waiting: core::mem::take(&mut self.waiting),
         }
     }
 
@@ -889,6 +936,7 @@ impl Heap {
     pub(crate) fn adopt(&mut self, mut given_up: GivenUp) {
         self.adopted.append(&mut given_up.spans);
         self.retired.append(&mut given_up.retired);
+        self.waiting.append(&mut given_up.waiting);
         self.open_starters.append(&mut given_up.open_starters);
         self.full_starters.append(&mut given_up.full_starters);
     }

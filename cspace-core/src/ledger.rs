@@ -16,6 +16,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::batch;
 use crate::heap::Counters;
 use crate::held;
 use crate::protocol::Forwarding;
@@ -295,6 +296,14 @@ impl News {
         // drops of objects want, so what is left of the space is left to this thread, as in a sweep. Dropped after the
         // handle.
         let _sweeping = held::Sweeping::begin();
+        /// Whatever a last handle's end leaves is not for this thread, which may never hold a space.
+        struct Leave;
+        impl Drop for Leave {
+            fn drop(&mut self) {
+                batch::leave_to_reaper();
+            }
+        }
+        let _leave = Leave;
         // Gone: nobody collects any more.
         let Some(space) = space.upgrade() else { return };
         space.requests().note_allocation(space.counters());

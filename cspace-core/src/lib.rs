@@ -96,7 +96,7 @@ pub use error::{
     AllocError, CollectError, HeapFull, HeapFullCause, LockError, RootError, SettingError,
     TransferError, WaitError, WrongSpace,
 };
-pub use event::{CollectReport, Event, GcStats, MemoryStats};
+pub use event::{CollectReport, Event, GcStats, MemoryStats, SlowUserCode, UserCode};
 pub use evictable::{Evictable, EvictableRoot, EvictionPin};
 pub use gc::Gc;
 pub use generativity::{make_guard, Guard, Id};

@@ -68,8 +68,9 @@ impl Requests {
 
     /// The budget was passed. Raises the flag if mutators have to do something about it.
     pub(crate) fn note_over_budget(&self, first: bool, far_over: bool) {
-        let driven = self.runner() == Runner::Driver;
-        if driven && first {
+        let runner = self.runner();
+        let driven = runner == Runner::Driver;
+        if first && (driven || runner == Runner::BusyDriver) {
             self.wake();
         }
         if !driven || first || far_over {

@@ -276,6 +276,10 @@ impl SpaceInner {
         }
     }
 
+    pub(crate) fn has_listeners(&self) -> bool {
+        !self.config.listeners.is_empty()
+    }
+
     /// What is alive is known anew: when to collect next, or to begin with the mark.
     pub(crate) fn plan(&self) {
         let whole = self.budget();
@@ -493,6 +497,7 @@ impl SpaceInner {
         let mine = match collector.runner() {
             Runner::Safepoints => requested || self.is_over_budget(),
             Runner::Driver => self.counters().is_far_over_budget(),
+            Runner::BusyDriver => requested || self.is_over_budget(),
             Runner::Nobody => requested,
         };
         if mine || stressed || self.requests.is_overdue() {
@@ -530,7 +535,7 @@ impl SpaceInner {
     pub(crate) fn settle_want(&self) {
         self.want().settle(|| {
             let over_budget = || match self.requests.runner() {
-                Runner::Safepoints => self.is_over_budget(),
+                Runner::Safepoints | Runner::BusyDriver => self.is_over_budget(),
                 Runner::Driver => self.counters().is_far_over_budget(),
                 Runner::Nobody => false,
             };
@@ -572,10 +577,12 @@ impl Drop for SpaceInner {
         // SAFETY: nobody else has the space.
         let heap = unsafe { &mut *self.heap() };
         let home = Arc::clone(self.home.get_mut());
+        let (spans, waiting) = heap.detach();
+        debug_assert!(waiting.is_empty(), "what runs drops keeps the space (P9)");
         let batch = Batch {
             claim: None,
             work: Box::new(Work {
-                spans: heap.detach(),
+                spans,
                 cleanups: home.detach_cleanups(),
                 dropped: home.release_all(),
                 slot_values: self.ptr_slots.take_all(),

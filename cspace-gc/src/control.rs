@@ -18,7 +18,8 @@ use cspace_core::collector::{
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
 
-use crate::cycle::{Drive, MarkSweep, Patience, Rest};
+use crate::busy::Busy;
+use crate::cycle::{Drive, MarkSweep, Patience, Rest, UserCodeBy};
 use crate::driver::GcDriver;
 use crate::error::{StartError, StopError};
 use crate::period::{Due, Look, Period, Timer};
@@ -110,6 +111,8 @@ pub struct GcControl {
     attached: Mutex<Option<Attached>>,
     /// Of the worker, if there is one.
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Whether the driver runs user code.
+    busy: Busy,
     settings: GcSettings,
 }
 
@@ -148,6 +151,7 @@ impl GcControl {
             seat: Seat::new(),
             attached: Mutex::new(None),
             thread: Mutex::new(None),
+            busy: Busy::new(),
             settings,
         })
     }
@@ -377,6 +381,7 @@ impl GcControl {
 
     /// Ends what other threads' cycles left; whether there was anything.
     fn run_rests(&self) -> bool {
+        let _busy = self.busy.begin();
         let any = run_deferred_of_driver(self.number());
         // What drops among them left for when this thread is done: the last batches of spaces, say.
         run_deferred();
@@ -442,7 +447,7 @@ impl GcControl {
             if has_waited && self.due(space, timer) != Due::Now {
                 return Ok(None);
             }
-            let drive = Drive { wait, stay, ..Drive::ALONE };
+            let drive = Drive { wait, stay, busy: Some(&self.busy), ..Drive::ALONE };
             // A cycle that is due by time finds all that is dead.
             let by_time = timer.is_over(*self.period.lock(), self.look(space));
             let ran = if space.wants_collection() && !by_time {
@@ -472,10 +477,16 @@ impl GcControl {
         }
     }
 
-    /// Calls `f` with how a mutator drives a cycle: beside a driver that may be there.
-    fn as_mutator<R>(&self, f: impl FnOnce(Drive<'_>) -> R) -> R {
+    /// Calls `f` with how a thread drives a cycle beside a driver that may be there.
+    fn beside_driver<R>(&self, user_code: UserCodeBy, f: impl FnOnce(Drive<'_>) -> R) -> R {
         let hand_over = |rest| self.hand_over(rest);
-        f(Drive { hand_over: &hand_over, ..Drive::ALONE })
+        let is_driver_busy = || self.busy.is_late();
+        f(Drive {
+            user_code,
+            is_driver_busy: &is_driver_busy,
+            hand_over: &hand_over,
+            ..Drive::ALONE
+        })
     }
 
     /// Gives the rest of a cycle to the driver, if there is one.
@@ -514,17 +525,20 @@ impl From<Period> for Option<Duration> {
 
 impl Collector for GcControl {
     fn collect(&self, space: &Space) -> Result<CollectReport, CollectError> {
-        self.as_mutator(|drive| self.mark_sweep.collect_now(space, drive))
+        self.beside_driver(UserCodeBy::Caller, |drive| self.mark_sweep.collect_now(space, drive))
     }
 
     fn at_safepoint(&self, space: &Space) {
-        self.as_mutator(|drive| self.mark_sweep.collect_at_safepoint(space, drive));
+        self.beside_driver(UserCodeBy::Driver, |drive| {
+            self.mark_sweep.collect_at_safepoint(space, drive);
+        });
     }
 
     fn runner(&self) -> Runner {
         match self.runner.load(Relaxed) {
             NOBODY => Runner::Nobody,
             SAFEPOINTS => Runner::Safepoints,
+            _ if self.busy.is_late() => Runner::BusyDriver,
             _ => Runner::Driver,
         }
     }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent, FinishPhase, LockWait,
-    MarkPhase, Reclaimed,
+    MarkPhase, Reclaimed, Remains,
 };
 use cspace_core::{CollectError, CollectReport, Space};
+
+use crate::busy::Busy;
 
 /// How a finish is entered while readers come and go.
 ///
@@ -47,10 +49,20 @@ const THROTTLE: Duration = Duration::from_millis(10);
 /// How long the lock is waited for to deliver evicted objects before it is looked whether to go on.
 const DELIVERY_SLICE: Duration = Duration::from_millis(10);
 
-/// The rest of a cycle, for another thread.
+/// The user code of a cycle, for another thread: cleaners and drops of the dead, listeners.
 pub(crate) struct Rest {
-    pub(crate) ticket: BatchTicket,
+    pub(crate) ticket: Option<BatchTicket>,
     pub(crate) work: Box<dyn FnOnce() + Send>,
+}
+
+/// Who runs the user code of a cycle that is not part of the mark.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum UserCodeBy {
+    /// The thread that runs the cycle, if it may: it drives the space, or was told to collect.
+    Caller,
+    /// The space's driver, if there is one: the thread is a mutator's, that came to a safepoint in the middle of
+    /// whatever its program does.
+    Driver,
 }
 
 /// By whom, and for how long, a cycle is driven.
@@ -62,14 +74,42 @@ pub(crate) struct Drive<'a> {
     pub(crate) wait: LockWait<'a>,
     /// Whether to go on waiting for readers to leave; asked after each attempt.
     pub(crate) stay: &'a dyn Fn() -> bool,
-    /// Takes the rest of a cycle that this thread may not reclaim, or gives it back.
+    /// Who runs the user code.
+    pub(crate) user_code: UserCodeBy,
+    /// Whether the driver is busy with user code: then a cycle whose user code is left to it counts as complete.
+    pub(crate) is_driver_busy: &'a dyn Fn() -> bool,
+    /// Of the driver that runs the cycle: told while it runs user code.
+    pub(crate) busy: Option<&'a Busy>,
+    /// Takes the user code of a cycle that this thread is not to run, or gives it back.
     pub(crate) hand_over: &'a dyn Fn(Rest) -> Result<(), Rest>,
 }
 
 impl Drive<'_> {
     /// By a thread that has all the time and nobody to hand over to.
-    pub(crate) const ALONE: Drive<'static> =
-        Drive { extent: Extent::Full, wait: LockWait::FOREVER, stay: &|| true, hand_over: &Err };
+    pub(crate) const ALONE: Drive<'static> = Drive {
+        extent: Extent::Full,
+        wait: LockWait::FOREVER,
+        stay: &|| true,
+        user_code: UserCodeBy::Caller,
+        is_driver_busy: &|| false,
+        busy: None,
+        hand_over: &Err,
+    };
+
+    /// Whether this thread runs user code: it may, and is to, or there is nobody else.
+    fn runs_user_code(&self) -> bool {
+        self.user_code == UserCodeBy::Caller && Batch::can_reclaim()
+    }
+
+    /// Has user code run by whoever is to: `ticket` names the space whose drops are among it.
+    fn leave(&self, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
+        let Err(rest) = (self.hand_over)(Rest { ticket, work }) else { return };
+        if Batch::can_reclaim() {
+            (rest.work)();
+        } else {
+            defer(rest.ticket, rest.work);
+        }
+    }
 }
 
 /// The collector of a space: a full mark and sweep for each cycle, run by mutators at their safepoints.
@@ -132,7 +172,7 @@ impl MarkSweep {
         let drive = Drive { extent: Extent::MinorWillDo, ..drive };
         let may_insist = Space::may_wait_for_cycle();
         let phase = MarkPhase::begin(claim, drive.wait)?.try_increment();
-        match phase.inspect_err(|error| space.note_abandoned(error))? {
+        match phase.inspect_err(|error| note_abandoned(space, error, drive))? {
             Some(phase) => self.run_begun(space, phase, drive, may_insist).map(Some),
             None => {
                 run_deferred();
@@ -153,32 +193,60 @@ impl MarkSweep {
         let condemned =
             self.mark(phase, drive, may_insist, &mut insisted).and_then(FinishPhase::condemn);
         // Told when neither the lock nor the claim is held any more: a listener is the user's, and may collect.
-        let tell_insistence = || {
-            if let Some(waited) = insisted {
-                space.announce_insistence(waited);
+        let (batch, mut report) = match condemned {
+            Ok(condemned) => condemned,
+            Err(error) => {
+                tell_insistence(space, insisted, drive);
+                note_abandoned(space, &error, drive);
+                return Err(error);
             }
         };
-        let (batch, mut report) = condemned.inspect_err(|error| {
-            tell_insistence();
-            space.note_abandoned(error);
-        })?;
-        if Batch::can_reclaim() {
-            report = reclaim(space, batch, report, tell_insistence);
+        let begun = Instant::now();
+        let remains = batch.sweep_then(|reclaimed, is_all| {
+            report.sweep = begun.elapsed();
+            if is_all {
+                space.note_cycle(&mut report, reclaimed);
+            } else {
+                space.note_sweep(&mut report, reclaimed);
+            }
+        });
+        if drive.runs_user_code() {
+            let _busy = drive.busy.map(Busy::begin);
+            report = run_remains(space, remains, report, insisted);
             self.deliver(space, drive.stay);
             run_deferred();
             return Ok(report);
         }
-        let (for_later, later, ticket) = (space.clone(), report.clone(), batch.ticket());
+        self.leave_remains(space, remains, &mut report, insisted, drive);
+        Ok(report)
+    }
+
+    /// Leaves the user code of a cycle to whoever is to run it.
+    fn leave_remains(
+        &self,
+        space: &Space,
+        remains: Remains,
+        report: &mut CollectReport,
+        insisted: Option<Duration>,
+        drive: Drive<'_>,
+    ) {
+        let is_silent = insisted.is_none() && !space.has_listeners();
+        if remains.is_empty() && is_silent && !space.has_evicted() {
+            return;
+        }
+        let (for_later, ticket) = (space.clone(), remains.ticket());
+        // Memory is reclaimed; for what else there is to do nobody waits who waits for the collection, if it may take
+        // for ever.
+        report.sweep_deferred = !remains.is_empty();
+        if report.sweep_deferred && (drive.is_driver_busy)() {
+            space.note_cycle(report, remains.reclaimed());
+        }
+        let later = report.clone();
         let work = move || {
-            reclaim(&for_later, batch, later, || ());
+            run_remains(&for_later, remains, later, insisted);
             for_later.deliver_evicted(LockWait::NONE);
         };
-        if let Err(rest) = (drive.hand_over)(Rest { ticket, work: Box::new(work) }) {
-            defer(Some(rest.ticket), rest.work);
-        }
-        tell_insistence();
-        report.sweep_deferred = true;
-        Ok(report)
+        drive.leave(Some(ticket), Box::new(work));
     }
 
     /// Has the callback for evicted objects called: by this thread if it gets the lock in time, else by whoever
@@ -241,10 +309,13 @@ impl MarkSweep {
         let begun = space.cycles_begun();
         loop {
             if let Some(claim) = space.try_claim_cycle() {
-                match self.run(space, claim, drive) {
+                let mut report = match self.run(space, claim, drive) {
                     Err(CollectError::Transferred { .. }) => continue,
-                    result => return result,
-                }
+                    result => result?,
+                };
+                // Of what died before, too, all is dropped when this returns, unless that takes for ever.
+                report.sweep_deferred = report.sweep_deferred || !space.wait_for_drops();
+                return Ok(report);
             }
             if !Space::may_wait_for_cycle() {
                 space.request_gc();
@@ -258,8 +329,11 @@ impl MarkSweep {
             let serves = |report: &CollectReport| {
                 report.begun > begun && !report.is_minor && report.increments == 0
             };
-            if let Some(report) = space.last_report().filter(serves) {
-                return Ok(report);
+            if let Some(mut report) = space.last_report().filter(serves) {
+                report.sweep_deferred |= !space.wait_for_drops();
+                // With what cleaners and drops came to, if they have ended.
+                let whole = space.last_report().filter(|last| last.begun == report.begun);
+                return Ok(whole.unwrap_or(report));
             }
             // There may be more of that kind before this thread has the claim. One that was requested is full.
             space.request_gc();
@@ -283,7 +357,7 @@ impl MarkSweep {
                     _ => return,
                 }
             }
-            // Not for ever: a drop of that cycle may wait for this thread.
+            // Not for ever: its `visit_objects` may take long.
             if waited || !Space::may_wait_for_cycle() {
                 return;
             }
@@ -293,31 +367,67 @@ impl MarkSweep {
     }
 }
 
-/// Reclaims a batch and counts its cycle, then tells of it, and before of what there was to tell earlier: with the
-/// claim given up, as a listener may collect.
-fn reclaim(
+/// Runs what remains of a batch and counts its cycle, if that was not done before, then tells of it, and before of what
+/// there was to tell earlier.
+fn run_remains(
     space: &Space,
-    batch: Batch,
+    remains: Remains,
     mut report: CollectReport,
-    tell_first: impl FnOnce(),
+    insisted: Option<Duration>,
 ) -> CollectReport {
     let begun = Instant::now();
     let note = |reclaimed: &Reclaimed| {
-        report.sweep = begun.elapsed();
-        space.note_cycle(&mut report, reclaimed);
-    };
-    match batch.reclaim_then(note) {
-        Ok(reclaimed) => {
-            tell_first();
-            space.announce(&report, &reclaimed);
+        let is_counted = report.cycle != 0;
+        if is_counted {
+            space.note_remains(&mut report, reclaimed);
+        } else {
+            report.sweep = report.sweep.saturating_add(begun.elapsed());
+            space.note_cycle(&mut report, reclaimed);
         }
+    };
+    match remains.run_then(note) {
+        Ok(reclaimed) => announce(space, &report, &reclaimed, insisted),
         // Another thread will; it has no report to fill in.
-        Err(batch) => {
-            drop(batch);
-            tell_first();
+        Err(remains) => {
+            drop(remains);
+            report.sweep_deferred = true;
         }
     }
     report
+}
+
+/// Tells the listeners what there is to tell of a cycle.
+fn announce(
+    space: &Space,
+    report: &CollectReport,
+    reclaimed: &Reclaimed,
+    insisted: Option<Duration>,
+) {
+    if let Some(waited) = insisted {
+        space.announce_insistence(waited);
+    }
+    space.announce(report, reclaimed);
+}
+
+/// Tells the listeners that a cycle insisted and came to nothing even so.
+fn tell_insistence(space: &Space, insisted: Option<Duration>, drive: Drive<'_>) {
+    let Some(waited) = insisted else { return };
+    if drive.runs_user_code() || !space.has_listeners() {
+        return space.announce_insistence(waited);
+    }
+    let space = space.clone();
+    drive.leave(None, Box::new(move || space.announce_insistence(waited)));
+}
+
+/// Counts a cycle that a panic ended, and tells the listeners.
+fn note_abandoned(space: &Space, error: &CollectError, drive: Drive<'_>) {
+    if drive.runs_user_code() || !space.has_listeners() {
+        return space.note_abandoned(error);
+    }
+    let CollectError::VisitPanicked { message } = error else { return };
+    let error = CollectError::VisitPanicked { message: message.clone() };
+    let space = space.clone();
+    drive.leave(None, Box::new(move || space.note_abandoned(&error)));
 }
 
 impl Collector for MarkSweep {
@@ -343,7 +453,7 @@ mod tests {
         phase.mark_as(Extent::MinorWillDo).unwrap();
         let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
         let (batch, report) = finish.condemn().unwrap();
-        reclaim(space, batch, report, || ())
+        run_remains(space, batch.sweep(), report, None)
     }
 
     /// The report that a thread gets which asks for a collection while another one has the claim of a cycle, which

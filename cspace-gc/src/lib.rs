@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod busy;
 mod control;
 mod cycle;
 mod driver;

@@ -1,9 +1,13 @@
 //! Who may run a cycle, which batches are out, and the way back for what they swept.
 //!
 //! Each home record has a gate. A cycle *claims* it, *begins* when it holds the space's lock, and *releases*
-//! it when its batch is reclaimed; meanwhile what the sweep has done with is *put* into the gate, from where
+//! it when its batch is swept; meanwhile what the sweep has done with is *put* into the gate, from where
 //! the mutator *takes* it. When the objects of a space are merged into another one, its gate *moves* into
 //! that one's: a batch that is out then belongs to the other space, whose next cycle waits for it.
+//!
+//! What a swept batch leaves to do is user code, cleaners and drops, which may take for ever. So a batch *leaves* its
+//! claim for them: other cycles may begin, but the space is kept, and what the drops free finds its way back, until
+//! they have *ended*.
 //!
 //! ```text
 //! claimed  begun  moved
@@ -15,11 +19,14 @@
 //!    1       1      1     the batch belongs to the gate moved into, which counts it as inherited
 //! ```
 //!
+//! A batch that has left its claim is counted as *dropping*, by the gate that its objects belong to.
+//!
 //! - **P7 (one).** From `begin` to `release` of a claim no other claim on those objects begins: not on the
 //!   gate, and not on the one that it moved into.
 //! - **P8 (none lost).** What is put into a gate is taken exactly once, by the space that the objects belong
 //!   to, with the counts that go along with it.
-//! - **P9 (kept).** The space that a batch belongs to is there until the batch is released.
+//! - **P9 (kept).** The space that a batch belongs to is there until the batch is released, and the drops that it left
+//!   the claim for have ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +51,8 @@ struct GateState<T, O, K> {
     moved: bool,
     /// Batches that came with gates that moved into this one.
     inherited: usize,
+    /// Batches that are swept and whose drops have not ended, those that came with gates that moved here included.
+    dropping: usize,
     /// Where this gate moved, while batches are out that go by it.
     moved_to: Option<Arc<CycleGate<T, O, K>>>,
     /// Those batches.
@@ -62,6 +71,7 @@ impl<T, O, K> CycleGate<T, O, K> {
                 begun: false,
                 moved: false,
                 inherited: 0,
+                dropping: 0,
                 moved_to: None,
                 passing: 0,
                 keep: None,
@@ -132,6 +142,61 @@ impl<T, O, K> CycleGate<T, O, K> {
             drop(state);
             next = further;
         }
+    }
+
+    /// The batch is swept, and gives the claim up for its drops: other cycles may begin. Whoever calls it calls
+    /// [`end_drops`](CycleGate::end_drops) when they are done.
+    pub fn leave_for_drops(self: &Arc<Self>) {
+        let mut gate = Arc::clone(self);
+        loop {
+            let mut state = gate.state.lock();
+            let is_own = Arc::ptr_eq(&gate, self);
+            if is_own {
+                state.claimed = false;
+            }
+            let begun = is_own && core::mem::take(&mut state.begun);
+            let Some(next) = &state.moved_to else {
+                debug_assert!(begun != state.moved || !is_own);
+                if !begun {
+                    state.inherited -= 1;
+                }
+                state.dropping += 1;
+                drop(state);
+                gate.changed.notify_all();
+                return;
+            };
+            let next = Arc::clone(next);
+            drop(state);
+            gate = next;
+        }
+    }
+
+    /// The drops of a batch that left its claim for them have ended. Returns what kept the batch's space alive, to be
+    /// dropped with nothing locked.
+    pub fn end_drops(self: &Arc<Self>) -> Vec<K> {
+        let mut kept = Vec::new();
+        let mut gate = Arc::clone(self);
+        loop {
+            let mut state = gate.state.lock();
+            if !state.moved {
+                state.dropping -= 1;
+                drop(state);
+                gate.changed.notify_all();
+                return kept;
+            }
+            let next = state.pass(&mut kept);
+            drop(state);
+            gate = next;
+        }
+    }
+
+    /// Waits until no batch of the gate's space is dropping, but not much longer than `patience`; whether none is.
+    pub fn wait_for_drops(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.dropping > 0 {
+            self.changed.wait_for(&mut state, patience);
+        }
+        state.dropping == 0
     }
 
     /// Whether a batch that went out by this gate belongs to the other one by now.
@@ -214,7 +279,10 @@ impl<T, O, K> CycleGate<T, O, K> {
             target.has_returned.store(true, Ordering::Relaxed);
         }
         let out = core::mem::take(&mut from.inherited) + usize::from(from.begun);
+        let dropping = core::mem::take(&mut from.dropping);
         into.inherited += out;
+        into.dropping += dropping;
+        let out = out + dropping;
         from.moved = true;
         from.passing = out;
         if out > 0 {

@@ -257,7 +257,7 @@ fn a_thread_that_holds_a_space_gets_its_batch_back() {
 
 /// Else whoever waits for the cycle may see the count of the one before, and the next cycle be counted first.
 #[test]
-fn a_cycle_is_noted_before_the_next_one_may_be_claimed() {
+fn a_cycle_of_which_nothing_remains_is_noted_before_the_next_one_may_be_claimed() {
     let space = manual();
     space.exclusive(|cx| cx.alloc(1u64).addr());
     let mut phase = begin(&space);

@@ -7,7 +7,7 @@ use crate::probe::Drops;
 #[test]
 fn under_stress_every_safepoint_collects() {
     let drops = Drops::new();
-    let space = CSpace::builder().stress(true).build().unwrap();
+    let space = CSpace::builder().gc(GcMode::Safepoints).stress(true).build().unwrap();
     let mut lock = space.lock();
     for i in 1..=15 {
         lock.scope(|cx| cx.alloc(drops.probe()).addr());
