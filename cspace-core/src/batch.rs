@@ -536,7 +536,7 @@ impl Remains {
             return Err(Box::new(self));
         }
         self.done = true;
-        let _sweeping = held::Sweeping::begin();
+        let sweeping = held::Sweeping::begin();
         let mut reclaimed = core::mem::take(&mut self.reclaimed);
         let progress = Arc::clone(self.home.gate.owner());
         let mut watch = StopWatch::new(&progress);
@@ -584,6 +584,8 @@ impl Remains {
         }
         pool::trim();
         note(&reclaimed);
+        drop(sweeping);
+        // It may have kept a space that nobody else has, which ends here then.
         drop(self.drops_out.take());
         Ok(reclaimed)
     }

@@ -28,6 +28,8 @@ trait Gate: Send + Sync + Sized + 'static {
     fn try_claim(&self) -> bool;
     fn begin(&self) -> bool;
     fn release(self: &Arc<Self>);
+    fn leave_for_drops(self: &Arc<Self>);
+    fn end_drops(self: &Arc<Self>);
     fn put(self: &Arc<Self>, item: u32, bytes: usize);
     fn take(&self) -> Vec<u32>;
     fn move_into(self: &Arc<Self>, target: &Arc<Self>, keep: Keep);
@@ -45,6 +47,12 @@ impl Gate for CycleGate<u32, Bytes, Keep> {
     }
     fn release(self: &Arc<Self>) {
         drop(CycleGate::release(self));
+    }
+    fn leave_for_drops(self: &Arc<Self>) {
+        CycleGate::leave_for_drops(self);
+    }
+    fn end_drops(self: &Arc<Self>) {
+        drop(CycleGate::end_drops(self));
     }
     fn put(self: &Arc<Self>, item: u32, bytes: usize) {
         CycleGate::put(self, vec![item], |owner| {
@@ -170,6 +178,48 @@ fn a_claim_that_has_not_begun_does_not_begin_after_the_merge<G: Gate>() {
     });
 }
 
+/// P8, P9: a batch of the source is swept and leaves its claim for its drops, which free 4 of 10 bytes, when the source is
+/// merged into a target. Meanwhile another thread may collect the target.
+fn drops_go_along_with_their_objects_and_keep_no_cycle_out<G: Gate>() {
+    play_bounded(2, || {
+        let (source, target) = (Space::<G>::new(10), Space::<G>::new(20));
+        let alive = Arc::new(Plain::new(1));
+        assert!(source.gate.try_claim() && source.gate.begin());
+        let sweeper = {
+            let (source, alive) = (Arc::clone(&source), Arc::clone(&alive));
+            spawn(move || {
+                source.gate.leave_for_drops();
+                source.gate.put(1, 4);
+                assert_ne!(alive.read(), FREED, "the space of the drops is gone");
+                source.gate.end_drops();
+            })
+        };
+        {
+            let _from = source.lock.lock().unwrap();
+            let _into = target.lock.lock().unwrap();
+            source.gate.move_into(&target.gate, Keep(Arc::clone(&alive)));
+        }
+        // Either the batch is being swept still, or only its drops are out.
+        if target.gate.try_claim() {
+            let lock = target.lock.lock().unwrap();
+            assert!(target.gate.begin(), "nothing else keeps a cycle out");
+            drop(lock);
+            target.gate.release();
+        }
+        sweeper.join().unwrap();
+        assert_eq!(target.gate.take(), [1], "what was freed did not come back once, to the target");
+        let bytes = (source.bytes.load(Relaxed), target.bytes.load(Relaxed));
+        assert_eq!(bytes, (0, 26), "the counts do not add up");
+        assert!(target.gate.try_claim(), "the target is not free in the end");
+        target.gate.release();
+    });
+}
+
+#[test]
+fn p8_p9_drops_go_along_with_their_objects_and_keep_no_cycle_out() {
+    drops_go_along_with_their_objects_and_keep_no_cycle_out::<CycleGate<u32, Bytes, Keep>>();
+}
+
 #[test]
 fn p7_p8_p9_a_batch_goes_along_with_its_objects() {
     a_batch_goes_along_with_its_objects::<CycleGate<u32, Bytes, Keep>>(false);
@@ -203,6 +253,8 @@ mod weakened {
     const BEGINS_BESIDE_INHERITED: u8 = 5;
     const COUNTED_OUTSIDE: u8 = 6;
     const NOT_KEPT: u8 = 7;
+    const DROPS_NOT_COUNTED: u8 = 8;
+    const STAYS_INHERITED: u8 = 9;
 
     #[derive(Default)]
     struct State<const STEP: u8> {
@@ -210,6 +262,7 @@ mod weakened {
         begun: bool,
         moved: bool,
         inherited: usize,
+        dropping: usize,
         moved_to: Option<Arc<Weak<STEP>>>,
         keep: Option<Keep>,
         returned: Vec<u32>,
@@ -245,6 +298,34 @@ mod weakened {
             }
             drop(keep);
         }
+        fn leave_for_drops(self: &Arc<Self>) {
+            let mut state = self.state.lock().unwrap();
+            state.claimed = false;
+            state.begun = false;
+            let Some(next) = state.moved_to.clone() else {
+                state.dropping += 1;
+                return;
+            };
+            drop(state);
+            let mut state = next.state.lock().unwrap();
+            if STEP != STAYS_INHERITED {
+                state.inherited -= 1;
+            }
+            state.dropping += 1;
+        }
+        fn end_drops(self: &Arc<Self>) {
+            let mut state = self.state.lock().unwrap();
+            let keep = state.keep.take();
+            let next = state.moved_to.take();
+            match next {
+                None => state.dropping = state.dropping.saturating_sub(1),
+                Some(next) => {
+                    drop(state);
+                    next.state.lock().unwrap().dropping -= 1;
+                }
+            }
+            drop(keep);
+        }
         fn put(self: &Arc<Self>, item: u32, bytes: usize) {
             let state = self.state.lock().unwrap();
             let next = state.moved_to.clone().filter(|_| STEP != PUT_STAYS);
@@ -275,9 +356,11 @@ mod weakened {
             target.bytes.fetch_add(self.bytes.swap(0, Relaxed), Relaxed);
             into.returned.append(&mut from.returned);
             from.moved = true;
-            if from.begun {
+            let dropping = std::mem::take(&mut from.dropping);
+            into.dropping += dropping;
+            if from.begun || (dropping > 0 && STEP != DROPS_NOT_COUNTED) {
                 from.moved_to = Some(Arc::clone(target));
-                if STEP != NOT_COUNTED {
+                if STEP != NOT_COUNTED && from.begun {
                     into.inherited += 1;
                 }
                 if STEP != NOT_KEPT {
@@ -294,6 +377,19 @@ mod weakened {
         a_batch_goes_along_with_its_objects::<Weak<WHOLE>>(false);
         a_batch_goes_along_with_its_objects::<Weak<WHOLE>>(true);
         a_claim_that_has_not_begun_does_not_begin_after_the_merge::<Weak<WHOLE>>();
+        drops_go_along_with_their_objects_and_keep_no_cycle_out::<Weak<WHOLE>>();
+    }
+
+    #[test]
+    #[should_panic]
+    fn drops_that_a_merge_does_not_count_are_found_out() {
+        drops_go_along_with_their_objects_and_keep_no_cycle_out::<Weak<DROPS_NOT_COUNTED>>();
+    }
+
+    #[test]
+    #[should_panic = "the target is not free in the end"]
+    fn a_batch_that_stays_inherited_while_it_drops_is_found_out() {
+        drops_go_along_with_their_objects_and_keep_no_cycle_out::<Weak<STAYS_INHERITED>>();
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod merge_does_not_wake_the_collector;
 mod request_lost_with_its_cycle;
 mod safepoint_of_one_of_several_locks_loses_it;
 mod space_destroyed_while_its_batch_is_deferred;
+mod space_that_a_charge_ends_is_never_dropped;
 mod thread_local_of_a_worker_that_starts_the_collector_hangs;
 mod too_many_spaces_is_called_inside_access;
 mod verify_does_left_work_with_its_claim;

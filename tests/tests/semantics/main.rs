@@ -46,6 +46,7 @@ mod tasks;
 mod transactions;
 mod transfer;
 mod types;
+mod user_code;
 mod verify;
 mod weak;
 mod weak_roots;
