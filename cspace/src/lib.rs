@@ -56,7 +56,8 @@
 //! up (as many bytes as are alive, at least 32 MiB), when somebody [asks](Space::request_gc), and by time if
 //! there is a [`gc_period`](Builder::gc_period). It needs the lock for that: poll
 //! [`should_yield`](Alloc::should_yield) in loops, leave the scope when it is up, and come to a
-//! [`safepoint`](ExclusiveGuard::safepoint). [`synchronous_gc`](Space::synchronous_gc) and a guard's
+//! [`safepoint`](ExclusiveGuard::safepoint). A mutator that has allocated twice the budget marks and sweeps itself.
+//! [`synchronous_gc`](Space::synchronous_gc) and a guard's
 //! [`collect`](ExclusiveGuard::collect) collect now, on the calling thread.
 //!
 //! # Who runs the collector?
@@ -100,6 +101,39 @@
 //! `#[cspace(on_collect = "path")]`. For what is elsewhere, [`register_cleaner`](Alloc::register_cleaner) runs an
 //! action of yours on the collector's side ([`Cleaner`]), and a [`ReferenceQueue`] tells a thread of yours. None of
 //! them sees the object, so none can bring it back.
+//!
+//! # Where does my code run?
+//!
+//! A *driver* is the thread that runs a space's collections: its worker, a thread of its [`GcPool`], or yours with a
+//! [`GcDriver`]. While there is one, no mutator runs cleaners, hooks, drops of dead objects, listeners or `on_evict` at the
+//! end of its access, however late the collector is: it marks and sweeps itself then, and leaves these to the driver. So
+//! locks of yours that are held around an access are safe from them. "Bare" below: the thread holds no space and no lock of the
+//! library, so the code may enter spaces, allocate, take locks, drop last handles.
+//!
+//! | your code | when | on which thread | with what held | it may not | a panic |
+//! | --- | --- | --- | --- | --- | --- |
+//! | actions of [`Cleaner`]s | after the collection that finds the object dead; by [`clean`](Cleaner::clean) at once | the *reclaiming* one, see below; of `clean` its caller | bare; of `clean` what the caller holds | collect its own space in place (the request is noted) | counted and told; the others run |
+//! | `Drop` of what dead objects own, of an [`OwnedRoot`]'s value, of a [`PtrSlot`]'s value | after cleaners | the reclaiming one | bare | as above | counted and told; the others run |
+//! | `on_collect` hooks | right before the object's drop | the reclaiming one | bare | see other objects | counted and told; the drop runs |
+//! | listeners ([`on_event`](Builder::on_event)) | when the cycle is over | the reclaiming one | bare, in no sweep | wait for its own collector | caught; the others are called |
+//! | [`on_evict`](CSpace::on_evict) | after the cycle that chose the victim | the reclaiming one | an exclusive access | take the space's lock again | counted and told |
+//! | [`visit_objects`](IObject::visit_objects) | in the mark; when an evictable reference is made | whoever marks: the driver, or a mutator that is late | the space, shared; with readers | take locks that somebody holds around an access; change the graph | the cycle is given up, nothing is condemned |
+//! | [`EvictionPolicy`](collector::EvictionPolicy) | in the mark, after it | as above | as above | as above | counted and told; nothing more is evicted |
+//! | `Hash` and `Eq` of keys | in the operation on the map; never in a collection | the caller | the access of the operation | | the caller's; the map keeps its entries |
+//! | loaders of an [`EvictableCache`] | in `get_or_load` | the caller | bare, in a load of the key | load what waits for it (an error) | the load fails, who waits loads anew |
+//! | transaction callbacks | at the beginning and end of transactions | the caller | the exclusive access | | the caller's; poisons the space |
+//! | closures of accesses, of `alloc_tail` | | the caller | the access | | the caller's; poisons the space if exclusive |
+//! | [`Collector`](collector::Collector): `runner`, `wake` | in and after accesses | any | perhaps a space | block, or use the space | the caller's; nothing stays locked |
+//! | `go_on` of a [`LockWait`](collector::LockWait) | while a lock is waited for | who waits | nothing | | the caller's; nothing stays noted |
+//!
+//! The reclaiming thread is the driver. It is another one in these cases only: an explicit collection
+//! ([`synchronous_gc`](Space::synchronous_gc), a guard's [`collect`](ExclusiveGuard::collect)) reclaims on its caller, or, if
+//! that holds a space, when it holds none; with [`GcMode::Safepoints`] and [`GcMode::Manual`], or after
+//! [`stop_gc`](CSpace::stop_gc), mutators reclaim at the safepoints at which they collect; and at the end of a space the thread does that lets
+//! go of it last, or one of the library's own if that is in the middle of a charge or at its end.
+//!
+//! Code of yours that takes long, or waits, keeps nothing from being collected but the objects that wait to be dropped after it: the
+//! memory of all others is free before any of it runs. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
 //!
 //! # Which value type does a dynamic language take?
 //!
