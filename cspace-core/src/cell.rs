@@ -7,7 +7,7 @@
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 
-use crate::access::{CellAccess, CellAccessMut};
+use crate::access::{Alloc, CellAccess, CellAccessMut, Exclusive};
 use crate::brand::Brand;
 use crate::hooks::Hooks;
 use crate::object::{IObject, Rootable};
@@ -17,7 +17,7 @@ use crate::visitor::Visitor;
 ///
 /// `borrow` takes any token, `borrow_mut` the exclusive one by `&mut`: the borrow checker does what a
 /// `RefCell` does at run time. While a cell is borrowed mutably the token is taken; to allocate at the
-/// same time, [`split`](crate::Exclusive::split) it.
+/// same time, use [`with_mut`](GcCell::with_mut), or [`split`](crate::Exclusive::split) the token.
 ///
 /// ```
 /// use cspace_core::{Gc, GcCell, Space};
@@ -25,9 +25,10 @@ use crate::visitor::Visitor;
 /// let space = Space::builder().build()?;
 /// space.exclusive(|cx| {
 ///     let list = cx.alloc(GcCell::new(Vec::<Gc<'_, u64>>::new()));
+///     list.with_mut(cx, |list, alloc| list.push(alloc.alloc(1)));
+///     // The same in two steps, for more than one statement or cell.
 ///     let (alloc, cells) = cx.split();
 ///     let borrowed = list.borrow_mut(cells);
-///     borrowed.push(alloc.alloc(1));
 ///     borrowed.push(alloc.alloc(2));
 ///     assert_eq!(list.borrow(cx).len(), 2);
 /// });
@@ -56,7 +57,35 @@ impl<'gc, T: IObject<'gc>> GcCell<'gc, T> {
         unsafe { &*self.value.get() }
     }
 
-    /// Borrows the value to change.
+    /// Changes the value, and allocates meanwhile: `f` gets the value, and the half of the access that allocates, reads and
+    /// makes handles. Returns what `f` does.
+    ///
+    /// ```
+    /// use cspace_core::{Gc, GcCell, Space};
+    ///
+    /// let space = Space::builder().build()?;
+    /// space.exclusive(|cx| {
+    ///     let list = cx.alloc(GcCell::new(Vec::<Gc<'_, u64>>::new()));
+    ///     let length = list.with_mut(cx, |list, alloc| {
+    ///         list.push(alloc.alloc(1));
+    ///         list.len()
+    ///     });
+    ///     assert_eq!(length, 1);
+    /// });
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
+    #[inline]
+    pub fn with_mut<R>(
+        &self,
+        cx: &mut Exclusive<'gc>,
+        f: impl FnOnce(&mut T, &Alloc<'gc>) -> R,
+    ) -> R {
+        let (alloc, cells) = cx.split();
+        f(self.borrow_mut(cells), alloc)
+    }
+
+    /// Borrows the value to change. To allocate while it is borrowed, as in `list.borrow_mut(cx).push(cx.alloc(1))`, which
+    /// does not compile, use [`with_mut`](GcCell::with_mut): `list.with_mut(cx, |list, alloc| list.push(alloc.alloc(1)))`.
     #[inline(always)]
     pub fn borrow_mut<'a>(&'a self, _: &'a mut impl CellAccessMut<'gc>) -> &'a mut T {
         // SAFETY: C1.

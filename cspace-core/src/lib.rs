@@ -99,7 +99,7 @@ pub use error::{
 pub use event::{CollectReport, Event, GcStats, MemoryStats, SlowUserCode, UserCode};
 pub use evictable::{Evictable, EvictableRoot, EvictionPin};
 pub use gc::Gc;
-pub use generativity::{make_guard, Guard, Id};
+pub use generativity::{Guard, Id};
 pub use guard::{Entered, ExclusiveGuard, LockInfo, LockMode, ModeGuard, MultiGuard, SharedGuard};
 pub use histogram::PauseHistogram;
 pub use interface::{GcDyn, Interface};
@@ -135,6 +135,8 @@ macro_rules! Rootable {
 /// What macros expand to; not for use by hand.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::brand::AccessEndsWithItsBlock_RootWhatIsKeptLonger;
     pub use crate::hooks::{HookedField, Hooks};
     pub use cspace_derive::__rootable;
+    pub use generativity;
 }

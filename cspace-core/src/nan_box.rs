@@ -44,6 +44,23 @@ use crate::visitor::Visitor;
 /// # Ok::<(), cspace_core::SettingError>(())
 /// ```
 ///
+/// A constant of a program's is a `NanBox<'static>`, which holds no object, as no brand is `'static`;
+/// [`in_space`](NanBox::in_space) gives it the brand of an access:
+///
+/// ```
+/// use cspace_core::{NanBox, Slot, Space};
+///
+/// const NONE: NanBox<'static> = NanBox::UNDEFINED;
+///
+/// let space = Space::builder().build()?;
+/// space.exclusive(|cx| {
+///     let slot = cx.alloc(Slot::new(NONE.in_space()));
+///     slot.set(cx, 1.5.into());
+///     assert_ne!(slot.get(cx), NONE.in_space());
+/// });
+/// # Ok::<(), cspace_core::SettingError>(())
+/// ```
+///
 /// `PartialEq` and `Hash` compare the bits: objects by identity, doubles by representation (so `0.0`
 /// and `-0.0` differ and NaN equals itself). A language's own equality looks at
 /// [`as_f64`](NanBox::as_f64) first.
@@ -64,6 +81,15 @@ const CONSTANT: usize = 0x7FFD << 48;
 const OBJECT: usize = 0xFFFC << 48;
 const ADDRESS: usize = (1 << 48) - 1;
 const NAN: usize = 0x7FF8 << 48;
+
+impl NanBox<'static> {
+    /// A constant, as a value of any space.
+    #[inline(always)]
+    pub const fn in_space<'gc>(self) -> NanBox<'gc> {
+        // No object: there is no access whose brand is `'static`, so nobody ever had a `Gc` to make this from.
+        NanBox { bits: self.bits, brand: PhantomData }
+    }
+}
 
 impl<'gc> NanBox<'gc> {
     /// The absence of a value.

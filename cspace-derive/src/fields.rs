@@ -8,6 +8,7 @@ use syn::{Data, DeriveInput, Error, ExprPath, Index, Member, Result, Type};
 
 use crate::attributes::{refuse_on_variant, FieldAttributes};
 use crate::parameters::{is_parameter, mentions, Parameters};
+use crate::unsuitable;
 
 /// All fields of a type, by variant; a struct has one variant.
 pub(crate) struct Fields {
@@ -53,6 +54,21 @@ impl Fields {
                 )),
             };
         Ok(Self { variants })
+    }
+
+    /// Refuses fields whose types are known not to fit, all in one error.
+    pub(crate) fn refuse_unsuitable(&self, parameters: &Parameters) -> Result<()> {
+        let fields = self.variants.iter().flat_map(|variant| {
+            variant.fields.iter().map(move |field| (variant.name_of(field), field))
+        });
+        let errors = fields.filter_map(|(name, field)| {
+            unsuitable::refuse(&name, &field.ty, field.skip, parameters)
+        });
+        let all = errors.reduce(|mut all, error| {
+            all.combine(error);
+            all
+        });
+        all.map_or(Ok(()), Err)
     }
 
     /// The fields that are visited, in the order of visits.
@@ -116,16 +132,7 @@ impl Fields {
 
     /// The value of `FIELDS`: the names of the fields that are visited, in order.
     pub(crate) fn names(&self) -> TokenStream {
-        let names = self.visited().map(|(variant, field)| {
-            let member = match &field.member {
-                Member::Named(name) => name.unraw().to_string(),
-                Member::Unnamed(index) => index.index.to_string(),
-            };
-            match &variant.name {
-                Some(name) => format!("{}.{member}", name.unraw()),
-                None => member,
-            }
-        });
+        let names = self.visited().map(|(variant, field)| variant.name_of(field));
         quote!(&[#(#names),*])
     }
 
@@ -269,6 +276,18 @@ impl Variant {
             .map(|(index, field)| Field::read(index, field))
             .collect::<Result<_>>()?;
         Ok(Self { name, fields })
+    }
+
+    /// The name of one of its fields, for reports.
+    fn name_of(&self, field: &Field) -> String {
+        let member = match &field.member {
+            Member::Named(name) => name.unraw().to_string(),
+            Member::Unnamed(index) => index.index.to_string(),
+        };
+        match &self.name {
+            Some(name) => format!("{}.{member}", name.unraw()),
+            None => member,
+        }
     }
 
     /// The path of the variant, for patterns.

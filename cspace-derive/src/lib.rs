@@ -11,6 +11,7 @@
 //! - `bounds` carries the author's bounds over to the family;
 //! - `fields` writes what looks at the fields: visiting, leaf test, names, check of skipped ones;
 //! - `family` writes the family, which is the identity of the type;
+//! - `unsuitable` refuses field types that are known not to fit, by name;
 //! - `object` puts the parts together;
 //! - `rootable` is the other macro, the expansion of `Rootable![...]`.
 //!
@@ -24,6 +25,7 @@ mod fields;
 mod object;
 mod parameters;
 mod rootable;
+mod unsuitable;
 
 use proc_macro::TokenStream;
 
@@ -161,6 +163,7 @@ use proc_macro::TokenStream;
 /// | *overflow evaluating the requirement*, with bounds on type parameters | Two generic types with bounds contain each other: move the bounds to the functions that need them. |
 /// | *does not fulfill the required lifetime*, at a skipped field | The field can hold references into the space: remove `skip`. |
 /// | *conflicting implementations of trait `MustNotImplDrop`* | The type implements `Drop`: move the destructor to a type in a `Static<T>` field. |
+/// | *field … cannot be a part of an object* | As the message says. |
 /// | *cannot be part of an object*, at a field | The type of the field is not an object: derive it there, or wrap `'static` data in `Static<T>`. |
 #[proc_macro_derive(IObject, attributes(cspace))]
 pub fn derive_object(input: TokenStream) -> TokenStream {

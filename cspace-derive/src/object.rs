@@ -43,6 +43,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     }
     let fields = Fields::read(&input)?;
     let parameters = Parameters::read(&input)?;
+    fields.refuse_unsuitable(&parameters)?;
     let family = Family::new(&input, &parameters, &attributes)?;
 
     let crate_path = &attributes.crate_path;
