@@ -108,6 +108,10 @@ impl<T: Copy> RootStack<T> {
 unsafe fn clear_above<T>(stack: *const ()) {
     // SAFETY: nobody has access in the finish, and the stack was reachable, so it is there.
     let stack = unsafe { &*stack.cast::<RootStack<T>>() };
+    // Elements without size hold nothing, and there may be any number of them.
+    if size_of::<T>() == 0 {
+        return;
+    }
     for element in &stack.elements[stack.len..] {
         // SAFETY: as above: nobody reads meanwhile. Only a `Copy` type has a constructor for its
         // stack, so the filler may be copied and what it overwrites needs no drop.
@@ -156,6 +160,10 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for RootStack<T> {
         self.filler.visit_objects(visitor);
         for element in self.iter() {
             element.visit_objects(visitor);
+            // Of those without size one stands for all.
+            if size_of::<T>() == 0 {
+                break;
+            }
         }
         visitor.at_finish.push((core::ptr::from_ref(self).cast(), clear_above::<T>));
     }

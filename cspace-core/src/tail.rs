@@ -149,6 +149,10 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
             if E::NEEDS_VISIT {
                 for element in core::slice::from_raw_parts(Tail::elements(base), (*base).len) {
                     element.visit_objects(visitor);
+                    // Of those without size there may be any number, and none owns anything: one stands for all.
+                    if size_of::<E>() == 0 {
+                        break;
+                    }
                 }
             }
         }

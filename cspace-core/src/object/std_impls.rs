@@ -81,6 +81,21 @@ pub struct Of<K: 'static, R>(Family<K>, Family<R>);
 /// Families of generic types with two object parameters.
 pub struct Of2<K: 'static, R, S>(Family<K>, Family<R>, Family<S>);
 
+/// Visits the elements of a collection. Of those without size there may be more than can be counted, and none owns
+/// anything, so one stands for all.
+macro_rules! visit_each {
+    ($element:ty, $all:expr, $visitor:expr) => {
+        if <$element>::NEEDS_VISIT {
+            for element in $all {
+                element.visit_objects($visitor);
+                if size_of::<$element>() == 0 {
+                    break;
+                }
+            }
+        }
+    };
+}
+
 /// Calls the hooks of elements: of each where it is, or of each after it was taken out.
 macro_rules! hooks {
     (each, $taken:expr, $all:expr, $hooks:expr) => {
@@ -109,11 +124,7 @@ macro_rules! sequence {
             type R = Of<$marker, T::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes($capacity(self) * size_of::<T>());
-                if T::NEEDS_VISIT {
-                    for element in self {
-                        element.visit_objects(visitor);
-                    }
-                }
+                visit_each!(T, self, visitor);
             }
             const HAS_HOOKS: bool = true;
             fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
@@ -162,11 +173,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<[T]> {
     type R = Of<OfBoxedSlice, T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(size_of_val::<[T]>(self));
-        if T::NEEDS_VISIT {
-            for element in self {
-                element.visit_objects(visitor);
-            }
-        }
+        visit_each!(T, self, visitor);
     }
     const HAS_HOOKS: bool = true;
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
@@ -253,18 +260,14 @@ impl<R: Rootable, const N: usize> Rootable for Of<OfArray<N>, R> {
 // SAFETY: every element is visited.
 unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] {
     type R = Of<OfArray<N>, T::R>;
-    const NEEDS_VISIT: bool = T::NEEDS_VISIT;
-    const MAY_CHANGE: bool = T::MAY_CHANGE;
-    const CHANGES_UNSEEN: bool = T::CHANGES_UNSEEN;
+    const NEEDS_VISIT: bool = N > 0 && T::NEEDS_VISIT;
+    const MAY_CHANGE: bool = N > 0 && T::MAY_CHANGE;
+    const CHANGES_UNSEEN: bool = N > 0 && T::CHANGES_UNSEEN;
     #[inline]
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
-        if T::NEEDS_VISIT {
-            for element in self {
-                element.visit_objects(visitor);
-            }
-        }
+        visit_each!(T, self, visitor);
     }
-    const HAS_HOOKS: bool = T::HAS_HOOKS;
+    const HAS_HOOKS: bool = N > 0 && T::HAS_HOOKS;
     #[inline]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
         if T::HAS_HOOKS {
@@ -375,11 +378,7 @@ macro_rules! set {
             type R = Of<$marker<H>, T::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes(self.capacity() * size_of::<T>());
-                if T::NEEDS_VISIT {
-                    for element in self {
-                        element.visit_objects(visitor);
-                    }
-                }
+                visit_each!(T, self, visitor);
             }
             const HAS_HOOKS: bool = true;
             fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
@@ -417,9 +416,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc>
         if self.spilled() {
             visitor.report_bytes(self.capacity() * size_of::<T>());
         }
-        for element in self {
-            element.visit_objects(visitor);
-        }
+        visit_each!(T, self, visitor);
     }
     const HAS_HOOKS: bool = true;
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {

@@ -19,6 +19,7 @@ mod collectors_that_stop_each_other_hang;
 mod deferred_batch_outlives_space;
 mod destroy_that_fails_starts_a_thread;
 mod driver_that_holds_a_space_waits_for_a_cycle;
+mod elements_without_size_hang_the_mark;
 mod finish_hangs_on_a_leaked_reader;
 mod finish_without_a_mark;
 mod guard_dropped_by_a_thread_local_counts_as_leaked;
