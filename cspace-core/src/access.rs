@@ -561,7 +561,7 @@ impl<'gc> Alloc<'gc> {
     }
 
     /// Makes a value that lives outside of the heap and holds handles an [`OwnedRoot`] of this space
-    /// (ceda's `RegisterNonGcObject`).
+    /// (ceda's `RegisterNonGcObject`). It is no object of the heap: `num_objects` does not count it.
     pub fn own_root<T: IObject<'gc> + 'gc>(&self, value: T) -> OwnedRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
         OwnedRoot::new(unsafe { self.inner().home() }, value)

@@ -53,6 +53,8 @@ use crate::weak_set::Filter;
 const POISON: u8 = 0xDB;
 /// Spans handed back at a time.
 const HAND_BACK: usize = 64;
+/// So many bytes of cells are not kept back for the sake of that: a limit may be in the way of those who want them.
+const HAND_BACK_BYTES: usize = 1 << 20;
 /// User code of the dead that takes longer is told of.
 const SLOW: Duration = Duration::from_millis(100);
 
@@ -194,7 +196,7 @@ impl Batch {
                 done: false,
             },
             swept: Vec::new(),
-            freed: 0,
+            freed: Freed::default(),
             frozen_live: 0,
             unseen_live: 0,
         };
@@ -205,7 +207,8 @@ impl Batch {
         for span in work.spans {
             // SAFETY: the batch owns its spans (H4).
             unsafe { sweep.span(span) };
-            if sweep.swept.len() == HAND_BACK && sweep.remains.last.is_none() {
+            let is_enough = sweep.swept.len() >= HAND_BACK || sweep.freed.cells >= HAND_BACK_BYTES;
+            if is_enough && sweep.remains.last.is_none() {
                 sweep.hand_back(|_| ());
             }
         }
@@ -225,7 +228,7 @@ impl Batch {
             let estimate = self.live_estimate;
             // Other batches may have been counted beside this one, if spaces were merged: a difference.
             sweep.hand_back(|counters| {
-                counters.live.fetch_add(occupied.wrapping_sub(estimate), Relaxed);
+                counters.live_estimate.fetch_add(occupied.wrapping_sub(estimate), Relaxed);
                 counters.old.count([frozen, all - frozen, unseen], bytes);
             });
         }
@@ -257,14 +260,22 @@ impl Drop for Batch {
     }
 }
 
+/// Bytes that were freed and not counted yet.
+#[derive(Default)]
+struct Freed {
+    /// Of spans that were given back to the pool.
+    spans: usize,
+    /// Of cells whose objects are gone.
+    cells: usize,
+}
+
 /// A sweep under way.
 struct Sweep<'b> {
     home: &'b Home,
     remains: Remains,
     /// Spans that are done with and not handed back yet.
     swept: Vec<SpanRef>,
-    /// Bytes of spans that were given back to the pool and not counted yet.
-    freed: usize,
+    freed: Freed,
     /// Of the objects that stay, those of types that do not change.
     frozen_live: usize,
     /// And those of types that may change unseen (I3).
@@ -366,6 +377,9 @@ impl Sweep<'_> {
         if dead == 0 {
             remains.words.truncate(first);
         }
+        if !needs_drop {
+            self.freed.cells += dead * cell_bytes;
+        }
         let reclaimed = &mut remains.reclaimed;
         reclaimed.objects_live += live;
         reclaimed.objects_reclaimed += dead;
@@ -408,13 +422,20 @@ fn for_each_cell(base: *mut u8, word: usize, mut bits: u64, mut f: impl FnMut(*m
     }
 }
 
-/// Hands spans back to the space that they belong to now, and counts what was given back to the pool.
-fn hand_back(home: &Home, swept: Vec<SpanRef>, freed: &mut usize, count: impl FnOnce(&Counters)) {
+/// Hands spans back to the space that they belong to now, and counts what was freed.
+fn hand_back(home: &Home, swept: Vec<SpanRef>, freed: &mut Freed, count: impl FnOnce(&Counters)) {
     let freed = core::mem::take(freed);
     home.gate.put(swept, |counters| {
-        counters.committed.fetch_sub(freed, Relaxed);
+        counters.committed.fetch_sub(freed.spans, Relaxed);
+        counters.bytes.free(freed.cells);
         count(counters);
     });
+}
+
+/// As [`hand_back`], when objects were dropped that waited for it. They were taken to be alive until then.
+fn hand_back_dropped(home: &Home, swept: Vec<SpanRef>, freed: &mut Freed) {
+    let bytes = freed.cells;
+    hand_back(home, swept, freed, |counters| amount::sub(&counters.live_estimate, bytes));
 }
 
 /// A batch is done with a span that waited for it.
@@ -430,11 +451,11 @@ fn end_wait(home: &Home, span: SpanRef) {
 /// # Safety
 ///
 /// Nothing of the span is alive, its bits are zero, and it is the caller's (H4); it is no page.
-unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut usize, swept: &mut Vec<SpanRef>) {
+unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut Freed, swept: &mut Vec<SpanRef>) {
     // SAFETY: the caller's promise.
     unsafe {
         let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
-        *freed += bytes;
+        freed.spans += bytes;
         if kind == SpanKind::Mapping {
             pool::decommit_object(base, bytes);
             swept.push(span);
@@ -551,11 +572,11 @@ impl Remains {
             guarded(&mut reclaimed.drop_panics, || drop(cell));
             watch.lap(UserCode::OwnedValue, "", &mut reclaimed);
         }
-        let (mut swept, mut freed, mut bytes) = (core::mem::take(&mut self.swept), 0, 0);
+        let (mut swept, mut freed) = (core::mem::take(&mut self.swept), Freed::default());
         for dead in core::mem::take(&mut self.spans) {
             // SAFETY: the sweep found the dead, nobody else knows of them (B1), and this thread is bare (B2).
             unsafe { self.drop_dead(&dead, &mut reclaimed, &mut watch) };
-            bytes += dead.count * dead.cell_bytes;
+            freed.cells += dead.count * dead.cell_bytes;
             if !dead.is_alone {
                 end_wait(&self.home, dead.span);
             } else if dead.kind == SpanKind::Page {
@@ -564,11 +585,9 @@ impl Remains {
                 // SAFETY: the batch owns it (H4), and nothing is in it any more.
                 unsafe { free(dead.span, dead.kind, &mut freed, &mut swept) };
             }
-            if swept.len() >= HAND_BACK && self.last.is_none() {
-                let bytes = core::mem::take(&mut bytes);
-                hand_back(&self.home, core::mem::take(&mut swept), &mut freed, |counters| {
-                    amount::sub(&counters.live, bytes);
-                });
+            let is_enough = swept.len() >= HAND_BACK || freed.cells >= HAND_BACK_BYTES;
+            if is_enough && self.last.is_none() {
+                hand_back_dropped(&self.home, core::mem::take(&mut swept), &mut freed);
             }
         }
         for value in self.slot_values.drain(..) {
@@ -577,10 +596,8 @@ impl Remains {
         }
         if let Some(memory) = self.last.take() {
             destroy(&memory, swept);
-        } else if bytes > 0 {
-            hand_back(&self.home, swept, &mut freed, |counters| {
-                amount::sub(&counters.live, bytes);
-            });
+        } else if freed.cells > 0 {
+            hand_back_dropped(&self.home, swept, &mut freed);
         }
         pool::trim();
         note(&reclaimed);

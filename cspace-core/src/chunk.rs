@@ -295,7 +295,13 @@ impl SpanRef {
     #[inline]
     pub(crate) unsafe fn bytes(self) -> usize {
         // SAFETY: the caller's promise.
-        unsafe { (*self.0).page_count as usize * PAGE }
+        let (kind, pages, cell_bytes) =
+            unsafe { ((*self.0).kind, (*self.0).page_count as usize, (*self.0).cell_bytes) };
+        match kind {
+            // One cell, which may be of more pages than the record can say.
+            SpanKind::Run | SpanKind::Mapping => cell_bytes,
+            _ => pages * PAGE,
+        }
     }
 
     /// The type of the span's cells.
@@ -372,7 +378,7 @@ impl SpanRef {
             let span = span_at(base);
             *span.0 = Span {
                 cell_bytes,
-                page_count: page_count as u32,
+                page_count: u32::try_from(page_count).unwrap_or(u32::MAX),
                 live_count: 0,
                 mapped_bytes,
                 kind,

@@ -48,6 +48,7 @@ use parking_lot::lock_api::{
     RawRwLockFair as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _,
 };
 
+use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
     defer, defer_to_driver, has_deferred_of_driver, panic_message, run_deferred,
@@ -58,11 +59,13 @@ use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
+use crate::heap::SystemFull;
 use crate::held;
 use crate::home::Home;
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
 };
+use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
 use crate::root::RootSnapshot;
 use crate::space::{Space, SpaceInner};
@@ -202,7 +205,7 @@ impl MarkPhase {
             if inner.raw_lock().try_lock_upgradable_for(patience) {
                 break;
             }
-            slice = (slice * 2).min(SLICE_MAX.max(wait.slice));
+            slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
             let error = if inner.is_leaked() {
                 LockError::LockLeaked { space: inner.name() }.into()
             } else if claim.is_stale() {
@@ -288,14 +291,17 @@ impl MarkPhase {
         let work = if inner.is_stress() { STRESS_WORK } else { INCREMENT_WORK };
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
         caught(|| unsafe { self.visitor.drain_some(work) })?;
-        self.visitor.end_increment();
-        let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
-        // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
-        unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
-        let counters = inner.counters();
-        let next = counters.spent().saturating_add(INCREMENT_BYTES);
-        counters.budget.store(next.min(inner.incremental().whole_budget()), Relaxed);
-        counters.over_budget.store(false, Relaxed);
+        let recording = Box::new(Visitor::recording());
+        no_unwind("the hand-over of an incremental mark", || {
+            self.visitor.end_increment();
+            let visitor = core::mem::replace(&mut self.visitor, recording);
+            // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
+            unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
+            let counters = inner.counters();
+            let next = amount::sum([counters.spent(), INCREMENT_BYTES]);
+            counters.budget.store(next.min(inner.incremental().whole_budget()), Relaxed);
+            counters.over_budget.store(false, Relaxed);
+        });
         // What was charged meanwhile told of the budget before.
         inner.tell_if_over_budget();
         self.end_increment(&inner);
@@ -497,16 +503,28 @@ impl Drop for MarkPhase {
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
+        unsafe { give_up_cycle(inner, &mut self.choice, self.serves) };
+        held::forget(inner.id());
+        give_up_upgradable(inner);
+    }
+}
+
+/// Nothing of a cycle stays (Y4).
+///
+/// # Safety
+///
+/// The caller holds the space as the collector whose cycle it is, and no batch of it is being reclaimed.
+unsafe fn give_up_cycle(inner: &SpaceInner, choice: &mut Choice, serves: bool) {
+    no_unwind("the end of a cycle that is given up", || {
+        // SAFETY: the caller's promise.
         unsafe {
-            self.choice.give_up(inner);
+            choice.give_up(inner);
             clear_marks(inner);
             inner.home().roots.lock().end_mark();
         }
-        if self.serves {
-            inner.requests().ask_again();
-        }
-        held::forget(inner.id());
-        give_up_upgradable(inner);
+    });
+    if serves {
+        inner.requests().ask_again();
     }
 }
 
@@ -531,11 +549,11 @@ pub(crate) unsafe fn clear_marks(inner: &SpaceInner) {
     // SAFETY: nobody changes the heap's lists while the collector holds the space, though readers may
     // count its objects; the mark bits are the collector's (H3).
     unsafe {
-        for span in (*inner.heap()).spans() {
+        (*inner.heap()).each_span(|span| {
             for word in span.words().0 {
                 word.store(0, Relaxed);
             }
-        }
+        });
     }
 }
 
@@ -591,77 +609,29 @@ impl FinishPhase {
     ///
     /// # Errors
     ///
-    /// If a `visit_objects` panicked; the cycle is given up then.
+    /// If a `visit_objects` panicked, or the system has no memory for the list of what is to be swept; the cycle is given
+    /// up then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
         let space = self.space().clone();
         let inner = &space.inner;
-        // The only user code of the finish.
+        // The only user code of the finish, and all that may fail.
         drain_late(&space, &mut self.visitor, &mut self.choice)?;
-        let memory = inner.memory();
-        // Marking is complete (Y3); from here on nothing can panic.
-        for cell in self.visitor.weak_cells.drain(..) {
-            // SAFETY: a reachable object of the space, nobody changes it.
-            unsafe { (*cell).clear_if_dead() };
-        }
-        for (place, clear) in self.visitor.at_finish.drain(..) {
-            // SAFETY: pushed together in this cycle; the place was reached, so it is there.
-            unsafe { clear(place) };
-        }
-        // SAFETY: visited in this cycle, nobody has access; the batch before was reclaimed, filters
-        // first (Y1).
-        let filters = self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }).collect();
+        let mut work = Box::<Work>::default();
         // SAFETY: the collector holds the space exclusively.
-        let home = Arc::clone(unsafe { inner.home() });
-        home.note_condemned();
-        let dropped = home.take_dropped();
-        let cleanups = home.detach_cleanups();
-        let counters = inner.counters();
-        // SAFETY: as above.
-        let (objects_before, (spans, waiting), mappings) = unsafe {
-            let heap = memory.heap();
-            (inner.count_objects(), (*heap).detach(), (*heap).take_retired())
-        };
-        counters.objects.store(self.visitor.marked_count(), Relaxed);
-        let external = self.visitor.external_bytes();
-        counters.external.store(external, Relaxed);
-        counters.old.begin_count(self.is_minor, self.increments);
-        // What is alive is known by its bytes when the sweep has counted; until then the share of
-        // objects that are alive stands for it.
-        let allocated = counters.live.load(Relaxed) + counters.handed_out.swap(0, Relaxed);
-        counters.charged_since.store(0, Relaxed);
-        home.ledger.note_objects(allocated);
-        let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
-        let live_estimate = (allocated as f64 * share) as usize;
-        counters.live.store(live_estimate, Relaxed);
-        inner.plan();
-        home.roots.lock().end_mark();
-        // SAFETY: as above; all marking is done.
-        let residents = unsafe { self.choice.end(inner) };
-        counters.old.evictable.store(residents.resident().count, Relaxed);
-        let batch = Batch {
-            home,
-            claim: self.claim.take(),
-            work: Box::new(Work {
-                filters,
-                cleanups,
-                dropped,
-                spans,
-                waiting,
-                mappings,
-                slot_values: Vec::new(),
-            }),
-            live_estimate,
-            poison_freed: memory.poison_freed,
-            last: None,
-            done: false,
-        };
+        let reserved =
+            unsafe { (*inner.heap()).reserve_detached(&mut work.spans, &mut work.waiting) };
+        reserved.map_err(|SystemFull| CollectError::NoMemory { what: "what is to be swept" })?;
+        // Marking is complete (Y3). From the first reference that is cleared to the batch that owns the spans nothing
+        // can be undone.
+        let (batch, objects_before, residents) =
+            no_unwind("the finish of a cycle", || self.condemn_marked(inner, work));
         let report = CollectReport {
             begun: self.number,
             is_minor: self.is_minor,
             increments: self.increments,
             objects_live: self.visitor.marked_count(),
             objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
-            bytes_external: external,
+            bytes_external: self.visitor.external_bytes(),
             objects_evicted: residents.evicted.count,
             bytes_evicted: residents.evicted.bytes,
             pause: self.begun.elapsed(),
@@ -672,6 +642,66 @@ impl FinishPhase {
         eviction::note(inner, &residents);
         Ok((batch, report))
     }
+
+    /// Clears weak references, and takes out what is not marked, as a batch; returns also how many objects there were, and
+    /// which are resident. `work` has room for all spans.
+    fn condemn_marked(
+        &mut self,
+        inner: &SpaceInner,
+        mut work: Box<Work>,
+    ) -> (Batch, usize, Residents) {
+        for cell in self.visitor.weak_cells.drain(..) {
+            // SAFETY: a reachable object of the space, nobody changes it.
+            unsafe { (*cell).clear_if_dead() };
+        }
+        for (place, clear) in self.visitor.at_finish.drain(..) {
+            // SAFETY: pushed together in this cycle; the place was reached, so it is there.
+            unsafe { clear(place) };
+        }
+        // SAFETY: visited in this cycle, nobody has access; the batch before was reclaimed, filters
+        // first (Y1).
+        work.filters.extend(self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
+        // SAFETY: the collector holds the space exclusively.
+        let home = Arc::clone(unsafe { inner.home() });
+        home.note_condemned();
+        work.dropped = home.take_dropped();
+        work.cleanups = home.detach_cleanups();
+        home.ledger.note_objects();
+        let (memory, counters) = (inner.memory(), inner.counters());
+        // SAFETY: as above.
+        let objects_before = unsafe {
+            let heap = memory.heap();
+            let objects_before = inner.count_objects();
+            (*heap).detach(&mut work.spans, &mut work.waiting);
+            work.mappings = (*heap).take_retired();
+            objects_before
+        };
+        counters.objects.store(self.visitor.marked_count(), Relaxed);
+        counters.external.store(self.visitor.external_bytes(), Relaxed);
+        counters.old.begin_count(self.is_minor, self.increments);
+        // What the batch will free stays counted until it does (LG2). To plan by, the share of objects that are alive
+        // stands for the bytes that are, until the sweep has counted.
+        counters.bytes.finish();
+        counters.charged_since.store(0, Relaxed);
+        let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
+        let live_estimate = amount::scaled(counters.bytes.live(), share);
+        counters.live_estimate.store(live_estimate, Relaxed);
+        inner.plan();
+        home.roots.lock().end_mark();
+        // SAFETY: as above; all marking is done.
+        let residents = unsafe { self.choice.end(inner) };
+        counters.old.evictable.store(residents.resident().count, Relaxed);
+        let batch = Batch {
+            home,
+            claim: self.claim.take(),
+            work,
+            live_estimate,
+            poison_freed: memory.poison_freed,
+            last: None,
+            done: false,
+        };
+        (batch, objects_before, residents)
+    }
 }
 
 impl Drop for FinishPhase {
@@ -679,14 +709,7 @@ impl Drop for FinishPhase {
         let Some(claim) = &self.claim else { return };
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe {
-            self.choice.give_up(inner);
-            clear_marks(inner);
-            inner.home().roots.lock().end_mark();
-        }
-        if self.serves {
-            inner.requests().ask_again();
-        }
+        unsafe { give_up_cycle(inner, &mut self.choice, self.serves) };
         release(inner);
     }
 }
@@ -744,7 +767,8 @@ impl SpaceInner {
     /// Near its limit a heap needs every byte, and nothing that is dead may wait.
     fn has_memory_to_spare(&self) -> bool {
         let counters = self.counters();
-        counters.allocated() <= self.heap_bytes_max() / 2 && !counters.has_limit.load(Relaxed)
+        counters.allocated_estimate() <= self.heap_bytes_max() / 2
+            && !counters.has_limit.load(Relaxed)
     }
 
     /// Whether a minor cycle is possible, and less work than a full one.
@@ -765,10 +789,10 @@ impl SpaceInner {
         let (frozen, changing) = (old.frozen.load(Relaxed), old.changing.load(Relaxed));
         let full_bytes = old.full_bytes.load(Relaxed);
         let room = self.heap_bytes_max().saturating_sub(full_bytes);
-        let growth = ((full_bytes as f64 * MINOR_GROWTH) as usize).min(room / MINOR_ROOM);
+        let growth = amount::scaled(full_bytes, MINOR_GROWTH).min(room / MINOR_ROOM);
         frozen + changing >= MINOR_OBJECTS_MIN
             && frozen / MINOR_FROZEN_MIN >= changing
-            && counters.live.load(Relaxed) <= full_bytes.saturating_add(growth)
+            && counters.live_estimate.load(Relaxed) <= full_bytes.saturating_add(growth)
             && !counters.has_limit.load(Relaxed)
     }
 }

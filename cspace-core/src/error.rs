@@ -176,6 +176,12 @@ pub enum CollectError {
         /// The panic's message.
         message: String,
     },
+    /// The system has no memory for what the collection has to note. It was given up; nothing was condemned.
+    #[error("there was no memory for a collection to note {what}; it was abandoned, and no object was reclaimed")]
+    NoMemory {
+        /// What could not be noted.
+        what: &'static str,
+    },
     /// The call came from a `Drop` that the sweep of this or another space runs.
     #[error("a collection of space `{space}` was asked for by a drop that a sweep runs; it is noted and happens at the next safepoint")]
     InSweep {

@@ -162,9 +162,10 @@ pub struct MemoryStats {
     pub reserved: usize,
     /// Bytes leased to this space.
     pub committed: usize,
-    /// Bytes of objects: those alive at the last collection, and those handed to allocation since.
+    /// Bytes of objects: those of `live`, and those handed to allocation since.
     pub allocated: usize,
-    /// Bytes of objects that were alive at the last collection.
+    /// Bytes of objects that were alive at the last collection. While what it found dead is being swept, what is left of
+    /// that too.
     pub live: usize,
     /// Bytes outside of the heap that objects reported in the last collection.
     pub external: usize,

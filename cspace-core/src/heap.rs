@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::R
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::amount;
 use crate::chunk::{
     block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE,
     HEADER_BLOCKS, PAGE,
@@ -27,8 +28,10 @@ use crate::chunk::{
 use crate::error::{HeapFull, HeapFullCause};
 use crate::home::{Gate, Home};
 use crate::ledger::Ledger;
+use crate::no_unwind::no_unwind;
 use crate::object::IObject;
 use crate::pool::{self, BlockUse};
+use crate::protocol::HeapBytes;
 use crate::requests::Requests;
 use crate::type_info::{register, TypeInfo};
 
@@ -214,14 +217,17 @@ struct NoType;
 pub(crate) struct Counters {
     /// Bytes of spans that the space has leased.
     pub(crate) committed: AtomicUsize,
-    /// Bytes of cells that were alive at the last finish or sweep.
-    pub(crate) live: AtomicUsize,
-    /// Bytes handed to cursors since the last finish.
-    pub(crate) handed_out: AtomicUsize,
+    /// Bytes of cells.
+    pub(crate) bytes: HeapBytes,
+    /// What of them is taken to be alive, to plan by: until a batch is swept the share of its objects that are alive
+    /// stands for it. No limit goes by this.
+    pub(crate) live_estimate: AtomicUsize,
     /// Bytes outside of the heap that objects reported in the last cycle.
     pub(crate) external: AtomicUsize,
     /// Bytes outside of the heap that are charged to the space's ledger.
     pub(crate) charged: AtomicUsize,
+    /// Of these, bytes of memory that is not there yet.
+    pub(crate) pending: AtomicUsize,
     /// Bytes charged since the last finish, those given back since included.
     pub(crate) charged_since: AtomicUsize,
     /// Whether the ledger has a limit, so that allocation looks at it.
@@ -301,14 +307,19 @@ impl Old {
 const FAR_OVER: usize = 2;
 
 impl Counters {
-    /// Bytes in use: alive at the last collection, plus handed out since.
+    /// Bytes in use, those of objects that are dead and not swept yet included.
     pub(crate) fn allocated(&self) -> usize {
-        self.live.load(Relaxed) + self.handed_out.load(Relaxed)
+        self.bytes.allocated()
+    }
+
+    /// Bytes in use as far as can be told, without those that a sweep will free.
+    pub(crate) fn allocated_estimate(&self) -> usize {
+        amount::sum([self.live_estimate.load(Relaxed), self.bytes.since_finish()])
     }
 
     /// Bytes handed out and charged since the last finish.
     pub(crate) fn spent(&self) -> usize {
-        self.handed_out.load(Relaxed).saturating_add(self.charged_since.load(Relaxed))
+        amount::sum([self.bytes.since_finish(), self.charged_since.load(Relaxed)])
     }
 
     /// Whether so much was allocated that a collection is due.
@@ -317,7 +328,7 @@ impl Counters {
     }
 
     fn is_beyond_room(&self) -> bool {
-        self.handed_out.load(Relaxed) > self.room.load(Relaxed)
+        self.bytes.since_finish() > self.room.load(Relaxed)
     }
 
     /// Whether so much was allocated that mutators should not go on without a collection.
@@ -327,16 +338,16 @@ impl Counters {
 
     /// Moves the counts of a space whose objects are merged into another's. Both are held exclusively.
     pub(crate) fn move_into(&self, target: &Counters) {
+        self.bytes.move_into(&target.bytes);
         let pairs = [
             (&self.committed, &target.committed),
-            (&self.live, &target.live),
-            (&self.handed_out, &target.handed_out),
+            (&self.live_estimate, &target.live_estimate),
             (&self.external, &target.external),
             (&self.charged_since, &target.charged_since),
             (&self.objects, &target.objects),
         ];
         for (from, into) in pairs {
-            into.fetch_add(from.swap(0, Relaxed), Relaxed);
+            amount::add(into, from.swap(0, Relaxed));
         }
         self.over_budget.store(false, Relaxed);
         self.old.forget();
@@ -345,6 +356,10 @@ impl Counters {
         target.old.left_dead.fetch_or(left_dead, Relaxed);
     }
 }
+
+/// The system has no memory for a list of the collector's.
+#[derive(Debug)]
+pub(crate) struct SystemFull;
 
 /// What the heap needs to know of its space.
 pub(crate) struct HeapLinks {
@@ -429,11 +444,6 @@ impl Heap {
 
     fn counters(&self) -> &Counters {
         &self.links.counters
-    }
-
-    /// Bytes in use: alive at the last collection, plus handed out since.
-    fn allocated(&self) -> usize {
-        self.counters().allocated()
     }
 
     /// The cursors of a type.
@@ -598,21 +608,31 @@ impl Heap {
         }
     }
 
-    /// Counts bytes that an allocation takes; an error if they would pass the limit.
-    fn hand_out(&mut self, bytes: usize, objects: usize) -> Result<(), HeapFull> {
-        let allocated = self.allocated();
-        if bytes > self.links.heap_bytes_max.saturating_sub(allocated) {
+    /// An error if bytes would pass the heap's limit. What is more than that is refused and nothing else: no
+    /// collection would help.
+    fn check_limit(&mut self, bytes: usize) -> Result<(), HeapFull> {
+        let (allocated, limit) = (self.counters().allocated(), self.links.heap_bytes_max);
+        if bytes <= limit.saturating_sub(allocated) {
+            return Ok(());
+        }
+        if bytes <= limit {
             self.ask_for_collection();
             self.requests().note_lacking(bytes);
-            let cause = HeapFullCause::Limit { limit: self.links.heap_bytes_max, allocated };
-            return Err(HeapFull { requested: bytes, cause });
         }
+        let cause = HeapFullCause::Limit { limit, allocated };
+        Err(HeapFull { requested: bytes, cause })
+    }
+
+    /// Counts bytes that an allocation takes; an error if they would pass the limit.
+    fn hand_out(&mut self, bytes: usize, objects: usize) -> Result<(), HeapFull> {
+        self.check_limit(bytes)?;
         let counters = self.counters();
         let hand_out = || {
-            counters.handed_out.store(counters.handed_out.load(Relaxed) + bytes, Relaxed);
+            counters.bytes.hand_out(bytes);
             counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
         };
-        if !counters.has_limit.load(Relaxed) {
+        // A first limit that is set meanwhile may be missed, but not by what is worth a mapping: that goes by the books.
+        if !counters.has_limit.load(Relaxed) && bytes <= RUN_MAX {
             hand_out();
         } else {
             self.hand_out_limited(bytes, hand_out)?;
@@ -630,17 +650,20 @@ impl Heap {
         match self.links.ledger.allocate(bytes, hand_out) {
             Ok(0) => Ok(()),
             Ok(over_soft) => {
-                self.requests().note_lacking(over_soft);
-                self.requests().request();
+                self.requests().ask_for_room(over_soft);
                 Ok(())
             }
-            Err((used, limit)) => {
-                self.requests().note_lacking(bytes.saturating_sub(limit.saturating_sub(used)));
-                self.requests().request();
-                let cause = HeapFullCause::Memory { limit, used };
-                Err(HeapFull { requested: bytes, cause })
-            }
+            Err((used, limit)) => Err(self.denied(bytes, used, limit)),
         }
+    }
+
+    /// Bytes would pass the ledger's limit. What is more than that is refused and nothing else.
+    fn denied(&self, requested: usize, used: usize, limit: usize) -> HeapFull {
+        if requested <= limit {
+            let lacking = requested.saturating_sub(limit.saturating_sub(used));
+            self.requests().ask_for_room(lacking);
+        }
+        HeapFull { requested, cause: HeapFullCause::Memory { limit, used } }
     }
 
     fn requests(&self) -> &Requests {
@@ -724,20 +747,33 @@ impl Heap {
         info: &'static TypeInfo,
     ) -> Result<*mut u8, HeapFull> {
         let rounded = bytes.next_multiple_of(BLOCK);
-        self.hand_out(rounded, 1)?;
+        // First whether there is room, then whether there is memory, and only then is anything counted: what the system
+        // refuses leaves no trace.
+        self.check_limit(rounded)?;
+        if self.counters().has_limit.load(Relaxed) {
+            let checked = self.links.ledger.check(rounded);
+            checked.map_err(|(used, limit)| self.denied(rounded, used, limit))?;
+        }
         let home = self.links.home;
-        let made = if rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK) {
+        let is_run = rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK);
+        let made = if is_run {
             pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home)
                 .map(|base| (base, SpanKind::Run, 0))
         } else {
             pool::map_object(rounded, home).map(|(base, mapped)| (base, SpanKind::Mapping, mapped))
         };
-        let Some((base, kind, mapped)) = made else {
-            let counters = self.counters();
-            counters.handed_out.fetch_sub(rounded, Relaxed);
-            counters.objects.fetch_sub(1, Relaxed);
-            return Err(self.out_of_memory(rounded));
-        };
+        let Some((base, kind, mapped)) = made else { return Err(self.out_of_memory(rounded)) };
+        if let Err(full) = self.hand_out(rounded, 1) {
+            // Somebody else's charge took the room.
+            // SAFETY: just leased or mapped, no span is made in it, and nobody knows of it.
+            unsafe {
+                match kind {
+                    SpanKind::Mapping => pool::unmap_object(base, mapped),
+                    _ => pool::give_back_blocks(base, rounded / BLOCK),
+                }
+            }
+            return Err(full);
+        }
         self.counters().committed.fetch_add(rounded, Relaxed);
         // SAFETY: the memory was just leased or mapped for this space.
         unsafe {
@@ -749,23 +785,29 @@ impl Heap {
     }
 
     /// Takes back what the sweep has done with.
-    fn take_returned(&mut self) {
-        let mut put_back_pages = false;
-        for spans in self.links.gate.take() {
-            for span in spans {
+    pub(crate) fn take_returned(&mut self) {
+        let returned = self.links.gate.take();
+        let has_waited = self.counters().has_waited.swap(false, Relaxed);
+        if returned.is_empty() && !has_waited {
+            return;
+        }
+        // A span that is taken and in no list would be lost, with the marks of its objects.
+        no_unwind("taking back what was swept", || {
+            let mut put_back_pages = false;
+            for span in returned.into_iter().flatten() {
                 // SAFETY: the sweep gave the span up; now it is the mutator's (H4).
                 put_back_pages |= unsafe { self.put_back(span) };
             }
-        }
-        if self.counters().has_waited.swap(false, Relaxed) {
-            for span in self.take_done_waiting() {
-                // SAFETY: no batch counts for the span any more (B3), so it is the mutator's alone (H4).
-                put_back_pages |= unsafe { self.put_back(span) };
+            if has_waited {
+                for span in self.take_done_waiting() {
+                    // SAFETY: no batch counts for the span any more (B3), so it is the mutator's alone (H4).
+                    put_back_pages |= unsafe { self.put_back(span) };
+                }
             }
-        }
-        if put_back_pages {
-            self.sort_starters();
-        }
+            if put_back_pages {
+                self.sort_starters();
+            }
+        });
     }
 
     /// Takes out the spans that wait no longer.
@@ -851,49 +893,85 @@ impl Heap {
         unsafe { &mut *cursor }
     }
 
-    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones. Those that wait stay, and are
-    /// returned apart: they wait for the caller's batch too from here on (B3).
-    pub(crate) fn detach(&mut self) -> (Vec<SpanRef>, Vec<SpanRef>) {
+    /// Makes lists long enough for all spans and for those that wait, so that to give them up needs no memory.
+    pub(crate) fn reserve_detached(
+        &mut self,
+        spans: &mut Vec<SpanRef>,
+        waiting: &mut Vec<SpanRef>,
+    ) -> Result<(), SystemFull> {
         self.take_returned();
-        let mut spans = core::mem::take(&mut self.large);
-        spans.append(&mut self.take_done_waiting());
-        let waiting = self.waiting.clone();
-        for span in &waiting {
+        let mut count = 0;
+        self.each_list(|list| count += list.len());
+        // One that waits may cease to.
+        let reserved = spans.try_reserve_exact(count);
+        reserved
+            .and_then(|()| waiting.try_reserve_exact(self.waiting.len()))
+            .map_err(|_| SystemFull)
+    }
+
+    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones. Those that wait stay, and are
+    /// put into a list of their own: they wait for the caller's batch too from here on (B3). Needs no memory if the lists
+    /// were [made long enough](Heap::reserve_detached).
+    pub(crate) fn detach(&mut self, spans: &mut Vec<SpanRef>, waiting: &mut Vec<SpanRef>) {
+        spans.append(&mut self.large);
+        self.waiting.retain(|span| {
+            // ORDERING: as in `take_done_waiting`.
+            let waits = span.waits().load(Acquire) > 0;
+            if !waits {
+                spans.push(*span);
+            }
+            waits
+        });
+        for span in &self.waiting {
             span.waits().fetch_add(1, Relaxed);
+            waiting.push(*span);
         }
         for mut adopted in self.adopted.drain(..) {
             spans.append(&mut adopted);
         }
+        let mut left_bytes = 0;
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; one reference at a time.
                 let cursor = unsafe { &mut *cursor };
-                cursor.retire_gap();
+                left_bytes += cursor.retire_gap() * cursor.cell_bytes;
                 spans.extend(cursor.span.take());
                 cursor.scan = 0;
                 spans.append(&mut cursor.with_room);
                 spans.append(&mut cursor.full);
             }
         }
+        self.counters().bytes.take_back(left_bytes);
         self.counters().over_budget.store(false, Relaxed);
-        (spans, waiting)
     }
 
-    /// All spans that are the mutator's now, those just returned included, and those that wait for drops.
-    pub(crate) fn spans(&self) -> Vec<SpanRef> {
-        let mut spans = self.large.clone();
-        spans.extend_from_slice(&self.waiting);
-        spans.extend(self.adopted.iter().flatten());
-        self.links.gate.with_returned(|returned| spans.extend(returned.iter().flatten()));
+    /// Calls `f` for each list of spans that are the mutator's now, those just returned included, and those that wait for
+    /// drops.
+    fn each_list(&self, mut f: impl FnMut(&[SpanRef])) {
+        f(&self.large);
+        f(&self.waiting);
+        self.adopted.iter().for_each(|list| f(list));
+        self.links.gate.with_returned(|returned| returned.iter().for_each(|list| f(list)));
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; nobody changes one meanwhile.
                 let cursor = unsafe { &*cursor };
-                spans.extend(cursor.span);
-                spans.extend_from_slice(&cursor.with_room);
-                spans.extend_from_slice(&cursor.full);
+                f(cursor.span.as_slice());
+                f(&cursor.with_room);
+                f(&cursor.full);
             }
         }
+    }
+
+    /// Calls `f` for each span that is the mutator's now, those just returned included. Needs no memory.
+    pub(crate) fn each_span(&self, mut f: impl FnMut(SpanRef)) {
+        self.each_list(|list| list.iter().for_each(|span| f(*span)));
+    }
+
+    /// All spans that are the mutator's now, those just returned included.
+    pub(crate) fn spans(&self) -> Vec<SpanRef> {
+        let mut spans = Vec::new();
+        self.each_list(|list| spans.extend_from_slice(list));
         spans
     }
 
@@ -957,7 +1035,7 @@ impl Heap {
             }
         }
         self.counters().objects.fetch_sub(left_cells, Relaxed);
-        self.counters().handed_out.fetch_sub(left_bytes, Relaxed);
+        self.counters().bytes.take_back(left_bytes);
     }
 
     /// Cells of current gaps that no object was put into yet.

@@ -5,17 +5,24 @@
 //! are behind one mutex, which is held for some additions; when spaces merge they move ([`Forwarding`]), and charges
 //! made before follow them.
 //!
-//! - **LG1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported.
+//! - **LG1 (sum).** What is charged to a category is the sum of its charges that exist, and what was reported. Books
+//!   are kept in 128 bits, so that this is exact whatever is charged and merged; what they say in 64 stops at the most
+//!   that these can say.
 //! - **LG2 (limit).** No charge and no allocation takes the sum of charges and allocated objects over the limit: both
-//!   look while they have the books' mutex. Only a merge may, or a limit that is lowered.
+//!   look while they have the books' mutex, and what takes objects away never makes them seem fewer than they are
+//!   (P21). Only a merge may, or a limit that is lowered or set: what is handed out at that very moment
+//!   may be missed if there was none, a mebibyte at most.
 //! - **LG3 (bare).** Nothing of the user's runs with the mutex held, and no handle on a space is dropped. Nor does
 //!   anything of the user's run in a [`try_charge`](Ledger::try_charge): whoever allocates may hold locks.
+//! - **LG4 (pending).** What is [pending](PendingCharge) counts for limits and for nothing else: the most that there
+//!   was, the next collection and the soft limit are told of it when it is complete.
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::amount;
 use crate::batch;
 use crate::heap::Counters;
 use crate::held;
@@ -69,7 +76,7 @@ impl fmt::Display for Category {
     }
 }
 
-/// What is charged to a category.
+/// What is charged to a category. Sums of more than `usize::MAX`, of ledgers that were merged, are said to be that.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Account {
@@ -79,7 +86,7 @@ pub struct Account {
     pub capacity: usize,
     /// Bytes that they take: the capacity, and what alignment and management add.
     pub bytes: usize,
-    /// The most bytes that there were at any time.
+    /// The most bytes that there were at any time, what never was more than [pending](PendingCharge) left out.
     pub bytes_max: usize,
 }
 
@@ -104,22 +111,63 @@ pub struct MemoryFull {
     pub is_of_category: bool,
 }
 
+impl MemoryFull {
+    /// Whether it would fit if enough went. Not what is more than the limit allows in all, and nothing makes room where
+    /// there is no limit but that of what a sum can say.
+    fn may_fit(&self) -> bool {
+        self.requested <= self.limit && self.limit != usize::MAX
+    }
+}
+
 /// The books of a space.
 #[derive(Debug)]
 pub(crate) struct Books {
-    accounts: [Account; Category::ALL.len()],
-    /// Of all accounts.
-    charged: usize,
+    accounts: [Entry; Category::ALL.len()],
+    /// Bytes of all accounts.
+    charged: u128,
+    /// Those of them that are pending (LG4).
+    pending: u128,
     /// The most bytes that there were, objects included, as far as charges and finishes have seen.
     bytes_max: usize,
     objects_max: usize,
     /// What was reported, of what is charged to [`Category::External`].
-    reported: usize,
+    reported: u128,
     limits: Limits,
     /// With how many bytes the soft limit is next told to be passed.
     soft_next: usize,
     /// None for a ledger of no space.
     owner: Option<Owner>,
+}
+
+/// What a category's [`Account`] says, exactly.
+#[derive(Clone, Copy, Default, Debug)]
+struct Entry {
+    count: usize,
+    capacity: u128,
+    bytes: u128,
+    /// Of the bytes (LG4).
+    pending: u128,
+    bytes_max: u128,
+}
+
+impl Entry {
+    fn account(&self) -> Account {
+        Account {
+            count: self.count,
+            capacity: said(self.capacity),
+            bytes: said(self.bytes),
+            bytes_max: said(self.bytes_max),
+        }
+    }
+
+    fn note(&mut self) {
+        self.bytes_max = self.bytes_max.max(self.bytes - self.pending);
+    }
+}
+
+/// A sum, or the most that can be said.
+fn said(sum: u128) -> usize {
+    usize::try_from(sum).unwrap_or(usize::MAX)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +199,7 @@ impl Books {
         Books {
             accounts: Default::default(),
             charged: 0,
+            pending: 0,
             bytes_max: 0,
             objects_max: 0,
             reported: 0,
@@ -167,7 +216,22 @@ impl Books {
     }
 
     fn bytes(&self) -> usize {
-        self.charged.saturating_add(self.objects())
+        said(self.charged).saturating_add(self.objects())
+    }
+
+    /// Whether there is room for so many bytes of objects; if not, what is in use, and the limit.
+    fn check(&self, bytes: usize) -> Result<(), (usize, usize)> {
+        let (used, limit) = (self.bytes(), self.limits.hard);
+        // Objects are where they are, whatever a sum can say.
+        if bytes > limit.saturating_sub(used) && limit != usize::MAX {
+            return Err((used, limit));
+        }
+        Ok(())
+    }
+
+    /// Bytes that are not pending (LG4).
+    fn settled(&self) -> usize {
+        said(self.charged - self.pending).saturating_add(self.objects())
     }
 
     fn space(&self) -> Weak<SpaceInner> {
@@ -176,9 +240,10 @@ impl Books {
 
     /// The counts have changed.
     fn note(&mut self) {
-        self.bytes_max = self.bytes_max.max(self.bytes());
+        self.bytes_max = self.bytes_max.max(self.settled());
         if let Some(owner) = &self.owner {
-            owner.counters.charged.store(self.charged, Relaxed);
+            owner.counters.charged.store(said(self.charged), Relaxed);
+            owner.counters.pending.store(said(self.pending), Relaxed);
         }
     }
 
@@ -190,40 +255,59 @@ impl Books {
         }
     }
 
-    /// Adds a charge (LG1), or says that it does not fit (LG2).
+    /// Adds a charge, pending (LG1, LG4), or says that it does not fit (LG2).
     fn add(&mut self, of: Category, more: Sum) -> Result<(), MemoryFull> {
-        let (bytes, account) = (self.bytes(), &mut self.accounts[of as usize]);
-        let limit = self.limits.of[of as usize];
+        let (bytes, entry) = (self.bytes(), &mut self.accounts[of as usize]);
         let full = |requested, used, limit, is_of_category| {
             Err(MemoryFull { category: of, requested, used, limit, is_of_category })
         };
-        if more.capacity > limit.saturating_sub(account.capacity) {
-            return full(more.capacity, account.capacity, limit, true);
+        let (limit, used) = (self.limits.of[of as usize], said(entry.capacity));
+        if more.capacity > limit.saturating_sub(used) {
+            return full(more.capacity, used, limit, true);
         }
-        // Within the limit, which is at most the largest number, sums cannot overflow.
         let limit = self.limits.hard;
-        if more.bytes > limit.saturating_sub(bytes) || more.capacity > usize::MAX - account.capacity
-        {
+        if more.bytes > limit.saturating_sub(bytes) {
             return full(more.bytes, bytes, limit, false);
         }
-        account.count += more.count;
-        account.capacity += more.capacity;
-        account.bytes += more.bytes;
-        account.bytes_max = account.bytes_max.max(account.bytes);
-        self.charged += more.bytes;
-        if let Some(owner) = &self.owner {
-            owner.counters.charged_since.fetch_add(more.bytes, Relaxed);
-        }
+        let (more_bytes, capacity) = (more.bytes as u128, more.capacity as u128);
+        entry.count += more.count;
+        entry.capacity += capacity;
+        entry.bytes += more_bytes;
+        entry.pending += more_bytes;
+        self.charged += more_bytes;
+        self.pending += more_bytes;
         self.note();
         Ok(())
     }
 
-    fn subtract(&mut self, of: Category, less: Sum) {
-        let account = &mut self.accounts[of as usize];
-        account.count -= less.count;
-        account.capacity -= less.capacity;
-        account.bytes -= less.bytes;
-        self.charged -= less.bytes;
+    /// Of what is pending, so much is charged for good.
+    fn complete(&mut self, of: Category, bytes: usize) {
+        let entry = &mut self.accounts[of as usize];
+        entry.pending -= bytes as u128;
+        entry.note();
+        self.pending -= bytes as u128;
+        if let Some(owner) = &self.owner {
+            amount::add(&owner.counters.charged_since, bytes);
+        }
+        self.note();
+    }
+
+    /// Takes away what is pending: it was never there.
+    fn cancel(&mut self, of: Category, less: Sum) {
+        self.subtract(of, less, less.bytes as u128);
+    }
+
+    /// Takes away charges, so many bytes of which are pending.
+    fn subtract(&mut self, of: Category, less: Sum, pending: u128) {
+        // Objects may have come since the last charge.
+        self.bytes_max = self.bytes_max.max(self.settled());
+        self.pending -= pending;
+        let entry = &mut self.accounts[of as usize];
+        entry.pending -= pending;
+        entry.count -= less.count;
+        entry.capacity -= less.capacity as u128;
+        entry.bytes -= less.bytes as u128;
+        self.charged -= less.bytes as u128;
         self.note();
         if self.bytes() <= self.limits.soft {
             self.soft_next = self.limits.soft;
@@ -247,7 +331,7 @@ impl Books {
 
     /// What the space is to be told after an addition, when the mutex is free (LG3).
     fn news(&mut self) -> News {
-        let over_soft = self.over_soft(self.bytes());
+        let over_soft = self.over_soft(self.settled());
         let Some(owner) = &self.owner else { return News::None };
         let is_over_budget = owner.counters.is_over_budget();
         // Told once, until a finish.
@@ -260,16 +344,19 @@ impl Books {
 
     /// Adds the books of a space whose objects are merged into this one's. Limits stay.
     fn absorb(&mut self, from: Books) {
-        for (into, account) in self.accounts.iter_mut().zip(from.accounts) {
-            into.count += account.count;
-            into.capacity = into.capacity.saturating_add(account.capacity);
-            into.bytes = into.bytes.saturating_add(account.bytes);
-            into.bytes_max = into.bytes_max.max(into.bytes);
+        for (into, entry) in self.accounts.iter_mut().zip(from.accounts) {
+            into.count += entry.count;
+            into.capacity += entry.capacity;
+            into.bytes += entry.bytes;
+            into.pending += entry.pending;
+            into.note();
         }
-        self.charged = self.charged.saturating_add(from.charged);
-        self.reported = self.reported.saturating_add(from.reported);
+        self.charged += from.charged;
+        self.pending += from.pending;
+        self.reported += from.reported;
         if let Some(owner) = from.owner {
             owner.counters.charged.store(0, Relaxed);
+            owner.counters.pending.store(0, Relaxed);
         }
         self.note();
     }
@@ -286,7 +373,12 @@ struct Sum {
 /// What a space is to be told.
 enum News {
     None,
-    Pressure { space: Weak<SpaceInner>, lacking: usize, is_over_budget: bool },
+    /// It is over its soft limit by `lacking` bytes, or a charge was denied that lacked as many; or over its budget.
+    Pressure {
+        space: Weak<SpaceInner>,
+        lacking: usize,
+        is_over_budget: bool,
+    },
 }
 
 impl News {
@@ -308,8 +400,7 @@ impl News {
         let Some(space) = space.upgrade() else { return };
         space.requests().note_allocation(space.counters());
         if lacking > 0 {
-            space.requests().note_lacking(lacking);
-            space.requests().request();
+            space.requests().ask_for_room(lacking);
         } else if is_over_budget {
             let first = !space.counters().over_budget.swap(true, Relaxed);
             space.requests().note_over_budget(first, space.counters().is_far_over_budget());
@@ -324,7 +415,8 @@ impl News {
 /// is limited:
 ///
 /// - the *limit* of the space ([`set_limit`](Ledger::set_limit)), for the bytes of objects and charges together.
-///   Charges and allocations that would pass it fail, and ask for a collection that evicts as much;
+///   Charges and allocations that would pass it fail, and ask whoever runs the collections that are due for one that
+///   evicts as much. What is more than the limit allows in all is refused and nothing else;
 /// - the *soft limit* ([`set_soft_limit`](Ledger::set_soft_limit)): passing it asks for a collection that evicts what
 ///   is over it, and nothing fails;
 /// - a limit for each category ([`set_category_limit`](Ledger::set_category_limit)), for the capacity in it, as Java
@@ -374,9 +466,18 @@ impl Ledger {
         })
     }
 
-    /// Moves what is charged to another space's ledger. Both spaces are held exclusively.
-    pub(crate) fn move_into(&self, target: &Ledger) {
-        self.0.move_into(&target.0, |from, into| into.absorb(from));
+    /// Moves what is charged to another space's ledger, and the counts of objects by `objects`: who reads either ledger
+    /// finds both there, or neither. Both spaces are held exclusively.
+    pub(crate) fn move_into(&self, target: &Ledger, objects: impl FnOnce()) {
+        self.0.move_into(&target.0, |from, into| {
+            objects();
+            into.absorb(from);
+        });
+    }
+
+    /// Whether there is room for so many bytes of objects; if not, what is in use, and the limit.
+    pub(crate) fn check(&self, bytes: usize) -> Result<(), (usize, usize)> {
+        self.0.with(|books| books.check(bytes))
     }
 
     /// Counts what the heap hands out, by `hand_out`, if that is within the limit (LG2), and returns what is over the
@@ -387,20 +488,17 @@ impl Ledger {
         hand_out: impl FnOnce(),
     ) -> Result<usize, (usize, usize)> {
         self.0.with(|books| {
-            let (used, limit) = (books.bytes(), books.limits.hard);
-            if bytes > limit.saturating_sub(used) {
-                return Err((used, limit));
-            }
+            books.check(bytes)?;
             hand_out();
-            Ok(books.over_soft(used + bytes))
+            Ok(books.over_soft(books.settled()))
         })
     }
 
-    /// A finish has come, before which there were so many bytes of objects.
-    pub(crate) fn note_objects(&self, bytes: usize) {
+    /// A finish has come: there are as many bytes of objects as there will be.
+    pub(crate) fn note_objects(&self) {
         self.0.with(|books| {
-            books.objects_max = books.objects_max.max(bytes);
-            books.bytes_max = books.bytes_max.max(books.charged.saturating_add(bytes));
+            books.objects_max = books.objects_max.max(books.objects());
+            books.bytes_max = books.bytes_max.max(books.settled());
         });
     }
 
@@ -408,8 +506,9 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// If a limit would be passed. A collection is asked for then, which evicts as much. Outside of accesses
-    /// [`charge`](Ledger::charge) does more to make room.
+    /// If a limit would be passed. Then whoever runs the collections that are due is asked for one that evicts as much,
+    /// unless more is asked for than the limit allows in all, which is refused and nothing else. Where collections are
+    /// only run by explicit calls, none is. Outside of accesses [`charge`](Ledger::charge) does more to make room.
     pub fn try_charge(&self, category: Category, bytes: usize) -> Result<Charge, MemoryFull> {
         self.try_charge_with_capacity(category, bytes, bytes)
     }
@@ -426,15 +525,55 @@ impl Ledger {
         bytes: usize,
         capacity: usize,
     ) -> Result<Charge, MemoryFull> {
-        self.add(category, Sum { count: 1, capacity, bytes })?;
+        self.add(category, Sum { count: 1, capacity, bytes }, true)?;
         Ok(Charge { ledger: self.clone(), category, bytes, capacity })
     }
 
-    fn add(&self, category: Category, more: Sum) -> Result<(), MemoryFull> {
+    /// Begins a charge for memory that is not there yet: what is [pending](PendingCharge) keeps to the limits, as a
+    /// charge does, and leaves no trace if the memory cannot be had.
+    ///
+    /// ```
+    /// use cspace_core::{Category, Ledger};
+    ///
+    /// let ledger = Ledger::default();
+    /// let pending = ledger.try_begin_charge(Category::Buffers, 1 << 62, 1 << 62)?;
+    /// // The system has no memory for that.
+    /// drop(pending);
+    /// assert_eq!(ledger.bytes_max(), 0);
+    /// let pending = ledger.try_begin_charge(Category::Buffers, 100, 100)?;
+    /// let charge = pending.complete();
+    /// assert_eq!((charge.bytes(), ledger.bytes_max()), (100, 100));
+    /// # Ok::<(), cspace_core::MemoryFull>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`try_charge`](Ledger::try_charge).
+    pub fn try_begin_charge(
+        &self,
+        category: Category,
+        bytes: usize,
+        capacity: usize,
+    ) -> Result<PendingCharge, MemoryFull> {
+        self.begin(category, Sum { count: 1, capacity, bytes })
+    }
+
+    fn begin(&self, category: Category, sum: Sum) -> Result<PendingCharge, MemoryFull> {
+        self.add(category, sum, false)?;
+        Ok(PendingCharge { ledger: self.clone(), category, sum, is_complete: false })
+    }
+
+    fn add(&self, category: Category, more: Sum, complete: bool) -> Result<(), MemoryFull> {
         let (result, news) = self.0.with(|books| {
             let result = books.add(category, more);
             let news = match &result {
-                Ok(()) => books.news(),
+                Ok(()) if complete => {
+                    books.complete(category, more.bytes);
+                    books.news()
+                }
+                Ok(()) => News::None,
+                // Nothing that could go would be enough.
+                Err(full) if !full.may_fit() => News::None,
                 Err(full) => News::Pressure {
                     space: books.space(),
                     lacking: full.requested.saturating_sub(full.limit.saturating_sub(full.used)),
@@ -465,14 +604,30 @@ impl Ledger {
         category: Category,
         bytes: usize,
         capacity: usize,
-        mut wait: impl FnMut(Duration),
+        wait: impl FnMut(Duration),
     ) -> Result<Charge, MemoryFull> {
-        let again = || self.try_charge_with_capacity(category, bytes, capacity);
+        Ok(self.begin_charge(category, bytes, capacity, wait)?.complete())
+    }
+
+    /// As [`charge`](Ledger::charge), for memory that is not there yet: see
+    /// [`try_begin_charge`](Ledger::try_begin_charge).
+    ///
+    /// # Errors
+    ///
+    /// As [`charge`](Ledger::charge).
+    pub fn begin_charge(
+        &self,
+        category: Category,
+        bytes: usize,
+        capacity: usize,
+        mut wait: impl FnMut(Duration),
+    ) -> Result<PendingCharge, MemoryFull> {
+        let again = || self.try_begin_charge(category, bytes, capacity);
         let full = match again() {
-            Ok(charge) => return Ok(charge),
+            Ok(pending) => return Ok(pending),
             Err(full) => full,
         };
-        if !Space::may_wait_for_cycle() || full.requested > full.limit {
+        if !Space::may_wait_for_cycle() || !full.may_fit() {
             return Err(full);
         }
         let space = || {
@@ -484,7 +639,7 @@ impl Ledger {
         crate::collector::run_deferred();
         for step in 0..2 + WAIT_COUNT {
             match again() {
-                Ok(charge) => return Ok(charge),
+                Ok(pending) => return Ok(pending),
                 Err(_) if step < 2 || step == 2 + WAIT_COUNT / 2 => collect(),
                 Err(_) => {}
             }
@@ -497,26 +652,26 @@ impl Ledger {
 
     /// Reports memory outside of the heap that came (or went, if `delta` is negative) with objects, in bytes: for an
     /// embedder whose objects own memory of a library, say. It is counted under [`Category::External`] and towards
-    /// the next collection, and no limit makes it fail. Returns what is reported in all; the sum does not go below
-    /// zero.
+    /// the next collection, and no limit makes it fail. Returns what is reported in all, at most `usize::MAX`; the sum
+    /// does not go below zero.
     ///
     /// Where the memory has an owner, a [`Charge`] in it cannot be forgotten. Where `visit_objects` reports the same
     /// bytes, do not report them here too.
     pub fn report_external_bytes(&self, delta: isize) -> usize {
         let (reported, news) = self.0.with(|books| {
-            let account = &mut books.accounts[Category::External as usize];
-            let (old, others) = (books.reported, books.charged - books.reported);
-            let most = usize::MAX - others.max(account.capacity - books.reported);
-            let new = old.saturating_add_signed(delta).min(most);
-            account.bytes = account.bytes - old + new;
-            account.capacity = account.capacity - old + new;
-            account.bytes_max = account.bytes_max.max(account.bytes);
-            (books.reported, books.charged) = (new, others + new);
+            let entry = &mut books.accounts[Category::External as usize];
+            let old = books.reported;
+            let new = old.saturating_add_signed(delta as i128);
+            entry.bytes = entry.bytes - old + new;
+            entry.capacity = entry.capacity - old + new;
+            entry.note();
+            books.reported = new;
+            books.charged = books.charged - old + new;
             if let (Some(owner), more @ 1..) = (&books.owner, new.saturating_sub(old)) {
-                owner.counters.charged_since.fetch_add(more, Relaxed);
+                amount::add(&owner.counters.charged_since, said(more));
             }
             books.note();
-            (new, books.news())
+            (said(new), books.news())
         });
         news.tell();
         reported
@@ -524,18 +679,23 @@ impl Ledger {
 
     /// What is charged to a category.
     pub fn account(&self, category: Category) -> Account {
-        self.0.with(|books| books.accounts[category as usize])
+        self.0.with(|books| books.accounts[category as usize].account())
     }
 
-    /// The account of objects: those alive at the last collection, and those allocated since. The most there were is
-    /// what finishes have seen.
+    /// The account of objects: those alive at the last collection, and those allocated since. The count is what
+    /// [`Space::num_objects`] says, but nobody is waited for: while another thread is writing, objects that are about to
+    /// be made are in it. They always are in the bytes, and so are objects that were found dead until they are swept. The
+    /// most there were is what finishes have seen.
     pub fn objects(&self) -> Account {
-        self.0.with(|books| {
+        let (account, space) = self.0.with(|books| {
             let bytes = books.objects();
-            let count = books.owner.as_ref().map_or(0, |own| own.counters.objects.load(Relaxed));
             let bytes_max = books.objects_max.max(bytes);
-            Account { count, capacity: bytes, bytes, bytes_max }
-        })
+            (Account { count: 0, capacity: bytes, bytes, bytes_max }, books.space())
+        });
+        // As in `News::tell`: this may be the last handle.
+        let _sweeping = held::Sweeping::begin();
+        let count = space.upgrade().map_or(0, |space| space.count_objects_now());
+        Account { count, ..account }
     }
 
     /// All bytes: of objects, and what is charged.
@@ -545,12 +705,12 @@ impl Ledger {
 
     /// The most bytes that there were, as far as charges and finishes have seen.
     pub fn bytes_max(&self) -> usize {
-        self.0.with(|books| books.bytes_max.max(books.bytes()))
+        self.0.with(|books| books.bytes_max.max(books.settled()))
     }
 
     /// What is charged, in bytes, over all categories.
     pub fn charged(&self) -> usize {
-        self.0.with(|books| books.charged)
+        self.0.with(|books| said(books.charged))
     }
 
     /// The limit, in bytes, of objects and charges together.
@@ -628,6 +788,72 @@ impl fmt::Display for Ledger {
     }
 }
 
+/// A charge for memory that is not there yet. From [`Ledger::try_begin_charge`] and [`Charge::try_begin_grow`].
+///
+/// It keeps to the limits: nobody else gets the bytes. But it leaves no trace: only when it is
+/// [complete](PendingCharge::complete) does it count for the most bytes that there were ([`Account::bytes_max`]), the
+/// next collection and the soft limit. Dropped before, it was never there. So charge what you are about to ask the
+/// system for, ask, and complete the charge or drop it.
+#[must_use = "dropped, it gives the bytes back"]
+pub struct PendingCharge {
+    ledger: Ledger,
+    category: Category,
+    sum: Sum,
+    is_complete: bool,
+}
+
+impl PendingCharge {
+    /// The memory is there.
+    pub fn complete(mut self) -> Charge {
+        self.settle();
+        let Sum { capacity, bytes, .. } = self.sum;
+        Charge { ledger: self.ledger.clone(), category: self.category, bytes, capacity }
+    }
+
+    /// How many bytes are charged.
+    pub fn bytes(&self) -> usize {
+        self.sum.bytes
+    }
+
+    /// How many of them were asked for.
+    pub fn capacity(&self) -> usize {
+        self.sum.capacity
+    }
+
+    /// The ledger that they are charged to.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    fn settle(&mut self) {
+        let news = self.ledger.0.with(|books| {
+            books.complete(self.category, self.sum.bytes);
+            books.news()
+        });
+        self.is_complete = true;
+        news.tell();
+    }
+}
+
+impl Drop for PendingCharge {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            self.ledger.0.with(|books| books.cancel(self.category, self.sum));
+        }
+    }
+}
+
+impl fmt::Debug for PendingCharge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, capacity) = (self.bytes(), self.capacity());
+        f.debug_struct("PendingCharge")
+            .field("category", &self.category)
+            .field("bytes", &bytes)
+            .field("capacity", &capacity)
+            .finish()
+    }
+}
+
 /// Bytes that are charged to a [`Ledger`]. Dropping it gives them back.
 #[must_use = "dropped, it gives the bytes back"]
 pub struct Charge {
@@ -664,11 +890,38 @@ impl Charge {
     ///
     /// As [`Ledger::try_charge`]; nothing is changed then.
     pub fn try_grow(&mut self, more: usize) -> Result<(), MemoryFull> {
-        self.ledger.add(self.category, Sum { count: 0, capacity: more, bytes: more })?;
+        self.ledger.add(self.category, Sum { count: 0, capacity: more, bytes: more }, true)?;
         // The account has more: no overflow.
         self.bytes += more;
         self.capacity += more;
         Ok(())
+    }
+
+    /// Begins to charge bytes more, for memory that is not there yet; [`add`](Charge::add) them when it is. See
+    /// [`Ledger::try_begin_charge`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::try_charge`].
+    pub fn try_begin_grow(&self, more: usize) -> Result<PendingCharge, MemoryFull> {
+        self.ledger.begin(self.category, Sum { count: 0, capacity: more, bytes: more })
+    }
+
+    /// Completes what was [begun](Charge::try_begin_grow), as a part of this charge.
+    ///
+    /// # Panics
+    ///
+    /// If it is of another ledger or category, or of a charge of its own.
+    #[track_caller]
+    pub fn add(&mut self, mut more: PendingCharge) {
+        let is_of_this = more.category == self.category
+            && more.sum.count == 0
+            && Arc::ptr_eq(&more.ledger.0, &self.ledger.0);
+        assert!(is_of_this, "only what was begun by `try_begin_grow` of a charge is added to it");
+        more.settle();
+        // The account has more: no overflow.
+        self.bytes += more.sum.bytes;
+        self.capacity += more.sum.capacity;
     }
 
     /// Gives some bytes back.
@@ -683,7 +936,7 @@ impl Charge {
             self.bytes
         );
         let sum = Sum { count: 0, capacity: less.min(self.capacity), bytes: less };
-        self.ledger.0.with(|books| books.subtract(self.category, sum));
+        self.ledger.0.with(|books| books.subtract(self.category, sum, 0));
         self.bytes -= sum.bytes;
         self.capacity -= sum.capacity;
     }
@@ -692,7 +945,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         let sum = Sum { count: 1, capacity: self.capacity, bytes: self.bytes };
-        self.ledger.0.with(|books| books.subtract(self.category, sum));
+        self.ledger.0.with(|books| books.subtract(self.category, sum, 0));
     }
 }
 

@@ -103,7 +103,7 @@ pub use generativity::{Guard, Id};
 pub use guard::{Entered, ExclusiveGuard, LockInfo, LockMode, ModeGuard, MultiGuard, SharedGuard};
 pub use histogram::PauseHistogram;
 pub use interface::{GcDyn, Interface};
-pub use ledger::{Account, Category, Charge, Ledger, MemoryFull};
+pub use ledger::{Account, Category, Charge, Ledger, MemoryFull, PendingCharge};
 pub use nan_box::NanBox;
 pub use object::{IObject, Rootable};
 pub use owned_root::OwnedRoot;

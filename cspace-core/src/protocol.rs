@@ -8,6 +8,7 @@ mod cycle_count;
 mod cycle_gate;
 mod fate;
 mod forwarding;
+mod heap_bytes;
 mod want;
 
 pub use cleanups::{Cleanup, Cleanups, OnceAction};
@@ -15,6 +16,7 @@ pub use cycle_count::CycleCount;
 pub use cycle_gate::CycleGate;
 pub use fate::{Fate, Standing, Verdicts};
 pub use forwarding::Forwarding;
+pub use heap_bytes::HeapBytes;
 pub use want::Want;
 
 use crate::sync::{fence, AtomicU8, AtomicUsize, Ordering};

@@ -92,6 +92,15 @@ impl Requests {
         self.lacking.fetch_max(bytes, Relaxed);
     }
 
+    /// An allocation or a charge was denied, or the soft limit passed: whoever runs the collections that are due is to run
+    /// one that makes room. It is not asked for as by [`request`](Requests::request): where only explicit calls collect,
+    /// nobody does.
+    pub(crate) fn ask_for_room(&self, bytes: usize) {
+        self.note_lacking(bytes);
+        self.want.raise();
+        self.wake();
+    }
+
     /// Whether an allocation was denied since the last choice of what to evict: nothing that is dead may stay.
     pub(crate) fn is_lacking(&self) -> bool {
         self.lacking.load(Relaxed) > 0

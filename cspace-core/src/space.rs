@@ -19,6 +19,7 @@ use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed a
 use parking_lot::{Mutex, RawRwLock};
 
 use crate::access::{Exclusive, Shared};
+use crate::amount::{self, sum};
 use crate::batch::{self, Batch, Work};
 use crate::collector::{clear_marks, LockWait, Runner};
 use crate::config::{Builder, Config, PanicPolicy};
@@ -32,6 +33,7 @@ use crate::home::Home;
 use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
+use crate::no_unwind::no_unwind;
 use crate::pool;
 use crate::protocol::{CycleCount, Want};
 use crate::ptr_slot::PtrSlots;
@@ -264,7 +266,25 @@ impl SpaceInner {
     pub(crate) unsafe fn count_objects(&self) -> usize {
         // SAFETY: whoever would change the heap holds the lock exclusively: the caller, or nobody.
         let unused = unsafe { (*self.heap()).unused_cells() };
-        self.counters().objects.load(Relaxed) - unused
+        self.counters().objects.load(Relaxed).saturating_sub(unused)
+    }
+
+    /// How many objects there are, without waiting: while somebody else has the lock exclusively, those that are about
+    /// to be made are counted too.
+    pub(crate) fn count_objects_now(&self) -> usize {
+        if held::holds(self.id) {
+            // SAFETY: this thread holds the space.
+            return unsafe { self.count_objects() };
+        }
+        if !self.lock.try_lock_shared() {
+            return self.counters().objects.load(Relaxed);
+        }
+        // SAFETY: the lock was just taken in shared mode.
+        unsafe {
+            let count = self.count_objects();
+            self.lock.unlock_shared();
+            count
+        }
     }
 
     pub(crate) fn emit(&self, event: &Event) {
@@ -284,31 +304,34 @@ impl SpaceInner {
     pub(crate) fn plan(&self) {
         let whole = self.budget();
         self.incremental.set_whole_budget(whole);
-        let ahead = (self.increments_ahead() * INCREMENT_BYTES).min(whole / 2);
+        let ahead = self.increments_ahead().saturating_mul(INCREMENT_BYTES).min(whole / 2);
         self.counters().budget.store(whole - ahead, Relaxed);
-        let live = self.counters().live.load(Relaxed);
+        let live = self.counters().live_estimate.load(Relaxed);
         self.counters().room.store(room(self.heap_bytes_max(), live), Relaxed);
     }
 
     /// The bytes that may be handed out before the next collection.
     fn budget(&self) -> usize {
-        let live = self.counters().live.load(Relaxed);
-        let external = self.counters().external.load(Relaxed);
-        let charged = self.counters().charged.load(Relaxed);
-        let scaled = ((live + external + charged) as f64 * self.config.budget_factor) as usize;
+        let counters = self.counters();
+        let live = counters.live_estimate.load(Relaxed);
+        let external = counters.external.load(Relaxed);
+        // What is pending may never come.
+        let charged = counters.charged.load(Relaxed).saturating_sub(counters.pending.load(Relaxed));
+        let scaled = amount::scaled(sum([live, external, charged]), self.config.budget_factor);
         // With little alive a cycle costs little, and memory that is used again soon stays in the cache.
-        let floor = self.config.budget_floor.min(BUDGET_MIN + live * BUDGET_LIVE);
+        let small = sum([BUDGET_MIN, live.saturating_mul(BUDGET_LIVE)]);
+        let floor = self.config.budget_floor.min(small);
         // The larger of the two; of a large heap somewhat more, as each cycle costs as much as is alive.
         let more = scaled.saturating_sub(floor).min(floor) / 2;
-        let mut total = scaled.max(floor).saturating_add(more);
+        let mut total = sum([scaled.max(floor), more]);
         if self.minor_cycle_pays() {
             // It does not mark what is old: the sooner memory is used again, the better.
             total = total.min(floor.max(total / BUDGET_MINOR));
         }
         // Objects that own much outside of the heap use the budget up sooner: as many bytes as their
         // share of the whole, but not so soon that next to nothing is collected each time.
-        let share = if external == 0 { 1.0 } else { live as f64 / (live + external) as f64 };
-        ((total as f64 * share) as usize).max(floor / 4)
+        let share = if external == 0 { 1.0 } else { live as f64 / sum([live, external]) as f64 };
+        amount::scaled(total, share).max(floor / 4)
     }
 
     /// The counts have changed: what may be handed out until the next collection does too. By the holder of
@@ -518,8 +541,8 @@ impl SpaceInner {
             return false;
         }
         let cycles = self.cycles.get() as usize / STRESS_CYCLES;
-        let live = self.counters().live.load(Relaxed) / STRESS_BYTES;
-        self.stress_skip.store(cycles + live, Relaxed);
+        let live = self.counters().live_estimate.load(Relaxed) / STRESS_BYTES;
+        self.stress_skip.store(sum([cycles, live]), Relaxed);
         true
     }
 
@@ -546,8 +569,9 @@ impl SpaceInner {
         });
     }
 
+    /// Whether a collection is due: the budget is used up, or something was denied that may fit after one.
     fn is_over_budget(&self) -> bool {
-        self.counters().over_budget.load(Relaxed)
+        self.counters().over_budget.load(Relaxed) || self.requests.is_lacking()
     }
 
     /// Whether a collection is asked for, for reasons of budget or others. A guess without the lock.
@@ -572,28 +596,30 @@ impl Drop for SpaceInner {
         held::delist(self.id);
         // If this thread forgot a guard, it holds the space no more.
         held::forget(self.id);
-        // SAFETY: nobody else has the space, and with its last claim the last batch is done.
-        unsafe { clear_marks(self) };
-        // SAFETY: nobody else has the space.
-        let heap = unsafe { &mut *self.heap() };
-        let home = Arc::clone(self.home.get_mut());
-        let (spans, waiting) = heap.detach();
-        debug_assert!(waiting.is_empty(), "what runs drops keeps the space (P9)");
-        let batch = Batch {
-            claim: None,
-            work: Box::new(Work {
-                spans,
-                cleanups: home.detach_cleanups(),
-                dropped: home.release_all(),
-                slot_values: self.ptr_slots.take_all(),
-                ..Work::default()
-            }),
-            home,
-            live_estimate: 0,
-            poison_freed: self.memory.poison_freed,
-            last: Some(Arc::clone(&self.memory)),
-            done: false,
-        };
+        // No user code, and nothing that can fail: what is taken out here is in nobody's list until the batch has it.
+        let batch = no_unwind("the end of a space", || {
+            // SAFETY: nobody else has the space, and with its last claim the last batch is done.
+            unsafe { clear_marks(self) };
+            // SAFETY: nobody else has the space.
+            let heap = unsafe { &mut *self.heap() };
+            let home = Arc::clone(self.home.get_mut());
+            let mut work = Box::<Work>::default();
+            heap.take_returned();
+            heap.detach(&mut work.spans, &mut work.waiting);
+            debug_assert!(work.waiting.is_empty(), "what runs drops keeps the space (P9)");
+            work.cleanups = home.detach_cleanups();
+            work.dropped = home.release_all();
+            work.slot_values = self.ptr_slots.take_all();
+            Batch {
+                claim: None,
+                work,
+                home,
+                live_estimate: 0,
+                poison_freed: self.memory.poison_freed,
+                last: Some(Arc::clone(&self.memory)),
+                done: false,
+            }
+        });
         // What the callbacks captured is the user's, and this may be a thread that others need.
         let listeners = core::mem::take(&mut self.config.listeners);
         let callbacks = core::mem::take(self.transactions.get_mut());
@@ -1021,7 +1047,7 @@ impl Space {
 
     /// How many objects there are: those alive at the last collection, and those made since (ceda's
     /// `GetNumObjects`, which must not be called while its collector is enabled; this one may, at any
-    /// time).
+    /// time). Values of [`own_root`](crate::Alloc::own_root) are no objects of the heap and not in it.
     ///
     /// Waits for a writer to leave, unless this thread is inside of the space. If the lock was leaked,
     /// objects about to be made are counted too.
@@ -1045,11 +1071,13 @@ impl Space {
         }
     }
 
-    /// Byte counts, at any time, without waiting.
+    /// Byte counts, at any time, without waiting. While a collection goes on no count is too low, not for a moment:
+    /// objects that were found dead are in them until they are swept.
     pub fn memory(&self) -> MemoryStats {
         let counters = self.inner.counters();
-        let live = counters.live.load(Relaxed);
-        let allocated = live + counters.handed_out.load(Relaxed);
+        let allocated = counters.allocated();
+        // It is read a moment later.
+        let live = counters.bytes.live().min(allocated);
         MemoryStats {
             reserved: pool::mapped_bytes(),
             committed: counters.committed.load(Relaxed).max(allocated),

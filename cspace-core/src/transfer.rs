@@ -125,20 +125,21 @@ fn transfer(
         let home = from.replace_home(fresh);
         let mut sweep_under_way = false;
         let (mut objects, mut bytes) = (0, 0);
+        let (moved, into_home) = (&home, into.home());
         home.gate.move_into(
-            &into.home().gate,
+            &into_home.gate,
             || {
                 sweep_under_way = true;
                 target.clone()
             },
             |from, into| {
                 (objects, bytes) = (from.objects.load(Relaxed), from.allocated());
-                from.move_into(into);
+                // With the books, so that nobody finds these without those.
+                moved.ledger.move_into(&into_home.ledger, || from.move_into(into));
             },
         );
         // Their marks are of two graphs.
         drop((from.incremental().take(), into.incremental().take()));
-        home.ledger.move_into(&into.home().ledger);
         home.merge_into(into.home());
         (*into.heap()).adopt(given_up);
         into.root_set().absorb(from.root_set());

@@ -242,6 +242,16 @@ unsafe fn allocated_cells(span: SpanRef) -> Vec<*const u8> {
     cells
 }
 
+/// Bytes of the allocated cells of a span.
+///
+/// # Safety
+///
+/// As [`allocated_cells`].
+unsafe fn allocated_bytes(span: SpanRef) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { allocated_cells(span).len() * span.record().cell_bytes }
+}
+
 /// Walks the whole heap and checks every edge. The claim keeps cycles out.
 ///
 /// # Errors
@@ -303,6 +313,13 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         verifier.allocated = cells.iter().map(|cell| cell.addr()).collect();
         if cells.len() != count {
             let problem = format!("{} objects are allocated, but {count} are counted", cells.len());
+            verifier.report.problems.push(problem);
+        }
+        // What waits to be swept counts too.
+        let bytes: usize = spans.iter().map(|span| allocated_bytes(*span)).sum();
+        let counted = inner.counters().allocated();
+        if bytes > counted {
+            let problem = format!("{bytes} bytes are allocated, but {counted} are counted");
             verifier.report.problems.push(problem);
         }
         for span in &spans {

@@ -37,7 +37,8 @@ pub enum GcMode {
     /// The mutators, at their safepoints; ends of exclusive accesses are safepoints too. For programs that
     /// count every thread.
     Safepoints,
-    /// Explicit calls, and safepoints after a request; until `start_gc` or a [`GcDriver`].
+    /// Explicit calls, and safepoints after an explicit request (`request_gc`); until `start_gc` or a [`GcDriver`].
+    /// Neither a budget nor a limit is a reason for one: whoever is denied something collects, and tries again.
     Manual,
     /// Nobody: there is no collector, memory is freed when the space goes.
     Off,

@@ -96,8 +96,17 @@ fn sums_that_overflow_are_full_not_small() {
     assert!(ledger.try_charge(Category::Maps, usize::MAX / 2 + 1).is_err());
     assert!(ledger.try_charge_with_capacity(Category::Maps, 0, usize::MAX / 2 + 1).is_err());
     assert!(ledger.try_charge(Category::Maps, usize::MAX).is_err());
+    // Reports cannot fail. All is known, whatever can be said of it.
     assert_eq!(ledger.report_external_bytes(isize::MAX), usize::MAX / 2);
-    assert_eq!(ledger.report_external_bytes(isize::MAX), usize::MAX / 2);
+    assert_eq!(ledger.report_external_bytes(isize::MAX), usize::MAX - 1);
+    assert_eq!(ledger.report_external_bytes(isize::MAX), usize::MAX);
+    assert_eq!((ledger.charged(), ledger.bytes()), (usize::MAX, usize::MAX));
+    for _ in 0..2 {
+        ledger.report_external_bytes(-isize::MAX);
+    }
+    assert_eq!(ledger.report_external_bytes(0), usize::MAX / 2);
+    ledger.report_external_bytes(-isize::MAX);
+    assert_eq!(ledger.charged(), usize::MAX / 2 + 1);
 }
 
 #[test]

@@ -493,7 +493,7 @@ fn ten_thousand_arenas_that_nobody_has_are_freed_while_the_limit_is_a_hundredth(
     for _ in 0..10_000 {
         let made = space.exclusive(|cx| AutoArena::new(cx)?.allocate(cx, 4096, 1).map(drop));
         if made.is_err() {
-            // The access has ended, and with it came the collection that was asked for.
+            space.collect().unwrap();
             space.exclusive(|cx| AutoArena::new(cx)?.allocate(cx, 4096, 1).map(drop)).unwrap();
         }
     }
