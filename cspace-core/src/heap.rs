@@ -382,7 +382,21 @@ pub(crate) struct Heap {
     retired: Vec<SpanRef>,
     /// Spans with objects in them, and with dead ones that wait for their drops (B3).
     waiting: Vec<SpanRef>,
+    /// What the last allocation came to, until the collector is told.
+    news: News,
     links: HeapLinks,
+}
+
+/// What the collector is to be told of an allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    /// It sleeps until something is allocated, or the budget is passed.
+    Allocated,
+    /// The ledger's limit was or would have been passed, or its soft one was.
+    OverLimit,
+    /// The heap's limit would have been passed.
+    Denied,
 }
 
 struct FirstWord(u64);
@@ -423,6 +437,7 @@ impl Heap {
             adopted: Vec::new(),
             retired: Vec::new(),
             waiting: Vec::new(),
+            news: News::None,
             links,
         }
     }
@@ -486,7 +501,7 @@ impl Heap {
         // SAFETY: the caller's promise, for all of them.
         unsafe {
             if bytes > CELL_MAX {
-                return (*heap).allocate_large(bytes, register::<T>());
+                return Heap::allocate_large(heap, bytes, register::<T>());
             }
             let cursor = Heap::cursors::<T>(heap);
             Heap::bump(heap, cursor, bytes, TypeId::of::<T::R>())
@@ -513,7 +528,7 @@ impl Heap {
         // most CELL_MAX.
         unsafe {
             if bytes > CELL_MAX {
-                return (*heap).allocate_large(bytes, register::<T>());
+                return Heap::allocate_large(heap, bytes, register::<T>());
             }
             let cursor = Heap::cursors::<T>(heap).add(class_of(bytes));
             Heap::bump(heap, cursor, (*cursor).cell_bytes, TypeId::of::<T::R>())
@@ -555,6 +570,28 @@ impl Heap {
         cursor: *mut Cursor,
         type_id: TypeId,
     ) -> Result<*mut u8, HeapFull> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let found = Heap::begin_gap(heap, cursor, type_id);
+            // Before a cell is handed out that holds nothing yet.
+            Heap::tell(heap);
+            found?;
+            let first = (*cursor).at;
+            (*cursor).at = first.wrapping_add((*cursor).cell_bytes);
+            Ok(first)
+        }
+    }
+
+    /// Makes the next gap the cursor's, and counts it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`bump`](Heap::bump).
+    unsafe fn begin_gap(
+        heap: *mut Heap,
+        cursor: *mut Cursor,
+        type_id: TypeId,
+    ) -> Result<(), HeapFull> {
         // SAFETY: the caller holds the lock. Cursors lie apart from the heap and are reached through
         // `cursor` or through equal pointers only; a reference to one does not outlive the next use of
         // the heap that may make another.
@@ -592,17 +629,16 @@ impl Heap {
                 (here.at, here.end) = (core::ptr::null_mut(), core::ptr::null_mut());
                 return Err(full);
             }
-            let first = here.at;
-            here.at = first.wrapping_add(here.cell_bytes);
-            Ok(first)
+            Ok(())
         }
     }
 
-    /// Counts bytes that an allocation takes; an error if they would pass the limit.
+    /// Counts bytes that an allocation takes; an error if they would pass the limit. Afterwards there may be something
+    /// to [`tell`](Heap::tell).
     fn hand_out(&mut self, bytes: usize, objects: usize) -> Result<(), HeapFull> {
         let allocated = self.allocated();
         if bytes > self.links.heap_bytes_max.saturating_sub(allocated) {
-            self.ask_for_collection();
+            self.news = News::Denied;
             self.requests().note_lacking(bytes);
             let cause = HeapFullCause::Limit { limit: self.links.heap_bytes_max, allocated };
             return Err(HeapFull { requested: bytes, cause });
@@ -612,31 +648,36 @@ impl Heap {
             counters.handed_out.store(counters.handed_out.load(Relaxed) + bytes, Relaxed);
             counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
         };
+        let mut over_soft = 0;
         if !counters.has_limit.load(Relaxed) {
             hand_out();
         } else {
-            self.hand_out_limited(bytes, hand_out)?;
+            match self.hand_out_limited(bytes, hand_out) {
+                Ok(over) => over_soft = over,
+                Err(full) => {
+                    self.news = News::OverLimit;
+                    return Err(full);
+                }
+            }
         }
-        self.requests().note_allocation(counters);
-        if counters.is_over_budget() {
-            self.ask_for_collection();
+        if over_soft > 0 {
+            self.news = News::OverLimit;
+        } else if counters.is_dormant.load(Relaxed) || counters.is_over_budget() {
+            self.news = News::Allocated;
         }
         Ok(())
     }
 
-    /// As much of [`hand_out`](Heap::hand_out) as is done if the ledger has a limit.
+    /// As much of [`hand_out`](Heap::hand_out) as is done if the ledger has a limit; returns what is over the soft one.
     #[cold]
-    fn hand_out_limited(&self, bytes: usize, hand_out: impl FnOnce()) -> Result<(), HeapFull> {
+    fn hand_out_limited(&self, bytes: usize, hand_out: impl FnOnce()) -> Result<usize, HeapFull> {
         match self.links.ledger.allocate(bytes, hand_out) {
-            Ok(0) => Ok(()),
             Ok(over_soft) => {
                 self.requests().note_lacking(over_soft);
-                self.requests().request();
-                Ok(())
+                Ok(over_soft)
             }
             Err((used, limit)) => {
                 self.requests().note_lacking(bytes.saturating_sub(limit.saturating_sub(used)));
-                self.requests().request();
                 let cause = HeapFullCause::Memory { limit, used };
                 Err(HeapFull { requested: bytes, cause })
             }
@@ -649,9 +690,41 @@ impl Heap {
         unsafe { &*self.links.requests }
     }
 
-    fn ask_for_collection(&mut self) {
-        let first = !self.counters().over_budget.swap(true, Relaxed);
-        self.requests().note_over_budget(first, self.counters().is_far_over_budget());
+    /// Tells the collector what an allocation came to. It is the user's, and may have objects counted: no reference
+    /// into the heap is in use here, and every cell that is handed out holds an object.
+    ///
+    /// # Safety
+    ///
+    /// `heap` is a space's heap, whose exclusive lock the caller holds.
+    #[inline]
+    unsafe fn tell(heap: *mut Heap) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*heap).news != News::None {
+                Heap::tell_slow(heap);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`tell`](Heap::tell).
+    #[cold]
+    unsafe fn tell_slow(heap: *mut Heap) {
+        // SAFETY: the caller's promise. Requests and counters lie apart from the heap, in the space and in an allocation
+        // that the space shares; both are there while something is allocated.
+        let (news, requests, counters) = unsafe {
+            let news = core::mem::replace(&mut (*heap).news, News::None);
+            (news, &*(*heap).links.requests, &*Arc::as_ptr(&(*heap).links.counters))
+        };
+        if news == News::OverLimit {
+            requests.request();
+        }
+        requests.note_allocation(counters);
+        if news == News::Denied || counters.is_over_budget() {
+            let first = !counters.over_budget.swap(true, Relaxed);
+            requests.note_over_budget(first, counters.is_far_over_budget());
+        }
     }
 
     fn out_of_memory(&self, requested: usize) -> HeapFull {
@@ -716,15 +789,29 @@ impl Heap {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for [`allocate`](Heap::allocate).
     #[cold]
     #[inline(never)]
-    fn allocate_large(
-        &mut self,
+    unsafe fn allocate_large(
+        heap: *mut Heap,
         bytes: usize,
         info: &'static TypeInfo,
     ) -> Result<*mut u8, HeapFull> {
         let rounded = bytes.next_multiple_of(BLOCK);
-        self.hand_out(rounded, 1)?;
+        // SAFETY: the caller's promise, for all of them.
+        unsafe {
+            let counted = (*heap).hand_out(rounded, 1);
+            // Before there is a cell that holds nothing yet.
+            Heap::tell(heap);
+            counted?;
+            (*heap).make_large(rounded, info)
+        }
+    }
+
+    /// A cell of so many bytes, which are counted already.
+    fn make_large(&mut self, rounded: usize, info: &'static TypeInfo) -> Result<*mut u8, HeapFull> {
         let home = self.links.home;
         let made = if rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK) {
             pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home)
