@@ -566,7 +566,7 @@ impl Space {
                 return false;
             }
             if inner.acquire(LockMode::Exclusive, Wait::For(slice)).is_err() {
-                slice = (slice * 2).min(SLICE_MAX.max(wait.slice));
+                slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
                 if !(wait.go_on)() || inner.is_leaked() || self.is_poisoned() {
                     return false;
                 }

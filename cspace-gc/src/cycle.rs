@@ -289,7 +289,7 @@ impl MarkSweep {
                 return Err(phase.give_up());
             }
             std::thread::sleep(back_off);
-            back_off = (back_off * 2).min(self.patience.back_off * 32);
+            back_off = back_off.saturating_mul(2).min(self.patience.back_off.saturating_mul(32));
         }
     }
 
