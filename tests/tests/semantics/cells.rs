@@ -114,12 +114,12 @@ fn borrow_mut2_refuses_one_cell_without_a_size_given_twice() {
     CSpace::new().exclusive(|cx| {
         let cell = cx.alloc(GcCell::new(Static(Empty)));
         let same = cell;
-        assert!(panic_of(|| drop(cell.borrow_mut2(&same, cx))).contains("are the same"));
+        assert!(panic_of(|| _ = cell.borrow_mut2(&same, cx)).contains("are the same"));
         let array = cx.alloc(GcCell::new([0u64; 0]));
-        assert!(panic_of(|| drop(array.borrow_mut2(&array, cx))).contains("are the same"));
+        assert!(panic_of(|| _ = array.borrow_mut2(&array, cx)).contains("are the same"));
         let wrapper = cx.alloc(Wrapper { _before: [0; 2], empty: GcCell::new(Static(Empty)) });
         let empty = &wrapper.as_ref().empty;
-        assert!(panic_of(|| drop(empty.borrow_mut2(empty, cx))).contains("are the same"));
+        assert!(panic_of(|| _ = empty.borrow_mut2(empty, cx)).contains("are the same"));
     });
 }
 
@@ -142,7 +142,7 @@ fn borrow_mut2_gives_two_cells_without_a_size_if_they_are_of_two_objects() {
 fn borrow_mut2_refuses_cells_without_a_size_at_one_place_of_an_object() {
     CSpace::new().exclusive(|cx| {
         let pair = cx.alloc((GcCell::new(()), GcCell::new(())));
-        assert!(panic_of(|| drop(pair.0.borrow_mut2(&pair.1, cx))).contains("are the same"));
+        assert!(panic_of(|| _ = pair.0.borrow_mut2(&pair.1, cx)).contains("are the same"));
     });
 }
 
