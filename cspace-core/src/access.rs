@@ -248,8 +248,8 @@ impl<'gc> Alloc<'gc> {
     /// # Panics
     ///
     /// If there is no room: the space's `max_heap_bytes` would be passed, or the system has no
-    /// memory. Such a panic does not poison the space; nor, if it is caught, does another one in the same
-    /// access. To handle it, use [`try_alloc`](Alloc::try_alloc).
+    /// memory. Such a panic does not poison the space; nor, if it is caught within the scope, does another one that
+    /// leaves it. To handle it, use [`try_alloc`](Alloc::try_alloc).
     #[inline(always)]
     #[track_caller]
     pub fn alloc<T: IObject<'gc> + 'gc>(&self, value: T) -> Gc<'gc, T> {

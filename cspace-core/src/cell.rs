@@ -96,7 +96,9 @@ impl<'gc, T: IObject<'gc>> GcCell<'gc, T> {
     ///
     /// # Panics
     ///
-    /// If both are the same cell, or one lies within the other.
+    /// If both are the same cell, or one lies within the other. Cells are told apart by their addresses: one whose
+    /// content has no size is also refused beside a cell of the same object that the compiler put at the same
+    /// place. Cells of two objects never are.
     #[track_caller]
     pub fn borrow_mut2<'a, U: IObject<'gc>>(
         &'a self,
@@ -104,8 +106,10 @@ impl<'gc, T: IObject<'gc>> GcCell<'gc, T> {
         _: &'a mut impl CellAccessMut<'gc>,
     ) -> (&'a mut T, &'a mut U) {
         let (a, b) = (self.value.get(), other.value.get());
-        let disjoint =
-            a.addr() + size_of::<T>() <= b.addr() || b.addr() + size_of::<U>() <= a.addr();
+        // A content without a size is one like others: it may stand for something else (a proof of ownership), so
+        // it counts as a byte, of which nobody gets two.
+        let (a_len, b_len) = (size_of::<T>().max(1), size_of::<U>().max(1));
+        let disjoint = a.addr() + a_len <= b.addr() || b.addr() + b_len <= a.addr();
         assert!(disjoint, "borrow_mut2: both cells are the same, or one is a part of the other");
         // SAFETY: C1, and the two values do not overlap. What either owns elsewhere (a vector's
         // elements) holds no second way to the other but through a cell of its own.

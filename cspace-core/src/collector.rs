@@ -61,6 +61,7 @@ use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
 use crate::heap::SystemFull;
 use crate::held;
+pub use crate::held::Driving;
 use crate::home::Home;
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
@@ -98,20 +99,23 @@ pub trait Collector: Send + Sync {
     fn collect(&self, space: &Space) -> Result<CollectReport, CollectError>;
 
     /// Called by a thread that has come to a safepoint and released the lock, when a collection is
-    /// wanted and this thread is the one to run it. May return at once if another thread's cycle serves.
+    /// wanted and this thread is the one to run it. May return at once if another thread's cycle serves. A panic goes
+    /// on in that thread, after it has taken the lock again.
     fn at_safepoint(&self, space: &Space);
 
-    /// Who runs the collections that are due. Asked often; may change.
+    /// Who runs the collections that are due. Asked often, inside of accesses and in the finish of cycles too; may
+    /// change. Must return at once. A panic ends there, and is taken for [`Runner::Safepoints`].
     fn runner(&self) -> Runner {
         Runner::Safepoints
     }
 
     /// A collection was requested, or the budget passed, or something was allocated by a space that was
     /// [dormant](Space::set_dormant). Called on any thread, inside of accesses too: must return at once and
-    /// run no user code.
+    /// run no user code. A panic ends there.
     fn wake(&self) {}
 
-    /// The space is gone: its last handle was dropped, on this thread. Must not wait for another one.
+    /// The space is gone: its last handle was dropped, on this thread. Must not wait for another one. A panic ends
+    /// there.
     fn space_gone(&self) {}
 }
 
@@ -124,7 +128,8 @@ pub struct LockWait<'a> {
     /// How long at first, before it looks whether to go on; then for twice as long each time, as who looks loses
     /// its place in the queue.
     pub slice: Duration,
-    /// Whether to go on waiting; asked after each slice.
+    /// Whether to go on waiting; asked after each slice, with nothing held. It is on the way of a cycle: to collect in
+    /// it is an error. A panic of it gives the cycle up.
     pub go_on: &'a dyn Fn() -> bool,
 }
 
@@ -135,6 +140,13 @@ impl LockWait<'_> {
     /// Waits for as long as it takes.
     pub const FOREVER: LockWait<'static> =
         LockWait { slice: Duration::from_millis(50), go_on: &|| true };
+
+    /// Asks whether to go on. By a thread that has the claim of a cycle: as in a sweep, to collect is an error rather
+    /// than a wait for oneself.
+    fn goes_on(&self) -> bool {
+        let _sweeping = held::Sweeping::begin();
+        (self.go_on)()
+    }
 }
 
 /// How much a cycle has to look at.
@@ -193,33 +205,36 @@ impl MarkPhase {
     /// claim is stale ([`CollectError::Transferred`]): then claim again.
     pub fn begin(claim: CycleClaim, wait: LockWait<'_>) -> Result<MarkPhase, CollectError> {
         let inner = &claim.space().inner;
-        let may_wait = held::count() == 0;
-        inner.note(false).map_err(|error| match error {
-            LockError::Reentry { space } => CollectError::InsideAccess { space },
-            error => error.into(),
-        })?;
-        let waiting = inner.wait_for_lock();
+        let mut waiting = None;
         let mut slice = wait.slice;
         loop {
+            // Each time anew: what was asked whether to go on may have locked, and forgotten, anything.
+            let may_wait = held::count() == 0;
+            let noted = inner.note(false).map_err(|error| match error {
+                LockError::Reentry { space } => CollectError::InsideAccess { space },
+                error => error.into(),
+            })?;
+            waiting.get_or_insert_with(|| inner.wait_for_lock());
             let patience = if may_wait { slice } else { Duration::ZERO };
             if inner.raw_lock().try_lock_upgradable_for(patience) {
+                noted.confirm();
                 break;
             }
+            // The thread holds nothing, so it is noted no more when user code runs (HL1).
+            drop(noted);
             slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
-            let error = if inner.is_leaked() {
-                LockError::LockLeaked { space: inner.name() }.into()
-            } else if claim.is_stale() {
-                CollectError::Transferred { space: inner.name() }
-            } else if may_wait && (wait.go_on)() {
+            if inner.is_leaked() {
+                return Err(LockError::LockLeaked { space: inner.name() }.into());
+            }
+            if claim.is_stale() {
+                return Err(CollectError::Transferred { space: inner.name() });
+            }
+            if !may_wait {
+                inner.requests().request();
+            } else if wait.goes_on() {
                 continue;
-            } else {
-                if !may_wait {
-                    inner.requests().request();
-                }
-                CollectError::Busy { space: inner.name() }
-            };
-            held::forget(inner.id());
-            return Err(error);
+            }
+            return Err(CollectError::Busy { space: inner.name() });
         }
         drop(waiting);
         if !claim.begin() {
@@ -843,6 +858,11 @@ impl Space {
     /// Whether this thread runs drops of a sweep. For collectors.
     pub fn is_sweeping() -> bool {
         held::is_sweeping()
+    }
+
+    /// Whether this thread drives collections ([`Driving`]). For collectors.
+    pub fn is_driving() -> bool {
+        held::is_driving()
     }
 
     /// Whether this thread is inside of the space.

@@ -42,13 +42,14 @@ pub enum LockError {
         timeout: Duration,
     },
     /// This thread holds a space with a higher number: two threads that nest in opposite orders
-    /// wait for each other. Checked in debug builds and under stress.
+    /// wait for each other. Checked in debug builds and under stress, by the forms that wait, however long; those that
+    /// do not wait may lock in any order.
     #[error("space `{space}` is locked while this thread holds a younger one: take several spaces with `lock_multiple`, which orders them, or nest older spaces outside")]
     LockOrder {
         /// The space's name.
         space: String,
     },
-    /// This thread holds too many spaces.
+    /// This thread would hold too many spaces.
     #[error("a thread can hold at most {max} spaces at once")]
     TooMany {
         /// How many it can hold.
@@ -188,8 +189,8 @@ pub enum CollectError {
         /// The space's name.
         space: String,
     },
-    /// Another thread's cycle is being swept, and this thread holds another space or runs a sweep: a drop
-    /// of that cycle may be waiting for it.
+    /// Another thread's cycle is being swept, or somebody has the lock, and this thread holds another space or runs a
+    /// sweep: a drop of that cycle, or whoever has the lock, may be waiting for it.
     #[error("space `{space}` is being collected by another thread, for which this one cannot wait while it holds another space; the collection is noted and happens at the next safepoint")]
     Busy {
         /// The space's name.
@@ -289,6 +290,12 @@ pub enum WaitError {
     /// The call came from a `Drop` that a sweep runs, for the end of which the next collection waits.
     #[error("a drop that a sweep runs waited for a collection of space `{space}`, which may have to wait for that drop")]
     InSweep {
+        /// The name of the space whose collections were waited for.
+        space: String,
+    },
+    /// The call came from a thread that runs collections, of this space or of another: a listener made it, say.
+    #[error("a thread that runs collections (a listener called) waited for a collection of space `{space}`, which it may have to run itself")]
+    FromCollector {
         /// The name of the space whose collections were waited for.
         space: String,
     },

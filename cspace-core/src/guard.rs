@@ -15,7 +15,7 @@ use crate::event::CollectReport;
 use crate::held;
 use crate::object::Rootable;
 use crate::owned_root::OwnedRoot;
-use crate::space::{Space, Wait};
+use crate::space::{Space, SpaceInner, Wait};
 
 /// The modes of a space's lock (ceda's `ECSpaceLockMode`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,7 +121,10 @@ impl<'s> ExclusiveGuard<'s> {
         // SAFETY: the guard holds the lock (G1) and is borrowed mutably while the token exists, so
         // there is no second one (G2); the brand is the closure's own.
         let mut token = unsafe { Exclusive::new(&self.space.inner) };
-        f(&mut token)
+        let scope = Scope(&self.space.inner);
+        let result = f(&mut token);
+        core::mem::forget(scope);
+        result
     }
 
     /// Calls `f` with a token of a fresh brand and the value of an owned root, for an interpreter's
@@ -270,7 +273,17 @@ impl<'s> ExclusiveGuard<'s> {
         self.assert_held();
         self.held = false;
         self.space.inner.release(self.mode);
-        LockInfo { space: self.space, mode: self.mode, local: PhantomData }
+        LockInfo { space: self.space, mode: self.mode, guard: PhantomData, local: PhantomData }
+    }
+
+    /// Takes a lock again that was given up: of a transaction it is the same one, no callbacks for the beginning.
+    fn retake(
+        space: &'s Space,
+        mode: LockMode,
+        panicking: bool,
+    ) -> Result<ExclusiveGuard<'s>, LockError> {
+        space.inner.acquire(mode, Wait::Forever)?;
+        Ok(ExclusiveGuard { space, mode, held: true, panicking, local: PhantomData })
     }
 
     /// The mode in which the lock is held.
@@ -281,6 +294,16 @@ impl<'s> ExclusiveGuard<'s> {
     /// The space.
     pub fn space(&self) -> &'s Space {
         self.space
+    }
+}
+
+/// A scope that is under way. Dropped by a panic only.
+struct Scope<'a>(&'a SpaceInner);
+
+impl Drop for Scope<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        held::panic_leaves_scope(self.0.id());
     }
 }
 
@@ -310,22 +333,25 @@ impl ExclusiveGuard<'_> {
     #[cold]
     #[inline(never)]
     fn drop_slow(&mut self) {
-        /// Releases the lock even if a callback panics.
-        struct Release<'a, 's>(&'a mut ExclusiveGuard<'s>);
+        /// Releases the lock even if a callback panics. With whether the panic that is under way has an excuse, if
+        /// there is one: what callbacks do is none.
+        struct Release<'a, 's>(&'a mut ExclusiveGuard<'s>, Option<bool>);
         impl Drop for Release<'_, '_> {
             fn drop(&mut self) {
                 let inner = &self.0.space.inner;
                 if std::thread::panicking() && !self.0.panicking {
-                    inner.panicked();
-                } else {
-                    inner.forget_harmless_panic();
+                    let is_excused = self.1.unwrap_or_else(|| held::take_excuse(inner.id()));
+                    if !is_excused {
+                        inner.panicked();
+                    }
                 }
                 self.0.held = false;
                 inner.release(self.0.mode);
             }
         }
         let (space, panicking) = (self.space, self.panicking);
-        let release = Release(self);
+        let is_excused = std::thread::panicking().then(|| held::take_excuse(space.inner.id()));
+        let release = Release(self, is_excused);
         if release.0.mode == LockMode::Transaction {
             let guard = &mut *release.0;
             let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -348,25 +374,49 @@ impl ExclusiveGuard<'_> {
     }
 }
 
-/// A lock that was given up with `begin_unlock`, and what it takes to take it again.
+mod sealed {
+    use super::{LockError, LockMode, Space};
+
+    /// A guard whose lock can be given up with `begin_unlock`.
+    pub trait Relinquished<'s>: Sized {
+        /// Takes the lock again.
+        fn retake(space: &'s Space, mode: LockMode) -> Result<Self, LockError>;
+    }
+}
+
+impl<'s> sealed::Relinquished<'s> for ExclusiveGuard<'s> {
+    fn retake(space: &'s Space, mode: LockMode) -> Result<Self, LockError> {
+        ExclusiveGuard::retake(space, mode, std::thread::panicking())
+    }
+}
+
+impl<'s> sealed::Relinquished<'s> for SharedGuard<'s> {
+    fn retake(space: &'s Space, _: LockMode) -> Result<Self, LockError> {
+        SharedGuard::acquire(space, Wait::Forever)
+    }
+}
+
+/// A lock that was given up with `begin_unlock`, and what it takes to take it again: as an [`ExclusiveGuard`], or as
+/// the [`SharedGuard`] that it was.
 ///
 /// Dropped without [`end_unlock`](LockInfo::end_unlock), it leaves the lock released; of a transaction
 /// the callbacks for the end are not called then.
 #[must_use = "call `end_unlock` to take the lock again"]
-pub struct LockInfo<'s> {
+pub struct LockInfo<'s, G = ExclusiveGuard<'s>> {
     space: &'s Space,
     mode: LockMode,
+    guard: PhantomData<fn() -> G>,
     local: PhantomData<*mut ()>,
 }
 
-impl<'s> LockInfo<'s> {
+impl<'s, G: sealed::Relinquished<'s>> LockInfo<'s, G> {
     /// Takes the lock again, in the same mode (ceda's `EndUnlock`).
     ///
     /// # Panics
     ///
     /// If the lock cannot be had: see [`LockError`].
     #[track_caller]
-    pub fn end_unlock(self) -> ExclusiveGuard<'s> {
+    pub fn end_unlock(self) -> G {
         self.try_end_unlock().unwrap_or_else(|(_, error)| panic!("{error}"))
     }
 
@@ -375,17 +425,8 @@ impl<'s> LockInfo<'s> {
     /// # Errors
     ///
     /// If the lock cannot be had.
-    pub fn try_end_unlock(self) -> Result<ExclusiveGuard<'s>, (LockInfo<'s>, LockError)> {
-        match self.space.inner.acquire(self.mode, Wait::Forever) {
-            Ok(()) => Ok(ExclusiveGuard {
-                space: self.space,
-                mode: self.mode,
-                held: true,
-                panicking: std::thread::panicking(),
-                local: PhantomData,
-            }),
-            Err(error) => Err((self, error)),
-        }
+    pub fn try_end_unlock(self) -> Result<G, (Self, LockError)> {
+        G::retake(self.space, self.mode).map_err(|error| (self, error))
     }
 }
 
@@ -490,6 +531,32 @@ impl<'s> SharedGuard<'s> {
         f()
     }
 
+    /// Releases the lock until [`LockInfo::end_unlock`], as [`ExclusiveGuard::begin_unlock`] does.
+    ///
+    /// ```
+    /// use cspace_core::Space;
+    ///
+    /// let space = Space::builder().build()?;
+    /// let lock = space.lock_shared();
+    /// let info = lock.begin_unlock();
+    /// let root = space.exclusive(|cx| cx.root(cx.alloc(1u64)));
+    /// let mut lock = info.end_unlock();
+    /// assert_eq!(lock.scope(|cx| *root.get(cx)), 1);
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If the guard lost the lock.
+    #[track_caller]
+    pub fn begin_unlock(mut self) -> LockInfo<'s, SharedGuard<'s>> {
+        self.assert_held();
+        self.held = false;
+        self.space.inner.release(LockMode::Shared);
+        let (space, mode) = (self.space, LockMode::Shared);
+        LockInfo { space, mode, guard: PhantomData, local: PhantomData }
+    }
+
     /// Lets others in if they want to: a writer, or the collector.
     ///
     /// # Panics
@@ -572,22 +639,40 @@ pub struct MultiGuard<'s> {
 
 impl<'s> MultiGuard<'s> {
     fn acquire(wanted: Vec<(&'s Space, LockMode)>) -> Result<Self, LockError> {
+        MultiGuard::acquire_with(wanted, |space, mode| {
+            ModeGuard::acquire(space, mode, Wait::Forever)
+        })
+    }
+
+    /// Takes the locks one by one, in the order that everybody keeps.
+    fn acquire_with(
+        wanted: Vec<(&'s Space, LockMode)>,
+        mut acquire: impl FnMut(&'s Space, LockMode) -> Result<ModeGuard<'s>, LockError>,
+    ) -> Result<Self, LockError> {
         if held::count() > 0 {
             return Err(LockError::HoldsOthers);
         }
-        let mut order: Vec<usize> = (0..wanted.len()).collect();
-        order.sort_by_key(|&i| wanted[i].0.inner.id());
+        let order = in_order(&wanted);
         for pair in order.windows(2) {
             if Space::ptr_eq(wanted[pair[0]].0, wanted[pair[1]].0) {
                 return Err(LockError::Duplicate { space: wanted[pair[0]].0.name().to_string() });
             }
         }
+        // Before the first: transactions would begin and end for nothing.
+        if wanted.len() > held::HELD_MAX {
+            return Err(LockError::TooMany { max: held::HELD_MAX });
+        }
         let mut guards: Vec<Option<ModeGuard<'s>>> = wanted.iter().map(|_| None).collect();
         for i in order {
             let (space, mode) = wanted[i];
-            guards[i] = Some(ModeGuard::acquire(space, mode, Wait::Forever)?);
+            guards[i] = Some(acquire(space, mode)?);
         }
         Ok(MultiGuard { guards, wanted })
+    }
+
+    /// Whether this thread holds other spaces than these.
+    fn holds_others(&self) -> bool {
+        held::count() > self.guards.iter().flatten().count()
     }
 
     /// How many spaces were given.
@@ -612,7 +697,9 @@ impl<'s> MultiGuard<'s> {
     }
 
     /// Lets the collectors and other threads in, if one of the spaces is wanted: all locks are given up and
-    /// taken again.
+    /// taken again. Transactions stay the ones that they are.
+    ///
+    /// While this thread holds another space nothing happens, as with [`ExclusiveGuard::safepoint`].
     ///
     /// # Errors
     ///
@@ -620,30 +707,86 @@ impl<'s> MultiGuard<'s> {
     pub fn safepoint(self) -> Result<Self, LockError> {
         let held = self.wanted.iter().zip(&self.guards).filter(|(_, guard)| guard.is_some());
         let spaces: Vec<&'s Space> = held.map(|((space, _), _)| *space).collect();
-        if !spaces.iter().any(|space| space.inner.want().is_raised()) {
+        if self.holds_others() || !spaces.iter().any(|space| space.inner.want().is_raised()) {
             return Ok(self);
         }
-        let (guard, ()) = self.unlocked(|| {
+        let (mut guard, ()) = self.unlocked(|| {
             for space in spaces {
                 space.inner.at_safepoint();
             }
         })?;
+        for guard in guard.iter_mut().filter_map(ModeGuard::exclusive) {
+            guard.space.inner.settle_want();
+        }
         Ok(guard)
     }
 
     /// Releases all locks while `f` runs, and takes those again that were held, in order. Those that were
-    /// released before are gone from the places.
+    /// released before are gone from the places. A transaction stays one transaction, and if `f` panics, it ends: its
+    /// lock is taken again for the callbacks.
     ///
     /// # Errors
     ///
-    /// If they cannot be had again; none is held then.
-    pub fn unlocked<R>(mut self, f: impl FnOnce() -> R) -> Result<(Self, R), LockError> {
-        let mut wanted = core::mem::take(&mut self.wanted);
-        let mut held = self.guards.iter().map(Option::is_some);
-        wanted.retain(|_| held.next().unwrap_or(false));
-        self.guards.clear();
+    /// If they cannot be had again; none is held then, and of transactions that could not be taken again the callbacks
+    /// for the end are not called. Before `f` is called if this thread holds other spaces too.
+    pub fn unlocked<R>(self, f: impl FnOnce() -> R) -> Result<(Self, R), LockError> {
+        if self.holds_others() {
+            return Err(LockError::HoldsOthers);
+        }
+        let released = Released::new(self);
         let result = f();
-        Ok((MultiGuard::acquire(wanted)?, result))
+        Ok((released.retake()?, result))
+    }
+}
+
+/// The places of spaces in the order in which their locks are taken: the older one's first.
+fn in_order(spaces: &[(&Space, LockMode)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..spaces.len()).collect();
+    order.sort_by_key(|&i| spaces[i].0.inner.id());
+    order
+}
+
+/// The locks of several spaces that were given up to be taken again.
+struct Released<'s> {
+    wanted: Vec<(&'s Space, LockMode)>,
+    /// Whether the thread was panicking when it gave them up.
+    panicking: bool,
+}
+
+impl<'s> Released<'s> {
+    fn new(mut guard: MultiGuard<'s>) -> Released<'s> {
+        let mut wanted = core::mem::take(&mut guard.wanted);
+        let mut held = guard.guards.iter().map(Option::is_some);
+        wanted.retain(|_| held.next().unwrap_or(false));
+        let released = Released { wanted, panicking: std::thread::panicking() };
+        for guard in guard.guards.drain(..).flatten() {
+            match guard {
+                // What it takes to take them again is known here.
+                ModeGuard::Shared(guard) => drop(guard.begin_unlock()),
+                ModeGuard::Exclusive(guard) => drop(guard.begin_unlock()),
+            }
+        }
+        released
+    }
+
+    fn retake(mut self) -> Result<MultiGuard<'s>, LockError> {
+        let (wanted, panicking) = (core::mem::take(&mut self.wanted), self.panicking);
+        MultiGuard::acquire_with(wanted, |space, mode| match mode {
+            LockMode::Shared => SharedGuard::acquire(space, Wait::Forever).map(ModeGuard::Shared),
+            mode => ExclusiveGuard::retake(space, mode, panicking).map(ModeGuard::Exclusive),
+        })
+    }
+}
+
+impl Drop for Released<'_> {
+    /// Ends the transactions among them, if a panic gets here. It did not come out of an access, so it poisons
+    /// nothing.
+    fn drop(&mut self) {
+        self.wanted.retain(|(_, mode)| *mode == LockMode::Transaction);
+        for i in in_order(&self.wanted) {
+            let (space, mode) = self.wanted[i];
+            drop(ExclusiveGuard::retake(space, mode, true));
+        }
     }
 }
 
@@ -662,8 +805,8 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// If a space is given twice, if this thread holds any space, or if a lock cannot be had; none is
-    /// held then.
+    /// If a space is given twice, if more are given than a thread can hold, if this thread holds any space, or if a
+    /// lock cannot be had; none is held then.
     pub fn lock_multiple<'s>(
         spaces: impl IntoIterator<Item = (&'s Space, LockMode)>,
     ) -> Result<MultiGuard<'s>, LockError> {

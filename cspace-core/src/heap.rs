@@ -397,7 +397,29 @@ pub(crate) struct Heap {
     retired: Vec<SpanRef>,
     /// Spans with objects in them, and with dead ones that wait for their drops (B3).
     waiting: Vec<SpanRef>,
+    /// What the last allocation came to, until the collector is told.
+    news: News,
     links: HeapLinks,
+}
+
+/// Memory for a large object, no span of which is made yet.
+struct LargeMemory {
+    base: NonNull<u8>,
+    kind: SpanKind,
+    /// Bytes of the mapping, or 0.
+    mapped: usize,
+}
+
+/// What the collector is to be told of an allocation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum News {
+    None,
+    /// It sleeps until something is allocated, or the budget is passed.
+    Allocated,
+    /// The ledger's limit was or would have been passed, or its soft one was.
+    OverLimit,
+    /// The heap's limit would have been passed.
+    Denied,
 }
 
 struct FirstWord(u64);
@@ -438,6 +460,7 @@ impl Heap {
             adopted: Vec::new(),
             retired: Vec::new(),
             waiting: Vec::new(),
+            news: News::None,
             links,
         }
     }
@@ -496,7 +519,7 @@ impl Heap {
         // SAFETY: the caller's promise, for all of them.
         unsafe {
             if bytes > CELL_MAX {
-                return (*heap).allocate_large(bytes, register::<T>());
+                return Heap::allocate_large(heap, bytes, register::<T>());
             }
             let cursor = Heap::cursors::<T>(heap);
             Heap::bump(heap, cursor, bytes, TypeId::of::<T::R>())
@@ -523,7 +546,7 @@ impl Heap {
         // most CELL_MAX.
         unsafe {
             if bytes > CELL_MAX {
-                return (*heap).allocate_large(bytes, register::<T>());
+                return Heap::allocate_large(heap, bytes, register::<T>());
             }
             let cursor = Heap::cursors::<T>(heap).add(class_of(bytes));
             Heap::bump(heap, cursor, (*cursor).cell_bytes, TypeId::of::<T::R>())
@@ -565,6 +588,28 @@ impl Heap {
         cursor: *mut Cursor,
         type_id: TypeId,
     ) -> Result<*mut u8, HeapFull> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let found = Heap::begin_gap(heap, cursor, type_id);
+            // Before a cell is handed out that holds nothing yet.
+            Heap::tell(heap);
+            found?;
+            let first = (*cursor).at;
+            (*cursor).at = first.wrapping_add((*cursor).cell_bytes);
+            Ok(first)
+        }
+    }
+
+    /// Makes the next gap the cursor's, and counts it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`bump`](Heap::bump).
+    unsafe fn begin_gap(
+        heap: *mut Heap,
+        cursor: *mut Cursor,
+        type_id: TypeId,
+    ) -> Result<(), HeapFull> {
         // SAFETY: the caller holds the lock. Cursors lie apart from the heap and are reached through
         // `cursor` or through equal pointers only; a reference to one does not outlive the next use of
         // the heap that may make another.
@@ -602,28 +647,27 @@ impl Heap {
                 (here.at, here.end) = (core::ptr::null_mut(), core::ptr::null_mut());
                 return Err(full);
             }
-            let first = here.at;
-            here.at = first.wrapping_add(here.cell_bytes);
-            Ok(first)
+            Ok(())
         }
     }
 
     /// An error if bytes would pass the heap's limit. What is more than that is refused and nothing else: no
-    /// collection would help.
+    /// collection would help. Afterwards there may be something to [`tell`](Heap::tell).
     fn check_limit(&mut self, bytes: usize) -> Result<(), HeapFull> {
         let (allocated, limit) = (self.counters().allocated(), self.links.heap_bytes_max);
         if bytes <= limit.saturating_sub(allocated) {
             return Ok(());
         }
         if bytes <= limit {
-            self.ask_for_collection();
+            self.news = News::Denied;
             self.requests().note_lacking(bytes);
         }
         let cause = HeapFullCause::Limit { limit, allocated };
         Err(HeapFull { requested: bytes, cause })
     }
 
-    /// Counts bytes that an allocation takes; an error if they would pass the limit.
+    /// Counts bytes that an allocation takes; an error if they would pass the limit. Afterwards there may be something
+    /// to [`tell`](Heap::tell).
     fn hand_out(&mut self, bytes: usize, objects: usize) -> Result<(), HeapFull> {
         self.check_limit(bytes)?;
         let counters = self.counters();
@@ -631,37 +675,30 @@ impl Heap {
             counters.bytes.hand_out(bytes);
             counters.objects.store(counters.objects.load(Relaxed) + objects, Relaxed);
         };
+        let mut over_soft = 0;
         // A first limit that is set meanwhile may be missed, but not by what is worth a mapping: that goes by the books.
         if !counters.has_limit.load(Relaxed) && bytes <= RUN_MAX {
             hand_out();
         } else {
-            self.hand_out_limited(bytes, hand_out)?;
+            match self.links.ledger.allocate(bytes, hand_out) {
+                Ok(over) => over_soft = over,
+                Err((used, limit)) => return Err(self.denied(bytes, used, limit)),
+            }
         }
-        self.requests().note_allocation(counters);
-        if counters.is_over_budget() {
-            self.ask_for_collection();
+        if over_soft > 0 {
+            self.requests().note_lacking(over_soft);
+            self.news = News::OverLimit;
+        } else if counters.is_dormant.load(Relaxed) || counters.is_over_budget() {
+            self.news = News::Allocated;
         }
         Ok(())
     }
 
-    /// As much of [`hand_out`](Heap::hand_out) as is done if the ledger has a limit.
-    #[cold]
-    fn hand_out_limited(&self, bytes: usize, hand_out: impl FnOnce()) -> Result<(), HeapFull> {
-        match self.links.ledger.allocate(bytes, hand_out) {
-            Ok(0) => Ok(()),
-            Ok(over_soft) => {
-                self.requests().ask_for_room(over_soft);
-                Ok(())
-            }
-            Err((used, limit)) => Err(self.denied(bytes, used, limit)),
-        }
-    }
-
     /// Bytes would pass the ledger's limit. What is more than that is refused and nothing else.
-    fn denied(&self, requested: usize, used: usize, limit: usize) -> HeapFull {
+    fn denied(&mut self, requested: usize, used: usize, limit: usize) -> HeapFull {
         if requested <= limit {
-            let lacking = requested.saturating_sub(limit.saturating_sub(used));
-            self.requests().ask_for_room(lacking);
+            self.requests().note_lacking(requested.saturating_sub(limit.saturating_sub(used)));
+            self.news = News::OverLimit;
         }
         HeapFull { requested, cause: HeapFullCause::Memory { limit, used } }
     }
@@ -672,9 +709,42 @@ impl Heap {
         unsafe { &*self.links.requests }
     }
 
-    fn ask_for_collection(&mut self) {
-        let first = !self.counters().over_budget.swap(true, Relaxed);
-        self.requests().note_over_budget(first, self.counters().is_far_over_budget());
+    /// Tells the collector what an allocation came to. It is the user's, and may have objects counted: no reference
+    /// into the heap is in use here, and every cell that is handed out holds an object.
+    ///
+    /// # Safety
+    ///
+    /// `heap` is a space's heap, whose exclusive lock the caller holds.
+    #[inline]
+    unsafe fn tell(heap: *mut Heap) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if (*heap).news != News::None {
+                Heap::tell_slow(heap);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`tell`](Heap::tell).
+    #[cold]
+    unsafe fn tell_slow(heap: *mut Heap) {
+        // SAFETY: the caller's promise. Requests and counters lie apart from the heap, in the space and in an allocation
+        // that the space shares; both are there while something is allocated.
+        let (news, requests, counters) = unsafe {
+            let news = core::mem::replace(&mut (*heap).news, News::None);
+            (news, &*(*heap).links.requests, &*Arc::as_ptr(&(*heap).links.counters))
+        };
+        if news == News::OverLimit {
+            // What is lacking was noted before.
+            requests.ask_for_room(0);
+        }
+        requests.note_allocation(counters);
+        if news == News::Denied || counters.is_over_budget() {
+            let first = !counters.over_budget.swap(true, Relaxed);
+            requests.note_over_budget(first, counters.is_far_over_budget());
+        }
     }
 
     fn out_of_memory(&self, requested: usize) -> HeapFull {
@@ -739,16 +809,30 @@ impl Heap {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for [`allocate`](Heap::allocate).
     #[cold]
     #[inline(never)]
-    fn allocate_large(
-        &mut self,
+    unsafe fn allocate_large(
+        heap: *mut Heap,
         bytes: usize,
         info: &'static TypeInfo,
     ) -> Result<*mut u8, HeapFull> {
         let rounded = bytes.next_multiple_of(BLOCK);
-        // First whether there is room, then whether there is memory, and only then is anything counted: what the system
-        // refuses leaves no trace.
+        // SAFETY: the caller's promise, for all of them.
+        unsafe {
+            let taken = (*heap).take_large(rounded);
+            // Before there is a cell that holds nothing yet.
+            Heap::tell(heap);
+            let taken = taken?;
+            Ok((*heap).make_large(taken, rounded, info))
+        }
+    }
+
+    /// Memory for a large object. First whether there is room, then whether there is memory, and only then is anything
+    /// counted: what the system refuses leaves no trace. Afterwards there may be something to [`tell`](Heap::tell).
+    fn take_large(&mut self, rounded: usize) -> Result<LargeMemory, HeapFull> {
         self.check_limit(rounded)?;
         if self.counters().has_limit.load(Relaxed) {
             let checked = self.links.ledger.check(rounded);
@@ -757,23 +841,41 @@ impl Heap {
         let home = self.links.home;
         let is_run = rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK);
         let made = if is_run {
-            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home)
-                .map(|base| (base, SpanKind::Run, 0))
+            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home).map(|base| LargeMemory {
+                base,
+                kind: SpanKind::Run,
+                mapped: 0,
+            })
         } else {
-            pool::map_object(rounded, home).map(|(base, mapped)| (base, SpanKind::Mapping, mapped))
+            pool::map_object(rounded, home).map(|(base, mapped)| LargeMemory {
+                base,
+                kind: SpanKind::Mapping,
+                mapped,
+            })
         };
-        let Some((base, kind, mapped)) = made else { return Err(self.out_of_memory(rounded)) };
+        let Some(memory) = made else { return Err(self.out_of_memory(rounded)) };
         if let Err(full) = self.hand_out(rounded, 1) {
             // Somebody else's charge took the room.
             // SAFETY: just leased or mapped, no span is made in it, and nobody knows of it.
             unsafe {
-                match kind {
-                    SpanKind::Mapping => pool::unmap_object(base, mapped),
-                    _ => pool::give_back_blocks(base, rounded / BLOCK),
+                match memory.kind {
+                    SpanKind::Mapping => pool::unmap_object(memory.base, memory.mapped),
+                    _ => pool::give_back_blocks(memory.base, rounded / BLOCK),
                 }
             }
             return Err(full);
         }
+        Ok(memory)
+    }
+
+    /// A cell in memory that was taken for it.
+    fn make_large(
+        &mut self,
+        memory: LargeMemory,
+        rounded: usize,
+        info: &'static TypeInfo,
+    ) -> *mut u8 {
+        let LargeMemory { base, kind, mapped } = memory;
         self.counters().committed.fetch_add(rounded, Relaxed);
         // SAFETY: the memory was just leased or mapped for this space.
         unsafe {
@@ -781,7 +883,7 @@ impl Heap {
             set_alloc_bits(base.as_ptr(), base.as_ptr().wrapping_add(rounded), rounded);
             self.large.push(span);
         }
-        Ok(base.as_ptr())
+        base.as_ptr()
     }
 
     /// Takes back what the sweep has done with.

@@ -1,8 +1,10 @@
 //! Why a space's mutators are wanted at a safepoint, and who runs the collections that are due.
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
+use crate::batch;
 use crate::collector::{Collector, Runner};
 use crate::heap::Counters;
 use crate::protocol::Want;
@@ -32,9 +34,10 @@ impl Requests {
         self.collector.as_ref()
     }
 
-    /// Who runs the collections that are due.
+    /// Who runs the collections that are due. If the collector panics, mutators do: then they are not left undone.
     pub(crate) fn runner(&self) -> Runner {
-        self.collector.as_ref().map_or(Runner::Nobody, |collector| collector.runner())
+        let Some(collector) = &self.collector else { return Runner::Nobody };
+        guarded(|| collector.runner()).unwrap_or(Runner::Safepoints)
     }
 
     /// Asks for a collection.
@@ -52,7 +55,7 @@ impl Requests {
     /// Tells whoever runs the collections that there may be one to run.
     fn wake(&self) {
         if let Some(collector) = &self.collector {
-            collector.wake();
+            guarded(|| collector.wake());
         }
     }
 
@@ -116,4 +119,10 @@ impl Requests {
         self.overdue.store(false, Relaxed);
         self.want.serve()
     }
+}
+
+/// Asks the collector, which is the user's; none if it panicked. Whoever asks may hold the space and be in the middle
+/// of something: no panic gets there.
+fn guarded<R>(f: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| drop(batch::panic_message(panic))).ok()
 }

@@ -45,6 +45,10 @@ use crate::root_set::RootSet;
 /// as marks end.
 const LEAK_CHECK: Duration = Duration::from_secs(1);
 
+/// How long a count of objects waits for a writer to leave. Who holds nothing as far as the list of held spaces says may
+/// be waited for all the same: it may use another thread's shared access, or have locks of the user's.
+const COUNT_PATIENCE: Duration = Duration::from_millis(100);
+
 /// What may be allocated before a collection when nothing is alive, in bytes.
 const BUDGET_MIN: usize = 4 << 20;
 /// What more may be, for each byte alive, until the configured floor is reached.
@@ -78,8 +82,6 @@ pub(crate) struct SpaceInner {
     lock: RawRwLock,
     requests: Requests,
     poisoned: AtomicBool,
-    /// The panic that is under way, if any, left the objects whole.
-    harmless_panic: AtomicBool,
     /// Threads that ended while they held the lock.
     leaked_count: AtomicUsize,
     stress: AtomicBool,
@@ -234,23 +236,22 @@ impl SpaceInner {
         self.leaked_count.load(Relaxed) > 0
     }
 
+    /// A panic is about to leave this thread's access, or to be caught in it, that left the objects whole. The excuse
+    /// goes with the access: no other thread's has it, nor the next one of this thread. Raises `want`, so that the
+    /// access ends at its next safepoint.
     pub(crate) fn note_harmless_panic(&self) {
-        self.harmless_panic.store(true, Relaxed);
+        held::excuse(self.id);
         self.want().raise();
     }
 
-    /// An access ended without a panic: one that was noted was caught. (Raising it raises `want`, so
-    /// that the end of the access comes by here.)
+    /// A panic was caught by this library, in an access that goes on.
     pub(crate) fn forget_harmless_panic(&self) {
-        self.harmless_panic.store(false, Relaxed);
+        held::take_excuse(self.id);
     }
 
-    /// A panic left an exclusive access.
+    /// A panic without an excuse leaves this thread's exclusive access.
     #[cold]
     pub(crate) fn panicked(&self) {
-        if self.harmless_panic.swap(false, Relaxed) {
-            return;
-        }
         match self.config.panic_policy {
             PanicPolicy::Poison => self.poisoned.store(true, Relaxed),
             PanicPolicy::Abort => {
@@ -352,13 +353,15 @@ impl SpaceInner {
 
     // ---- taking and releasing the lock
 
-    pub(crate) fn note(&self, blocking: bool) -> Result<(), LockError> {
+    /// Notes that this thread is about to take the lock, unless that would wait for itself.
+    pub(crate) fn note(&self, blocking: bool) -> Result<Noted<'_>, LockError> {
         let ordered = blocking && (cfg!(debug_assertions) || self.is_stress());
-        held::note(self.id, ordered).map_err(|not_noted| match not_noted {
+        let is_watched = held::note(self.id, ordered).map_err(|not_noted| match not_noted {
             NotNoted::Reentry => LockError::Reentry { space: self.name() },
             NotNoted::TooMany => LockError::TooMany { max: held::HELD_MAX },
             NotNoted::Order => LockError::LockOrder { space: self.name() },
-        })
+        })?;
+        Ok(Noted { space: self, is_watched })
     }
 
     /// Takes the lock exclusively if it is free, the space sound, and this thread holds nothing.
@@ -380,16 +383,17 @@ impl SpaceInner {
 
     /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
     pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
-        self.note(wait != Wait::No)?;
+        let noted = self.note(wait != Wait::No)?;
         let taken = match mode {
             LockMode::Shared => self.lock.try_lock_shared(),
             LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive(),
         };
         if !taken {
-            if let Err(error) = self.acquire_slow(mode, wait) {
-                held::forget(self.id);
-                return Err(error);
-            }
+            self.acquire_slow(mode, wait)?;
+        }
+        noted.confirm();
+        if !taken && mode != LockMode::Shared {
+            self.settle_want();
         }
         if self.poisoned.load(Relaxed) {
             self.release(mode);
@@ -398,6 +402,7 @@ impl SpaceInner {
         Ok(())
     }
 
+    /// Nothing of the user's runs here: this thread is noted, and does not hold the space yet (HL1).
     #[cold]
     fn acquire_slow(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
         let deadline = match wait {
@@ -430,10 +435,6 @@ impl SpaceInner {
                 }
             };
             if taken {
-                drop(waiting);
-                if mode != LockMode::Shared {
-                    self.settle_want();
-                }
                 return Ok(());
             }
             if self.is_leaked() {
@@ -445,6 +446,21 @@ impl SpaceInner {
                 }
             }
         }
+    }
+
+    /// Waits for the shared lock to count objects, unless that may be in vain; whether it was taken. It is not noted as
+    /// held.
+    #[cold]
+    fn wait_to_count(&self) -> bool {
+        if !Batch::can_reclaim() || self.is_leaked() {
+            return false;
+        }
+        let turn = self.config.turn.min(COUNT_PATIENCE);
+        if self.lock.try_lock_shared_for(turn) {
+            return true;
+        }
+        let _waiting = self.wait_for_lock();
+        self.lock.try_lock_shared_for(COUNT_PATIENCE - turn)
     }
 
     /// Counts this thread among those that wait for the lock, and raises `want`.
@@ -517,7 +533,7 @@ impl SpaceInner {
             }
         }
         let requested = self.want().is_requested();
-        let mine = match collector.runner() {
+        let mine = match self.requests.runner() {
             Runner::Safepoints => requested || self.is_over_budget(),
             Runner::Driver => self.counters().is_far_over_budget(),
             Runner::BusyDriver => requested || self.is_over_budget(),
@@ -577,6 +593,31 @@ impl SpaceInner {
     /// Whether a collection is asked for, for reasons of budget or others. A guess without the lock.
     pub(crate) fn wants_collection(&self) -> bool {
         self.want().is_requested() || self.is_over_budget() || self.requests.is_overdue()
+    }
+}
+
+/// A note that this thread is about to take the lock of a space; taken back if it is dropped. Until then nothing of the
+/// user's may run (HL1).
+#[must_use = "dropped, the note is taken back"]
+pub(crate) struct Noted<'a> {
+    space: &'a SpaceInner,
+    /// Whether this thread's end is watched for.
+    is_watched: bool,
+}
+
+impl Noted<'_> {
+    /// The thread has the lock, and is to forget it itself.
+    pub(crate) fn confirm(self) {
+        if !self.is_watched {
+            held::leak(self.space.id);
+        }
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        held::forget(self.space.id);
     }
 }
 
@@ -649,7 +690,8 @@ impl Drop for SpaceInner {
 /// Tells a collector that its space is gone.
 fn tell_collector(requests: &Requests) {
     if let Some(collector) = requests.collector() {
-        collector.space_gone();
+        let told = catch_unwind(AssertUnwindSafe(|| collector.space_gone()));
+        told.unwrap_or_else(|panic| drop(batch::panic_message(panic)));
     }
 }
 
@@ -719,7 +761,6 @@ impl Space {
                 lock: RawRwLock::INIT,
                 requests: Requests::new(config.collector.clone(), stress),
                 poisoned: AtomicBool::new(false),
-                harmless_panic: AtomicBool::new(false),
                 leaked_count: AtomicUsize::new(0),
                 stress: AtomicBool::new(stress),
                 stress_skip: AtomicUsize::new(0),
@@ -951,7 +992,8 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// If the lock cannot be had in that time.
+    /// If the lock cannot be had in that time; at once if it would be taken [out of order](LockError::LockOrder), as by
+    /// all forms that wait.
     pub fn try_lock_for(&self, timeout: Duration) -> Result<ExclusiveGuard<'_>, LockError> {
         ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::For(timeout))
     }
@@ -1049,24 +1091,24 @@ impl Space {
     /// `GetNumObjects`, which must not be called while its collector is enabled; this one may, at any
     /// time). Values of [`own_root`](crate::Alloc::own_root) are no objects of the heap and not in it.
     ///
-    /// Waits for a writer to leave, unless this thread is inside of the space. If the lock was leaked,
-    /// objects about to be made are counted too.
+    /// Exact for a thread that is inside of the space, and where there is no writer for a moment. For that moment it is
+    /// waited, a tenth of a second at most, and not at all by a thread that holds another space or runs a drop of a
+    /// sweep: two threads that count the objects of each other's spaces would wait for ever. If there is a writer all
+    /// the time, objects that it is about to make are counted too: as many as fit into the memory that is set aside for
+    /// them, 64 KiB for each type and size at most.
     pub fn num_objects(&self) -> usize {
-        if held::holds(self.inner.id) {
-            // SAFETY: this thread holds the space.
-            return unsafe { self.inner.count_objects() };
+        let inner = &*self.inner;
+        if held::holds(inner.id) {
+            // SAFETY: this thread holds the space (HL1).
+            return unsafe { inner.count_objects() };
         }
-        let mut taken = self.inner.lock.try_lock_shared();
-        while !taken && !self.inner.is_leaked() {
-            taken = self.inner.lock.try_lock_shared_for(LEAK_CHECK);
-        }
-        if !taken {
-            return self.inner.counters().objects.load(Relaxed);
+        if !inner.lock.try_lock_shared() && !inner.wait_to_count() {
+            return inner.counters().objects.load(Relaxed);
         }
         // SAFETY: the lock was just taken in shared mode.
         unsafe {
-            let count = self.inner.count_objects();
-            self.inner.lock.unlock_shared();
+            let count = inner.count_objects();
+            inner.lock.unlock_shared();
             count
         }
     }
@@ -1126,13 +1168,17 @@ impl Space {
     /// # Errors
     ///
     /// If the time is over; at once if this thread holds a space or runs a drop of a sweep, as the collection may
-    /// have to wait for that.
+    /// have to wait for that, or if it is a collector's, which a listener for one may be on: it may be the one that
+    /// would run the collection.
     pub fn wait_for_gc_after(&self, n: u64, timeout: Duration) -> Result<u64, WaitError> {
         if held::is_sweeping() {
             return Err(WaitError::InSweep { space: self.inner.name() });
         }
         if held::count() > 0 {
             return Err(WaitError::HoldsSpace { space: self.inner.name() });
+        }
+        if held::is_driving() {
+            return Err(WaitError::FromCollector { space: self.inner.name() });
         }
         let deadline = Instant::now().checked_add(timeout);
         self.inner.cycles.wait_beyond(n, deadline).ok_or_else(|| WaitError::Timeout {

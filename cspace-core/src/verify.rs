@@ -260,19 +260,24 @@ unsafe fn allocated_bytes(span: SpanRef) -> usize {
 pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     let space = claim.space();
     let inner = &space.inner;
-    inner.note(false).map_err(|error| match error {
+    // For the lock of another space somebody may wait who has this one.
+    let patience = if held::count() == 0 { LEAK_CHECK } else { Duration::ZERO };
+    let noted = inner.note(false).map_err(|error| match error {
         LockError::Reentry { space } => CollectError::InsideAccess { space },
         error => error.into(),
     })?;
     // A poisoned space can be looked at; a leaked lock cannot be had.
     let waiting = inner.wait_for_lock();
-    while !inner.raw_lock().try_lock_exclusive_for(LEAK_CHECK) {
+    while !inner.raw_lock().try_lock_exclusive_for(patience) {
         if inner.is_leaked() {
-            held::forget(inner.id());
             return Err(LockError::LockLeaked { space: inner.name() }.into());
+        }
+        if patience.is_zero() {
+            return Err(CollectError::Busy { space: inner.name() });
         }
     }
     drop(waiting);
+    noted.confirm();
     inner.settle_want();
     // Whatever this thread left to do waits until the claim is given up: a listener in it may collect the space.
     if !claim.begin() {
@@ -375,7 +380,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// As [`synchronous_gc`](Space::synchronous_gc).
+    /// As [`synchronous_gc`](Space::synchronous_gc). A thread that holds another space does not wait for the lock.
     pub fn verify(&self) -> Result<VerifyReport, CollectError> {
         loop {
             if self.is_inside() {

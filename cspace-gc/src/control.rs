@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer_to_driver, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
-    take_over_from_driver, Collector, LockWait, Runner,
+    take_over_from_driver, Collector, Driving, LockWait, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
@@ -123,17 +123,21 @@ thread_local! {
 }
 
 /// Notes that this thread drives a control, until it is dropped.
-pub(crate) struct Driving(*const GcControl);
+pub(crate) struct DrivingControl {
+    before: *const GcControl,
+    _driving: Driving,
+}
 
-impl Driving {
-    pub(crate) fn begin(control: &GcControl) -> Driving {
-        Driving(DRIVING.replace(core::ptr::from_ref(control)))
+impl DrivingControl {
+    pub(crate) fn begin(control: &GcControl) -> DrivingControl {
+        let before = DRIVING.replace(core::ptr::from_ref(control));
+        DrivingControl { before, _driving: Driving::begin() }
     }
 }
 
-impl Drop for Driving {
+impl Drop for DrivingControl {
     fn drop(&mut self) {
-        DRIVING.set(self.0);
+        DRIVING.set(self.before);
     }
 }
 
@@ -333,7 +337,7 @@ impl GcControl {
             return Err(holds());
         }
         // Of another space: that one's thread may be doing the same to this one's.
-        if !DRIVING.get().is_null() {
+        if Space::is_driving() {
             return Err(drives());
         }
         Ok(())
@@ -430,7 +434,7 @@ impl GcControl {
         wait: LockWait<'_>,
         stay: &dyn Fn() -> bool,
     ) -> Result<Option<CollectReport>, (CollectError, Duration)> {
-        let _driving = Driving::begin(self);
+        let _driving = DrivingControl::begin(self);
         let mut has_waited = self.run_rests();
         loop {
             let Some(claim) = space.try_claim_cycle() else {

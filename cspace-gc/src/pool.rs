@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::LockWait;
+use cspace_core::collector::{Driving, LockWait};
 use cspace_core::{Space, WeakSpace};
 use parking_lot::{Condvar, Mutex};
 
@@ -144,7 +144,12 @@ impl GcPool {
         let pool = GcPool(Arc::new(Handle { shared: Arc::clone(&shared), thread_count }));
         for i in 0..thread_count {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("gc pool {i}")).spawn(move || shared.run())?;
+            thread::Builder::new().name(format!("gc pool {i}")).spawn(move || {
+                // For the thread's whole life: the last handle on a space may go between collections too, and with it
+                // what its callbacks captured.
+                core::mem::forget(Driving::begin());
+                shared.run();
+            })?;
         }
         Ok(pool)
     }

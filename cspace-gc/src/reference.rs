@@ -105,8 +105,8 @@ impl<K: Send + 'static> ReferenceQueue<K> {
 
     /// The next token, waiting for it for at most `timeout`; none if the time is over.
     ///
-    /// Not inside of an access to the space whose objects are waited for, nor in a drop or cleaner of its sweep:
-    /// none of its objects is found dead meanwhile.
+    /// Not inside of an access to the space whose objects are waited for, nor in a drop or cleaner of its sweep, nor on
+    /// the thread that runs its collections, where its listeners are called: none of its objects is found dead meanwhile.
     pub fn wait(&self, timeout: Duration) -> Option<K> {
         self.receiver.recv_timeout(timeout).ok()
     }

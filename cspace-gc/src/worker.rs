@@ -11,7 +11,7 @@ use std::time::Instant;
 use cspace_core::collector::LockWait;
 use cspace_core::{Space, WeakSpace};
 
-use crate::control::{Driving, GcControl, STOP_CHECK};
+use crate::control::{DrivingControl, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
 use crate::protocol::Signal;
 
@@ -31,7 +31,7 @@ pub(crate) fn spawn(
     let space = space.downgrade();
     builder.spawn(move || {
         // For the thread's whole life: destructors of thread-locals run after what follows, and must not wait for it.
-        core::mem::forget(Driving::begin(&control));
+        core::mem::forget(DrivingControl::begin(&control));
         /// Lets go of the thread's handle also when a panic gets here.
         struct Detach<'a>(&'a GcControl);
         impl Drop for Detach<'_> {

@@ -210,7 +210,7 @@
 //! | `gcroot` | [`GcRoot`] |
 //! | `AddGcRoot`, `RemoveGcRoot` | [`Alloc::add_gc_root`], [`Alloc::remove_gc_root`] |
 //! | `ECSpaceLockMode`, `CSpaceLock`, `CSpaceTxn` | [`LockMode`], [`ExclusiveGuard`] and [`SharedGuard`], [`Space::transaction`] |
-//! | `BeginUnlock`, `EndUnlock` | [`ExclusiveGuard::begin_unlock`], [`LockInfo::end_unlock`] |
+//! | `BeginUnlock`, `EndUnlock` | [`ExclusiveGuard::begin_unlock`], [`SharedGuard::begin_unlock`], [`LockInfo::end_unlock`] |
 //! | `LockMultipleCSpaces`, `MultipleCSpaceLock` | [`CSpace::lock_multiple`], [`MultiGuard`] |
 //! | `SynchronousGc`, `StartGc`, `StopGc` | [`Space::synchronous_gc`], [`CSpace::start_gc`], [`CSpace::stop_gc`] |
 //! | `GetMilliSecsPerGc`, `SetMilliSecsPerGc` | [`CSpace::milli_secs_per_gc`], [`CSpace::set_milli_secs_per_gc`], [`CSpace::set_gc_period`] |

@@ -101,6 +101,51 @@ fn borrow_mut2_refuses_one_cell_given_twice() {
     });
 }
 
+/// What has no size was taken for nothing, of which there may be two; but it may stand for something: a token of
+/// ownership, of which there is one.
+#[test]
+fn borrow_mut2_refuses_one_cell_without_a_size_given_twice() {
+    #[derive(IObject)]
+    struct Wrapper<'gc> {
+        _before: [u64; 2],
+        empty: GcCell<'gc, Static<Empty>>,
+    }
+    struct Empty;
+    CSpace::new().exclusive(|cx| {
+        let cell = cx.alloc(GcCell::new(Static(Empty)));
+        let same = cell;
+        assert!(panic_of(|| _ = cell.borrow_mut2(&same, cx)).contains("are the same"));
+        let array = cx.alloc(GcCell::new([0u64; 0]));
+        assert!(panic_of(|| _ = array.borrow_mut2(&array, cx)).contains("are the same"));
+        let wrapper = cx.alloc(Wrapper { _before: [0; 2], empty: GcCell::new(Static(Empty)) });
+        let empty = &wrapper.as_ref().empty;
+        assert!(panic_of(|| _ = empty.borrow_mut2(empty, cx)).contains("are the same"));
+    });
+}
+
+#[test]
+fn borrow_mut2_gives_two_cells_without_a_size_if_they_are_of_two_objects() {
+    CSpace::new().exclusive(|cx| {
+        let cells: Vec<_> = (0..1000).map(|_| cx.alloc(GcCell::new(()))).collect();
+        let full = cx.alloc(GcCell::new(1u64));
+        for pair in cells.windows(2) {
+            let ((), ()) = pair[0].borrow_mut2(&pair[1], cx);
+            let ((), full) = pair[0].borrow_mut2(&full, cx);
+            *full += 1;
+        }
+        assert_eq!(*full.borrow(cx), 1000);
+    });
+}
+
+/// Their addresses do not tell them from one cell.
+#[test]
+fn borrow_mut2_refuses_cells_without_a_size_at_one_place_of_an_object() {
+    CSpace::new().exclusive(|cx| {
+        let pair = cx.alloc((GcCell::new(()), GcCell::new(())));
+        assert!(panic_of(|| _ = pair.0.borrow_mut2(&pair.1, cx)).contains("are the same"));
+    });
+}
+
 /// A reference reached from the access alone, not from its object, is stored and kept.
 #[test]
 fn what_a_slot_and_a_cell_hold_is_traced_each_time() {

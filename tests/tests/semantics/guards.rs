@@ -71,6 +71,38 @@ fn begin_unlock_and_end_unlock_are_a_pair() {
 }
 
 #[test]
+fn a_shared_guard_has_the_pair_as_well() {
+    let space = CSpace::new();
+    let info = space.lock_shared().begin_unlock();
+    space.exclusive(|cx| cx.alloc(1u64).addr());
+    let mut lock = info.end_unlock();
+    assert_eq!(lock.scope(|cx| cx.num_objects()), 1);
+    assert!(matches!(space.try_lock(), Err(LockError::Reentry { .. })), "it is held again");
+    thread::scope(|threads| {
+        threads.spawn(|| assert!(space.try_lock_shared().is_ok(), "in shared mode"));
+    });
+    let info = lock.begin_unlock();
+    let writer = space.lock();
+    let (info, error) = info.try_end_unlock().err().unwrap();
+    assert!(matches!(error, LockError::Reentry { .. }));
+    drop(writer);
+    let lock = info.try_end_unlock().ok().unwrap();
+    drop(lock.begin_unlock());
+    assert!(space.try_lock().is_ok(), "dropped without `end_unlock`, the lock stays released");
+}
+
+#[test]
+fn begin_unlock_of_a_shared_guard_that_lost_its_lock_panics() {
+    let space = CSpace::new();
+    let mut outer = space.lock_shared();
+    let mut inner = None;
+    panic_of(|| outer.unlocked(|| inner = Some(space.lock_shared())));
+    assert!(panic_of(|| drop(outer.begin_unlock())).contains("lost the lock"));
+    drop(inner);
+    assert!(space.try_lock().is_ok());
+}
+
+#[test]
 fn end_unlock_that_fails_gives_its_information_back() {
     let space = CSpace::new();
     let info = space.lock().begin_unlock();

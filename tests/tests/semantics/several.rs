@@ -1,5 +1,7 @@
 //! Several spaces locked together.
 
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::Arc;
 use std::thread;
 
 use cspace::*;
@@ -71,6 +73,20 @@ fn a_poisoned_space_among_them_leaves_none_held() {
 }
 
 #[test]
+fn as_many_as_a_thread_can_hold_are_fine_and_one_more_is_refused_before_any_is_locked() {
+    let spaces: Vec<CSpace> = (0..17).map(|_| CSpace::new()).collect();
+    let of_first = counted(&spaces[0]);
+    let all = |count| {
+        let wanted = spaces[..count].iter().map(|space| (space, LockMode::Transaction));
+        CSpace::lock_multiple(wanted).map(|mut locks| locks.iter_mut().count())
+    };
+    assert_eq!(all(17), Err(LockError::TooMany { max: 16 }));
+    assert_eq!(of_first(), (0, 0));
+    assert_eq!(all(16), Ok(16));
+    assert_eq!(of_first(), (1, 1));
+}
+
+#[test]
 fn none_at_all_is_fine() {
     assert_eq!(CSpace::lock_multiple([]).unwrap().len(), 0);
 }
@@ -106,6 +122,67 @@ fn unlocked_gives_all_up_and_takes_again_those_that_were_held() {
     assert_eq!(names, ["a", "c"]);
     drop(locks);
     assert!(b.try_lock().is_ok());
+}
+
+/// How often transactions of a space have begun and ended.
+fn counted(space: &CSpace) -> impl Fn() -> (usize, usize) {
+    let counts = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let [begun, ended] = counts.clone();
+    space.on_transaction_begin(move |_| _ = begun.fetch_add(1, SeqCst));
+    space.on_transaction_end(move |_| _ = ended.fetch_add(1, SeqCst));
+    move || (counts[0].load(SeqCst), counts[1].load(SeqCst))
+}
+
+/// The callbacks were called at each safepoint, as if the transaction had been another one afterwards.
+#[test]
+fn a_transaction_among_them_stays_one_transaction() {
+    let [a, b, c] = three();
+    let (of_a, of_c) = (counted(&a), counted(&c));
+    let locks = CSpace::lock_multiple([
+        (&c, LockMode::Transaction),
+        (&a, LockMode::Transaction),
+        (&b, LockMode::Shared),
+    ])
+    .unwrap();
+    assert_eq!((of_a(), of_c()), ((1, 0), (1, 0)));
+    let (locks, ()) = locks.unlocked(|| a.exclusive(|_| ())).unwrap();
+    c.request_yield();
+    let mut locks = locks.safepoint().unwrap();
+    assert_eq!((of_a(), of_c()), ((1, 0), (1, 0)));
+    assert!(!locks.get_mut(0).unwrap().exclusive().unwrap().should_yield(), "it has served");
+    assert_eq!(locks.get_mut(0).unwrap().mode(), LockMode::Transaction);
+    drop(locks);
+    assert_eq!((of_a(), of_c()), ((1, 1), (1, 1)));
+}
+
+#[test]
+fn a_transaction_ends_when_unlocked_panics() {
+    let [a, b, _] = three();
+    let of_a = counted(&a);
+    let locks =
+        CSpace::lock_multiple([(&b, LockMode::Exclusive), (&a, LockMode::Transaction)]).unwrap();
+    assert_eq!(panic_of(|| drop(locks.unlocked(|| panic!("outside")))), "outside");
+    assert_eq!(of_a(), (1, 1));
+    assert!(!a.is_poisoned() && !b.is_poisoned(), "the panic came out of no access");
+    assert!(a.try_lock().is_ok() && b.try_lock().is_ok());
+}
+
+#[test]
+fn several_locks_of_a_thread_that_holds_another_space_are_not_given_up() {
+    let [a, b, c] = three();
+    let of_a = counted(&a);
+    let locks =
+        CSpace::lock_multiple([(&a, LockMode::Transaction), (&b, LockMode::Exclusive)]).unwrap();
+    let other = c.lock();
+    a.request_yield();
+    // They could not be taken again in order.
+    let locks = locks.safepoint().unwrap();
+    assert_eq!((locks.len(), of_a()), (2, (1, 0)));
+    let refused = locks.unlocked(|| unreachable!("it is refused before")).map(drop);
+    assert_eq!(refused, Err(LockError::HoldsOthers));
+    assert_eq!(of_a(), (1, 1), "and ended as others are");
+    drop(other);
+    assert!(a.try_lock().is_ok() && b.try_lock().is_ok());
 }
 
 #[test]
