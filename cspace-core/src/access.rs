@@ -54,6 +54,10 @@ pub trait Access<'gc>: sealed::Sealed {
     #[doc(hidden)]
     fn eviction(&self) -> &Eviction;
 
+    /// Something that choices of what to evict go by has changed.
+    #[doc(hidden)]
+    fn note_eviction_change(&self);
+
     /// A stamp for a touch now.
     #[doc(hidden)]
     fn stamp(&self) -> u64;
@@ -204,6 +208,10 @@ macro_rules! access {
             fn eviction(&self) -> &Eviction {
                 // SAFETY: as above.
                 unsafe { (*self.$($space).+).eviction() }
+            }
+            fn note_eviction_change(&self) {
+                // SAFETY: as above.
+                unsafe { (*self.$($space).+).note_eviction_change() }
             }
             #[inline(always)]
             fn stamp(&self) -> u64 {
@@ -540,7 +548,9 @@ impl<'gc> Alloc<'gc> {
         object: Gc<'gc, T>,
         bytes: usize,
     ) -> Evictable<'gc, T> {
-        Evictable::new(self.alloc(Evictable::cell(object, self.stamp(), bytes)))
+        let cell = self.alloc(Evictable::cell(object, self.stamp(), bytes));
+        self.note_new_evictable();
+        Evictable::new(cell)
     }
 
     /// As [`evictable_with_size`](Alloc::evictable_with_size), if the heap has 32 bytes left for it.
@@ -555,8 +565,19 @@ impl<'gc> Alloc<'gc> {
         bytes: usize,
     ) -> Result<Evictable<'gc, T>, HeapFull> {
         match self.try_alloc(Evictable::cell(object, self.stamp(), bytes)) {
-            Ok(cell) => Ok(Evictable::new(cell)),
+            Ok(cell) => {
+                self.note_new_evictable();
+                Ok(Evictable::new(cell))
+            }
             Err(error) => Err(error.cause),
+        }
+    }
+
+    /// There is a new evictable reference. No cycle chooses meanwhile, so one note is enough for many.
+    #[inline]
+    fn note_new_evictable(&self) {
+        if !self.inner().eviction().has_changed() {
+            self.note_eviction_change();
         }
     }
 

@@ -58,7 +58,7 @@ pub use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::eviction::{self, Choice};
-pub use crate::eviction::{Candidate, EvictionPolicy, Residents, Tally};
+pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
 use crate::heap::SystemFull;
 use crate::held;
 pub use crate::held::Driving;
@@ -369,7 +369,8 @@ impl MarkPhase {
         let may_keep = extent == Extent::MinorWillDo && self.may_keep(&inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
-            Some(under_way) if may_keep => {
+            // What became evictable since the mark began may be marked for what held it then.
+            Some(under_way) if may_keep && !inner.eviction().has_changed() => {
                 self.visitor = under_way.visitor;
                 self.increments = under_way.count;
             }
@@ -746,6 +747,10 @@ impl SpaceInner {
     unsafe fn increment_is_due(&self) -> bool {
         let counters = self.counters();
         let stress = self.is_stress();
+        // The choice of what to evict goes by what is reachable.
+        if self.eviction().has_changed() {
+            return false;
+        }
         // SAFETY: the caller's promise.
         let under_way = unsafe {
             self.incremental()
@@ -771,6 +776,7 @@ impl SpaceInner {
             && old.is_known.load(Relaxed)
             // The choice of what to evict goes by what is reachable.
             && old.evictable.load(Relaxed) == 0
+            && !self.eviction().has_changed()
             && self.has_memory_to_spare()
             && !self.minor_cycle_pays();
         if !may_be {
@@ -790,10 +796,12 @@ impl SpaceInner {
     pub(crate) fn minor_cycle_pays(&self) -> bool {
         let counters = self.counters();
         let old = &counters.old;
-        // The choice of what to evict goes by what is reachable.
+        // The choice of what to evict goes by what is reachable: an old object that has become evictable may be held
+        // by nothing else any more.
         if !self.has_minor_cycles()
             || !old.is_known.load(Relaxed)
             || old.evictable.load(Relaxed) > 0
+            || self.eviction().has_changed()
         {
             return false;
         }

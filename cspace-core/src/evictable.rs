@@ -189,8 +189,9 @@ impl<'gc, T: IObject<'gc>> Evictable<'gc, T> {
     }
 
     /// Sets how many bytes the reference stands for, from the next collection on.
-    pub fn set_size_bytes(self, _: &impl Access<'gc>, bytes: usize) {
+    pub fn set_size_bytes(self, cx: &impl Access<'gc>, bytes: usize) {
         self.cell.size.store(bytes, Relaxed);
+        cx.note_eviction_change();
     }
 
     /// As [`set_size_bytes`](Evictable::set_size_bytes), under the name that ceda has for it.

@@ -25,7 +25,10 @@
 //! - **E3 (own).** A cell in a space's list of victims to deliver is marked, with its target, by every cycle of
 //!   that space, or is taken out because it was rescued.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{AcqRel, Relaxed},
+};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -147,9 +150,45 @@ pub trait EvictionPolicy: Send + Sync {
         false
     }
 
+    /// A space was built that asks this policy. `notice` tells it when what the policy goes by has changed.
+    fn attach(&self, notice: EvictionNotice) {
+        let _ = notice;
+    }
+
     /// A victim, whole, in an ordinary access, after the collection that cleared its references.
     fn on_evict<'gc>(&self, cx: &mut Exclusive<'gc>, object: GcAny<'gc>) {
         let _ = (cx, object);
+    }
+}
+
+/// Tells a space that its policy would choose otherwise now: that a threshold was lowered, say. Given to
+/// [`EvictionPolicy::attach`]. It does not keep the space alive.
+#[derive(Clone)]
+pub struct EvictionNotice(std::sync::Weak<SpaceInner>);
+
+impl EvictionNotice {
+    pub(crate) fn new(space: std::sync::Weak<SpaceInner>) -> EvictionNotice {
+        EvictionNotice(space)
+    }
+
+    /// Whether the space is gone.
+    pub fn is_stale(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// Tells the space, on any thread, inside of accesses too.
+    pub fn tell(&self) {
+        // As where a charge tells: this handle may be the last one, and the caller may have locks that drops want.
+        let _sweeping = held::Sweeping::begin();
+        if let Some(space) = self.0.upgrade() {
+            space.note_eviction_change();
+        }
+    }
+}
+
+impl core::fmt::Debug for EvictionNotice {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("EvictionNotice")
     }
 }
 
@@ -181,6 +220,9 @@ pub struct Eviction {
     evicted: Mutex<Vec<Evicted>>,
     /// Whether there are any; written under the mutex.
     has_evicted: AtomicBool,
+    /// Whether anything that choices go by has changed since the last one. Whoever changes it writes first and raises
+    /// this then; a cycle lowers it and looks then. Each by a swap, so that of two the second sees what the first did.
+    has_changed: AtomicBool,
     /// What the policy's panics said, until it is told.
     panics: Mutex<Vec<String>>,
 }
@@ -192,6 +234,7 @@ impl Default for Eviction {
             verdicts: Verdicts::new(),
             evicted: Mutex::default(),
             has_evicted: AtomicBool::new(false),
+            has_changed: AtomicBool::new(false),
             panics: Mutex::default(),
         }
     }
@@ -203,8 +246,25 @@ impl Eviction {
         self.has_evicted.load(Relaxed)
     }
 
+    /// Whether anything that choices go by has changed since the last one.
+    #[inline(always)]
+    pub(crate) fn has_changed(&self) -> bool {
+        self.has_changed.load(Relaxed)
+    }
+
+    /// Something has: a size, a setting of the policy, which references there are.
+    pub(crate) fn note_change(&self) {
+        self.has_changed.swap(true, AcqRel);
+    }
+
+    /// A choice begins, which sees all that was changed until now; whether anything was.
+    fn take_change(&self) -> bool {
+        self.has_changed.swap(false, AcqRel)
+    }
+
     /// Takes over what another space has to deliver. The caller holds both exclusively.
     pub(crate) fn absorb(&self, other: &Eviction) {
+        self.note_change();
         self.floor.raise_to(&other.floor);
         let mut moving = core::mem::take(&mut *other.evicted.lock());
         other.has_evicted.store(false, Relaxed);
@@ -324,6 +384,8 @@ pub(crate) struct Choice {
     weak: Sum,
     evicted: Sum,
     lacking: usize,
+    /// Whether anything had changed since the choice before.
+    had_changed: bool,
 }
 
 impl Choice {
@@ -344,6 +406,7 @@ impl Choice {
     pub(crate) unsafe fn run(&mut self, visitor: &mut Visitor<'_>, inner: &SpaceInner) {
         let (eviction, policy) = (inner.eviction(), inner.eviction_policy());
         self.lacking = inner.requests().take_lacking();
+        self.had_changed = eviction.take_change();
         // SAFETY: the caller's promise, for all of them.
         unsafe {
             for wave in 1..=WAVES {
@@ -529,6 +592,9 @@ impl Choice {
     /// By the collector of the space, in its mark or finish.
     pub(crate) unsafe fn give_up(&mut self, inner: &SpaceInner) {
         inner.requests().note_lacking(self.lacking);
+        if self.had_changed {
+            inner.eviction().note_change();
+        }
         if self.number != 0 {
             // SAFETY: victims were found in this cycle, which condemned nothing.
             let fates = self.victims.iter().map(|victim| unsafe { &(*victim.0).fate });
@@ -615,6 +681,25 @@ impl Space {
         if !panics.is_empty() {
             self.tell_evict_panics(panics);
         }
+    }
+
+    /// Whether anything that evictions go by has changed since the last collection: the size of an evictable object, a
+    /// threshold or another setting of the policy, or that there are new evictable objects, made or merged. For
+    /// collectors: the next one may have something to let go of though nothing was allocated.
+    ///
+    /// ```
+    /// use cspace_core::Space;
+    ///
+    /// let space = Space::builder().build()?;
+    /// assert!(!space.has_changed());
+    /// space.exclusive(|cx| {
+    ///     cx.evictable(cx.alloc(5u64));
+    /// });
+    /// assert!(space.has_changed());
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
+    pub fn has_changed(&self) -> bool {
+        self.inner.eviction().has_changed()
     }
 
     /// Whether this space has victims to deliver. For collectors.

@@ -25,7 +25,7 @@ use crate::collector::{clear_marks, LockWait, Runner};
 use crate::config::{Builder, Config, PanicPolicy};
 use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
-use crate::eviction::{Eviction, EvictionPolicy};
+use crate::eviction::{Eviction, EvictionNotice, EvictionPolicy};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
@@ -177,6 +177,14 @@ impl SpaceInner {
     #[inline(always)]
     pub(crate) fn incremental(&self) -> &Incremental {
         &self.incremental
+    }
+
+    /// Something that choices of what to evict go by has changed.
+    #[cold]
+    pub(crate) fn note_eviction_change(&self) {
+        self.eviction.note_change();
+        // Whoever runs the collections may sleep until there is something to do.
+        self.requests.note_allocation(self.counters());
     }
 
     pub(crate) fn eviction_policy(&self) -> Option<&Arc<dyn EvictionPolicy>> {
@@ -785,6 +793,9 @@ impl Space {
             }
         });
         held::enlist(id, Arc::downgrade(&inner));
+        if let Some(policy) = inner.eviction_policy() {
+            policy.attach(EvictionNotice::new(Arc::downgrade(&inner)));
+        }
         let space = Space { inner };
         if memory_limit.is_some() || memory_soft_limit.is_some() {
             let ledger = space.ledger();

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use cspace_core::collector::{Candidate, EvictionPolicy, Residents, Tally};
+use cspace_core::collector::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
 use cspace_core::{CollectError, Exclusive, GcAny, Space};
 use parking_lot::{Mutex, RwLock};
 
@@ -46,6 +46,8 @@ type OnEvict = Arc<dyn for<'gc> Fn(&mut Exclusive<'gc>, GcAny<'gc>) + Send + Syn
 pub struct Evictor {
     state: Mutex<State>,
     callback: RwLock<Option<OnEvict>>,
+    /// Of the space that this is given to.
+    notices: Mutex<Vec<EvictionNotice>>,
 }
 
 #[derive(Default)]
@@ -127,6 +129,7 @@ impl Evictor {
     /// Objects that something else holds count, but are not let go of: with enough of them, all others go.
     pub fn set_eviction_threshold(&self, bytes: Option<usize>) {
         self.state.lock().threshold = bytes;
+        self.tell_change();
     }
 
     /// How many evictable objects may be resident; `None`: any number.
@@ -138,6 +141,13 @@ impl Evictor {
     /// size.
     pub fn set_max_evictable_objects(&self, count: Option<usize>) {
         self.state.lock().objects_max = count;
+        self.tell_change();
+    }
+
+    /// Tells the space that there may be something to let go of. With nothing locked: a notice may do more.
+    fn tell_change(&self) {
+        let notices = self.notices.lock().clone();
+        notices.iter().for_each(EvictionNotice::tell);
     }
 
     /// Calls `f` with each object that is let go of from now on; instead of what was set before.
@@ -230,6 +240,12 @@ impl EvictionPolicy for Evictor {
         (stats.last_objects_evicted, stats.last_bytes_evicted) = (count, bytes);
         stats.objects_evicted += count as u64;
         stats.bytes_evicted = stats.bytes_evicted.saturating_add(bytes as u64);
+    }
+
+    fn attach(&self, notice: EvictionNotice) {
+        let mut notices = self.notices.lock();
+        notices.retain(|notice| !notice.is_stale());
+        notices.push(notice);
     }
 
     fn wants_victims(&self) -> bool {

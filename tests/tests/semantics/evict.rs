@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use cspace::collector::{
-    Batch, Candidate, EvictionPolicy, LockWait, MarkPhase, Reclaimed, Residents, Tally,
+    Batch, Candidate, EvictionPolicy, Extent, LockWait, MarkPhase, Reclaimed, Residents, Tally,
 };
 use cspace::*;
 
@@ -1037,4 +1037,74 @@ fn who_holds_the_lock_delivers_at_its_safepoint_what_a_collector_could_not() {
         lock.safepoint();
         assert_eq!(numbers.lock().unwrap().len(), 2);
     });
+}
+
+/// What collectors ask before they let a quiet space sleep.
+#[test]
+fn a_change_of_a_size_a_setting_or_what_there_is_shows_until_the_next_cycle() {
+    let space = space();
+    assert!(!space.has_changed());
+    let all = pages(&space, 2, 10);
+    let settle = |space: &CSpace| {
+        assert!(space.has_changed());
+        space.collect().unwrap();
+        assert!(!space.has_changed());
+    };
+    settle(&space);
+    space.shared(|cx| all[0].evictable(cx).set_size_bytes(cx, 20));
+    settle(&space);
+    space.set_eviction_threshold(100);
+    settle(&space);
+    space.evictor().set_max_evictable_objects(Some(10));
+    settle(&space);
+    space.exclusive(|cx| cx.try_evictable_with_size(cx.alloc(1u64), 1).map(drop)).unwrap();
+    settle(&space);
+    space.shared(|cx| assert!(all[0].get(cx).is_some() && all[1].peek(cx).is_some()));
+    assert!(!space.has_changed(), "a touch is none");
+    let other = CSpace::builder().gc(GcMode::Manual).build().unwrap();
+    other.transfer_from(&space).unwrap();
+    settle(&other);
+}
+
+#[test]
+fn a_cycle_that_is_given_up_leaves_the_change_to_the_next_one() {
+    let space = Space::builder().build().unwrap();
+    let _page = space.exclusive(|cx| cx.evictable_root(cx.alloc(5u64)));
+    let mut phase = MarkPhase::begin(space.try_claim_cycle().unwrap(), LockWait::FOREVER).unwrap();
+    phase.mark().unwrap();
+    assert!(!space.has_changed());
+    drop(phase);
+    assert!(space.has_changed());
+}
+
+/// They may be old, and were marked for what held them then.
+#[test]
+fn objects_that_become_evictable_are_counted_by_the_next_cycle() {
+    for increments in [false, true] {
+        let evictor = Evictor::new();
+        evictor.set_eviction_threshold(Some(0));
+        let space = Space::builder().stress(true).eviction_policy(evictor.clone());
+        let space = space.minor_collections(!increments).build().unwrap();
+        let cycle = |extent| {
+            let claim = space.try_claim_cycle().unwrap();
+            let phase = MarkPhase::begin(claim, LockWait::FOREVER).unwrap();
+            let Some(mut phase) = phase.try_increment().unwrap() else { return None };
+            phase.mark_as(extent).unwrap();
+            let finish = phase.try_finish(Duration::from_secs(60)).ok().unwrap();
+            let (batch, report) = finish.condemn().unwrap();
+            batch.reclaim().ok().unwrap();
+            Some(report)
+        };
+        let held = space.exclusive(|cx| cx.root(cx.alloc(5u64)));
+        cycle(Extent::Full);
+        if increments {
+            assert!(cycle(Extent::MinorWillDo).is_none(), "a mark is under way, and has seen it");
+        }
+        let page = space.exclusive(|cx| cx.evictable_root(held.get(cx)));
+        drop(held);
+        let report = cycle(Extent::MinorWillDo).unwrap();
+        assert!(!report.is_minor && report.increments == 0);
+        assert_eq!((report.objects_evicted, evictor.eviction_stats().objects_held), (1, 0));
+        assert!(space.shared(|cx| page.is_evicted(cx)));
+    }
 }
