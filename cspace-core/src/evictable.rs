@@ -40,9 +40,17 @@ impl Rootable for EvictCell {
 unsafe impl<'gc> IObject<'gc> for EvictCell {
     type R = EvictCell;
     const NAME: &'static str = "evict cell";
-    fn visit_objects(&self, visitor: &mut Visitor<'_>) {
-        if self.fate.chosen_by() == 0 {
-            visitor.evict_cells.push(self);
+
+    fn visit_objects(&self, _: &mut Visitor<'_>) {
+        unreachable!("a cell exists only behind a `Gc`, and is visited by its address");
+    }
+
+    #[inline]
+    unsafe fn visit_at(object: *const u8, visitor: &mut Visitor<'_>) {
+        // SAFETY: the caller's promise: the address of a cell, which is an object.
+        let cell = unsafe { CellRef::from_address(object) };
+        if cell.fate.chosen_by() == 0 {
+            visitor.evict_cells.push(cell);
         }
     }
 }
@@ -65,18 +73,18 @@ impl EvictCell {
 
     /// Touches, and takes back what a collection that is under way decided; false if the target is gone.
     #[inline]
-    fn touch<'gc>(&self, cx: &impl Access<'gc>) -> bool {
-        if self.fate.chosen_by() != 0 && !self.rescue(cx) {
+    fn touch<'gc>(cell: Gc<'gc, EvictCell>, cx: &impl Access<'gc>) -> bool {
+        if cell.fate.chosen_by() != 0 && !EvictCell::rescue(cell, cx) {
             return false;
         }
-        self.stamp.store(cx.stamp(), Relaxed);
+        cell.stamp.store(cx.stamp(), Relaxed);
         true
     }
 
     #[cold]
     #[inline(never)]
-    fn rescue<'gc>(&self, cx: &impl Access<'gc>) -> bool {
-        cx.eviction().verdicts.rescue(&self.fate, CellRef::new(self))
+    fn rescue<'gc>(cell: Gc<'gc, EvictCell>, cx: &impl Access<'gc>) -> bool {
+        cx.eviction().verdicts.rescue(&cell.fate, CellRef::new(cell))
     }
 }
 
@@ -152,7 +160,8 @@ impl<'gc, T: IObject<'gc>> Evictable<'gc, T> {
     pub fn get(self, cx: &impl Access<'gc>) -> Option<Gc<'gc, T>> {
         // SAFETY: the cell was made for an object of type `T`. It is kept, or was a moment ago (P14): the finish
         // that would condemn the object waits for the end of this access, which the token stands for.
-        self.cell.touch(cx).then(|| unsafe { Gc::from_address(self.cell.target().cast_mut()) })
+        EvictCell::touch(self.cell, cx)
+            .then(|| unsafe { Gc::from_address(self.cell.target().cast_mut()) })
     }
 
     /// The object, unless it was let go of. Does not touch it, and does not keep a collection that is under way
@@ -166,7 +175,7 @@ impl<'gc, T: IObject<'gc>> Evictable<'gc, T> {
     /// Touches the object (ceda's `SetTouched`); false if it was let go of.
     #[inline]
     pub fn set_touched(self, cx: &impl Access<'gc>) -> bool {
-        self.cell.touch(cx)
+        EvictCell::touch(self.cell, cx)
     }
 
     /// Whether the object was let go of.

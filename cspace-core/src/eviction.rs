@@ -25,6 +25,8 @@
 //! - **E3 (own).** A cell in a space's list of victims to deliver is marked, with its target, by every cycle of
 //!   that space, or is taken out because it was rescued.
 
+use core::ops::Deref;
+use core::ptr::NonNull;
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{AcqRel, Relaxed},
@@ -41,6 +43,7 @@ use crate::chunk::{is_marked, mark_address};
 use crate::collector::{LockWait, SLICE_MAX};
 use crate::event::Event;
 use crate::evictable::EvictCell;
+use crate::gc::Gc;
 use crate::guard::LockMode;
 use crate::held;
 use crate::protocol::Verdicts;
@@ -192,16 +195,42 @@ impl core::fmt::Debug for EvictionNotice {
     }
 }
 
-/// A cell in a list of the space.
+/// A cell in a list of the space, by its address as an object: one goes from it to the chunk's header (H1), which a
+/// pointer that was made from a `&EvictCell` does not lead to. Whoever has one may look at the cell: what keeps it
+/// there, and for how long, is a matter of the list that it is in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct CellRef(*const EvictCell);
+pub(crate) struct CellRef(NonNull<EvictCell>);
 
 // SAFETY: a cell is made of atomics; who may look at it is a matter of the list that it is in.
 unsafe impl Send for CellRef {}
 
 impl CellRef {
-    pub(crate) fn new(cell: &EvictCell) -> CellRef {
-        CellRef(cell)
+    pub(crate) fn new(cell: Gc<'_, EvictCell>) -> CellRef {
+        // SAFETY: an object's address; its access is going on.
+        unsafe { CellRef::from_address(cell.address()) }
+    }
+
+    /// # Safety
+    ///
+    /// `address` is that of a cell (H1), which stays for as long as the result and its copies are used.
+    #[inline(always)]
+    pub(crate) unsafe fn from_address(address: *const u8) -> CellRef {
+        // SAFETY: an object's address is not null.
+        CellRef(unsafe { NonNull::new_unchecked(address.cast_mut().cast()) })
+    }
+
+    #[inline(always)]
+    fn address(self) -> *const u8 {
+        self.0.as_ptr().cast_const().cast()
+    }
+}
+
+impl Deref for CellRef {
+    type Target = EvictCell;
+    #[inline(always)]
+    fn deref(&self) -> &EvictCell {
+        // SAFETY: the promise given to `from_address`.
+        unsafe { self.0.as_ref() }
     }
 }
 
@@ -282,14 +311,12 @@ impl Eviction {
         let mut evicted = self.evicted.lock();
         evicted.retain_mut(|of_cycle| {
             of_cycle.cells.retain(|cell| {
-                // SAFETY: the cells of the list are there (E3), marked by the last cycle or made a part of the
-                // list by it.
-                let cell_at = unsafe { &*cell.0 };
-                // One that was rescued is no victim; it is reached as others are, or garbage.
-                let is_victim = cell_at.fate.chosen_by() == of_cycle.number;
+                // One that was rescued is no victim; it is reached as others are, or garbage. All are there (E3):
+                // marked by the last cycle, or made a part of the list by it.
+                let is_victim = cell.fate.chosen_by() == of_cycle.number;
                 if is_victim {
-                    visitor.edge_any(cell.0.cast());
-                    visitor.edge_any(cell_at.target());
+                    visitor.edge_any(cell.address());
+                    visitor.edge_any(cell.target());
                 }
                 is_victim
             });
@@ -311,8 +338,7 @@ impl Eviction {
                 evicted.pop();
                 continue;
             };
-            // SAFETY: the cells of the list are there (E3), and with them, if they were not rescued, their targets.
-            let cell = unsafe { &*cell.0 };
+            // The cells of the list are there (E3), and with them, if they were not rescued, their targets.
             if cell.fate.chosen_by() == of_cycle.number {
                 next = Some((Arc::clone(&of_cycle.policy), cell.target()));
             }
@@ -364,9 +390,18 @@ impl Sum {
 /// A cell that nothing but evictable references holds the target of, and its size when it was found.
 #[derive(Clone, Copy)]
 struct Weak {
-    /// Null: chosen.
-    cell: *const EvictCell,
+    /// None: chosen.
+    cell: Option<CellRef>,
     size: usize,
+}
+
+impl Weak {
+    /// Asks for the cell's memory, which is looked at soon.
+    fn prefetch(&self) {
+        if let Some(cell) = self.cell {
+            prefetch(cell.address());
+        }
+    }
 }
 
 /// The choice of one cycle.
@@ -434,7 +469,7 @@ impl Choice {
             }
             if self.deliver {
                 for victim in &self.victims {
-                    visitor.edge_any((*victim.0).target());
+                    visitor.edge_any(victim.target());
                 }
                 self.keep_late(visitor, eviction);
             }
@@ -451,23 +486,20 @@ impl Choice {
         let mut newest = 0;
         for (at, cell) in found.iter().enumerate() {
             if let Some(next) = found.get(at + AHEAD) {
-                prefetch(next.cast());
+                prefetch(next.address());
             }
             if let Some(next) = found.get(at + AHEAD / 2) {
-                // SAFETY: a cell that was found in this cycle is there.
-                prefetch(mark_address(unsafe { &**next }.target()));
+                prefetch(mark_address(next.target()));
             }
-            // SAFETY: as above; a cell that was found has a target that no finish condemned (E1).
-            let (at, size, is_strong) = unsafe {
-                let at = &**cell;
-                (at, at.size.load(Relaxed), is_marked(at.target()))
-            };
-            newest = newest.max(at.stamp.load(Relaxed));
+            // SAFETY: a cell that was found has a target that no finish condemned (E1).
+            let is_strong = unsafe { is_marked(cell.target()) };
+            let size = cell.size.load(Relaxed);
+            newest = newest.max(cell.stamp.load(Relaxed));
             if is_strong {
                 self.strong.add(size);
             } else {
                 self.weak.add(size);
-                self.candidates.push(Weak { cell: *cell, size });
+                self.candidates.push(Weak { cell: Some(*cell), size });
             }
         }
         eviction.floor.raise(newest);
@@ -487,11 +519,10 @@ impl Choice {
         let mut list = Vec::with_capacity(self.candidates.len());
         for (index, weak) in self.candidates.iter().enumerate() {
             if let Some(next) = self.candidates.get(index + AHEAD) {
-                prefetch(next.cell.cast());
+                next.prefetch();
             }
-            // SAFETY: the caller's promise.
-            let stamp = unsafe { &*weak.cell }.stamp.load(Relaxed);
-            list.push(Candidate { stamp, index, size_bytes: weak.size });
+            let Some(cell) = weak.cell else { continue };
+            list.push(Candidate { stamp: cell.stamp.load(Relaxed), index, size_bytes: weak.size });
         }
         let count = guarded(eviction, || policy.choose(&residents, &mut list)).unwrap_or(0);
         if count == 0 {
@@ -504,18 +535,14 @@ impl Choice {
         for victim in list.iter().take(count) {
             // The index is looked up with care: somebody may have swapped two lists.
             let Some(weak) = self.candidates.get_mut(victim.index) else { continue };
-            let cell = core::mem::replace(&mut weak.cell, core::ptr::null());
-            if cell.is_null() {
-                continue;
-            }
+            let Some(cell) = weak.cell.take() else { continue };
             self.weak.remove(weak.size);
             self.evicted.add(weak.size);
-            self.victims.push(CellRef(cell));
-            // SAFETY: the caller's promise.
-            eviction.verdicts.choose(unsafe { &(*cell).fate }, self.number);
+            self.victims.push(cell);
+            eviction.verdicts.choose(&cell.fate, self.number);
         }
-        let kept = self.candidates[..self.kept].iter().filter(|weak| !weak.cell.is_null()).count();
-        self.candidates.retain(|weak| !weak.cell.is_null());
+        let kept = self.candidates[..self.kept].iter().filter(|weak| weak.cell.is_some()).count();
+        self.candidates.retain(|weak| weak.cell.is_some());
         self.kept = kept;
     }
 
@@ -527,10 +554,12 @@ impl Choice {
     unsafe fn mark_kept(&mut self, visitor: &mut Visitor<'_>) {
         for (at, weak) in self.candidates.iter().enumerate().skip(self.kept) {
             if let Some(next) = self.candidates.get(at + AHEAD) {
-                prefetch(next.cell.cast());
+                next.prefetch();
             }
-            // SAFETY: the caller's promise; the target is there (E1).
-            visitor.edge_any(unsafe { &*weak.cell }.target());
+            if let Some(cell) = weak.cell {
+                // The target is there (E1).
+                visitor.edge_any(cell.target());
+            }
         }
         self.kept = self.candidates.len();
     }
@@ -550,7 +579,6 @@ impl Choice {
         // has condemned yet; the reader that rescued it, or the mark of its cell, keeps the cell.
         unsafe {
             for cell in &rescued {
-                let cell = &*cell.0;
                 let size = cell.size.load(Relaxed);
                 self.evicted.remove(size);
                 self.weak.add(size);
@@ -596,9 +624,8 @@ impl Choice {
             inner.eviction().note_change();
         }
         if self.number != 0 {
-            // SAFETY: victims were found in this cycle, which condemned nothing.
-            let fates = self.victims.iter().map(|victim| unsafe { &(*victim.0).fate });
-            inner.eviction().verdicts.give_up(fates);
+            // Victims were found in this cycle, which condemned nothing.
+            inner.eviction().verdicts.give_up(self.victims.iter().map(|victim| &victim.fate));
         }
     }
 }

@@ -24,7 +24,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use crate::chunk::{info_of, mark_address, mark_word, page_info_address, SpanRef, GRANULE};
 use crate::ephemeron::Ephemerons;
-use crate::evictable::EvictCell;
+use crate::eviction::CellRef;
 use crate::gc::Gc;
 use crate::object::IObject;
 use crate::type_info::TypeInfo;
@@ -76,7 +76,7 @@ pub struct Visitor<'v> {
     pub(crate) weak_cells: Vec<*const WeakCell>,
     pub(crate) weak_sets: Vec<FlipWeakSet>,
     /// Evict cells that were reached and not chosen before, until the choice takes them.
-    pub(crate) evict_cells: Vec<*const EvictCell>,
+    pub(crate) evict_cells: Vec<CellRef>,
     pub(crate) ephemerons: Ephemerons,
     /// Work for the finish: a place, and what to do there.
     pub(crate) at_finish: Vec<FinishWork>,

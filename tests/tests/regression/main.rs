@@ -25,6 +25,7 @@ mod denied_charge_collects_where_only_explicit_calls_do;
 mod destroy_that_fails_starts_a_thread;
 mod driver_that_holds_a_space_waits_for_a_cycle;
 mod elements_without_size_hang_the_mark;
+mod evict_cell_without_its_header;
 mod finish_hangs_on_a_leaked_reader;
 mod finish_without_a_mark;
 mod guard_dropped_by_a_thread_local_counts_as_leaked;
