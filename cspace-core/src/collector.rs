@@ -370,7 +370,7 @@ impl MarkPhase {
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
-            Some(under_way) if may_keep && !inner.eviction().has_changed() => {
+            Some(under_way) if may_keep && !inner.eviction().wants_full_mark() => {
                 self.visitor = under_way.visitor;
                 self.increments = under_way.count;
             }
@@ -748,7 +748,7 @@ impl SpaceInner {
         let counters = self.counters();
         let stress = self.is_stress();
         // The choice of what to evict goes by what is reachable.
-        if self.eviction().has_changed() {
+        if self.eviction().wants_full_mark() {
             return false;
         }
         // SAFETY: the caller's promise.
@@ -776,7 +776,7 @@ impl SpaceInner {
             && old.is_known.load(Relaxed)
             // The choice of what to evict goes by what is reachable.
             && old.evictable.load(Relaxed) == 0
-            && !self.eviction().has_changed()
+            && !self.eviction().wants_full_mark()
             && self.has_memory_to_spare()
             && !self.minor_cycle_pays();
         if !may_be {
@@ -801,7 +801,7 @@ impl SpaceInner {
         if !self.has_minor_cycles()
             || !old.is_known.load(Relaxed)
             || old.evictable.load(Relaxed) > 0
-            || self.eviction().has_changed()
+            || self.eviction().wants_full_mark()
         {
             return false;
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::amount;
 pub use crate::batch::SlowUserCode;
 use crate::histogram::PauseHistogram;
 
@@ -98,6 +99,25 @@ pub struct CollectReport {
     /// later, because the collecting thread holds another space, or for the space's driver; or another thread is busy with
     /// them for long.
     pub sweep_deferred: bool,
+}
+
+impl CollectReport {
+    /// What two collections did together: counts and times of both, and of the second how it left the space.
+    #[must_use]
+    pub fn followed_by(self, next: &CollectReport) -> CollectReport {
+        CollectReport {
+            objects_reclaimed: amount::sum([self.objects_reclaimed, next.objects_reclaimed]),
+            objects_evicted: amount::sum([self.objects_evicted, next.objects_evicted]),
+            bytes_evicted: amount::sum([self.bytes_evicted, next.bytes_evicted]),
+            pause: self.pause.max(next.pause),
+            finish: self.finish.max(next.finish),
+            sweep: self.sweep.saturating_add(next.sweep),
+            drop_panics: amount::sum([self.drop_panics, next.drop_panics]),
+            cleaners_run: amount::sum([self.cleaners_run, next.cleaners_run]),
+            cleaner_panics: amount::sum([self.cleaner_panics, next.cleaner_panics]),
+            ..next.clone()
+        }
+    }
 }
 
 /// Totals over the life of a space.

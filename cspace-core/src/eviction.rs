@@ -19,6 +19,11 @@
 //!
 //! Readers go on meanwhile: `protocol/fate.rs` is how they learn of a choice and take it back.
 //!
+//! Victims that a callback wants stay, with all that they reach, until they were delivered. What only they reach
+//! counts for nothing, as it would if they were gone; the next cycle, which a delivery asks for, frees it. Who delivers:
+//! the collecting thread when its cycle is over; what it could not, as it did not get the lock, the space's driver
+//! tries again, and where there is none whoever comes to a safepoint does it.
+//!
 //! - **E1 (held).** When a finish condemns, the target of every marked cell whose fate is 0 is marked.
 //! - **E2 (let go).** The target of a cell whose fate is that of a cycle that condemned is not read again, but by
 //!   the delivery of that cycle's victims, which holds them as roots.
@@ -28,7 +33,7 @@
 use core::ops::Deref;
 use core::ptr::NonNull;
 use core::sync::atomic::{
-    AtomicBool, AtomicU64,
+    AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -47,7 +52,7 @@ use crate::gc::Gc;
 use crate::guard::LockMode;
 use crate::held;
 use crate::protocol::Verdicts;
-use crate::space::{Space, SpaceInner, Wait};
+use crate::space::{drop_guarded, Space, SpaceInner, Wait};
 use crate::stamp::Floor;
 use crate::visitor::{prefetch, Visitor};
 
@@ -57,6 +62,9 @@ pub(crate) const WAVES: usize = 8;
 const AHEAD: usize = 16;
 /// Victims whose callback is called in one access.
 const DELIVERED_MAX: usize = 64;
+/// How many cycles in a row a delivery asks for, each to free what the one before delivered. A callback that makes
+/// everything evictable again would have them go on for ever.
+const FOLLOW_UPS_MAX: usize = 2;
 
 /// A number of evictable references, and the bytes that they stand for.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -147,8 +155,8 @@ pub trait EvictionPolicy: Send + Sync {
         let _ = residents;
     }
 
-    /// Whether [`on_evict`](EvictionPolicy::on_evict) wants to see victims. They stay until the collection after
-    /// that, then.
+    /// Whether [`on_evict`](EvictionPolicy::on_evict) wants to see victims. They stay until it has, then, and go in a
+    /// collection that comes of that.
     fn wants_victims(&self) -> bool {
         false
     }
@@ -158,7 +166,8 @@ pub trait EvictionPolicy: Send + Sync {
         let _ = notice;
     }
 
-    /// A victim, whole, in an ordinary access, after the collection that cleared its references.
+    /// A victim, whole, in an ordinary access, after the collection that cleared its references. Where a thread runs
+    /// the space's collections, on that thread, but for explicit ones.
     fn on_evict<'gc>(&self, cx: &mut Exclusive<'gc>, object: GcAny<'gc>) {
         let _ = (cx, object);
     }
@@ -249,6 +258,11 @@ pub struct Eviction {
     evicted: Mutex<Vec<Evicted>>,
     /// Whether there are any; written under the mutex.
     has_evicted: AtomicBool,
+    /// Whether some were delivered that no cycle had the chance to free. Set by whoever delivers, with the lock held
+    /// exclusively; taken by the collector, which holds it too.
+    has_delivered: AtomicBool,
+    /// How many cycles in a row came after deliveries. The collector's.
+    follow_up_count: AtomicUsize,
     /// Whether anything that choices go by has changed since the last one. Whoever changes it writes first and raises
     /// this then; a cycle lowers it and looks then. Each by a swap, so that of two the second sees what the first did.
     has_changed: AtomicBool,
@@ -263,6 +277,8 @@ impl Default for Eviction {
             verdicts: Verdicts::new(),
             evicted: Mutex::default(),
             has_evicted: AtomicBool::new(false),
+            has_delivered: AtomicBool::new(false),
+            follow_up_count: AtomicUsize::new(0),
             has_changed: AtomicBool::new(false),
             panics: Mutex::default(),
         }
@@ -281,6 +297,17 @@ impl Eviction {
         self.has_changed.load(Relaxed)
     }
 
+    /// Whether there are objects that were delivered and not freed since.
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.has_delivered.load(Relaxed)
+    }
+
+    /// Whether the next cycle must find out what is reachable, by a full mark at once: for its choice, or to free old
+    /// objects that nothing but their delivery kept.
+    pub(crate) fn wants_full_mark(&self) -> bool {
+        self.has_changed() || self.has_delivered()
+    }
+
     /// Something has: a size, a setting of the policy, which references there are.
     pub(crate) fn note_change(&self) {
         self.has_changed.swap(true, AcqRel);
@@ -295,11 +322,19 @@ impl Eviction {
     pub(crate) fn absorb(&self, other: &Eviction) {
         self.note_change();
         self.floor.raise_to(&other.floor);
+        let delivered = other.has_delivered.swap(false, Relaxed);
+        self.has_delivered.fetch_or(delivered, Relaxed);
         let mut moving = core::mem::take(&mut *other.evicted.lock());
         other.has_evicted.store(false, Relaxed);
         let mut evicted = self.evicted.lock();
         evicted.append(&mut moving);
-        self.has_evicted.store(!evicted.is_empty(), Relaxed);
+        self.note_evicted(&evicted);
+    }
+
+    /// The list has changed, which the caller has locked.
+    fn note_evicted(&self, evicted: &[Evicted]) {
+        let any = evicted.iter().any(|of_cycle| !of_cycle.cells.is_empty());
+        self.has_evicted.store(any, Relaxed);
     }
 
     /// Shows a marker the victims that are to be delivered (E3).
@@ -309,7 +344,7 @@ impl Eviction {
     /// By the collector of the space, in its mark.
     pub(crate) unsafe fn mark_evicted(&self, visitor: &mut Visitor<'_>) {
         let mut evicted = self.evicted.lock();
-        evicted.retain_mut(|of_cycle| {
+        for of_cycle in evicted.iter_mut() {
             of_cycle.cells.retain(|cell| {
                 // One that was rescued is no victim; it is reached as others are, or garbage. All are there (E3):
                 // marked by the last cycle, or made a part of the list by it.
@@ -320,9 +355,8 @@ impl Eviction {
                 }
                 is_victim
             });
-            !of_cycle.cells.is_empty()
-        });
-        self.has_evicted.store(!evicted.is_empty(), Relaxed);
+        }
+        self.note_evicted(&evicted);
     }
 
     /// The next victim to deliver.
@@ -332,22 +366,29 @@ impl Eviction {
     /// The caller holds the space exclusively, and uses the object in that access only.
     unsafe fn next_evicted(&self) -> Option<(Arc<dyn EvictionPolicy>, *const u8)> {
         let mut evicted = self.evicted.lock();
-        let mut next = None;
-        while let (None, Some(of_cycle)) = (&next, evicted.last_mut()) {
-            let Some(cell) = of_cycle.cells.pop() else {
-                evicted.pop();
-                continue;
-            };
+        let next = evicted.iter_mut().rev().find_map(|of_cycle| loop {
+            let cell = of_cycle.cells.pop()?;
             // The cells of the list are there (E3), and with them, if they were not rescued, their targets.
             if cell.fate.chosen_by() == of_cycle.number {
-                next = Some((Arc::clone(&of_cycle.policy), cell.target()));
+                break Some((Arc::clone(&of_cycle.policy), cell.target()));
             }
+        });
+        if next.is_some() {
+            // Before the list says that nothing is left.
+            self.has_delivered.store(true, Relaxed);
         }
-        while evicted.last().is_some_and(|of_cycle| of_cycle.cells.is_empty()) {
-            evicted.pop();
-        }
-        self.has_evicted.store(!evicted.is_empty(), Relaxed);
+        self.note_evicted(&evicted);
         next
+    }
+
+    /// Takes out what was delivered, to be dropped with nothing locked: the policy may be that of a space that is gone,
+    /// and what its callback captured is the user's.
+    fn take_empty(&self) -> Vec<Evicted> {
+        let mut evicted = self.evicted.lock();
+        let (empty, left) =
+            core::mem::take(&mut *evicted).into_iter().partition(|of| of.cells.is_empty());
+        *evicted = left;
+        empty
     }
 
     fn note_panic(&self, message: String) {
@@ -421,6 +462,8 @@ pub(crate) struct Choice {
     lacking: usize,
     /// Whether anything had changed since the choice before.
     had_changed: bool,
+    /// Whether there were objects that had been delivered.
+    had_delivered: bool,
 }
 
 impl Choice {
@@ -442,6 +485,10 @@ impl Choice {
         let (eviction, policy) = (inner.eviction(), inner.eviction_policy());
         self.lacking = inner.requests().take_lacking();
         self.had_changed = eviction.take_change();
+        self.had_delivered = eviction.has_delivered.swap(false, Relaxed);
+        let follows = self.had_delivered && self.lacking == 0;
+        let count = if follows { eviction.follow_up_count.load(Relaxed) + 1 } else { 0 };
+        eviction.follow_up_count.store(count, Relaxed);
         // SAFETY: the caller's promise, for all of them.
         unsafe {
             for wave in 1..=WAVES {
@@ -606,6 +653,8 @@ impl Choice {
         if let (true, Some(policy)) = (self.deliver, inner.eviction_policy()) {
             let mut evicted = eviction.evicted.lock();
             let policy = Arc::clone(policy);
+            // Those of a cycle whose victims were all rescued, say. Not the last handles on this space's policy.
+            evicted.retain(|of| !of.cells.is_empty() || !Arc::ptr_eq(&of.policy, &policy));
             let cells = core::mem::take(&mut self.victims);
             evicted.push(Evicted { number: self.number, policy, cells });
             eviction.has_evicted.store(true, Relaxed);
@@ -623,6 +672,7 @@ impl Choice {
         if self.had_changed {
             inner.eviction().note_change();
         }
+        inner.eviction().has_delivered.fetch_or(self.had_delivered, Relaxed);
         if self.number != 0 {
             // Victims were found in this cycle, which condemned nothing.
             inner.eviction().verdicts.give_up(self.victims.iter().map(|victim| &victim.fate));
@@ -651,9 +701,12 @@ impl Space {
     /// none is left. For collectors, when a cycle is over.
     ///
     /// A thread that holds a space, or runs a sweep, delivers nothing: it could not wait for the lock.
+    ///
+    /// What was delivered is garbage, if the callback did not link it back: when all is, a collection is asked for.
     pub fn deliver_evicted(&self, wait: LockWait<'_>) -> bool {
         let (inner, eviction) = (&self.inner, self.inner.eviction());
         let mut slice = wait.slice;
+        let mut any = false;
         while eviction.has_evicted() {
             if !Batch::can_reclaim() {
                 return false;
@@ -665,23 +718,33 @@ impl Space {
                 }
                 continue;
             }
-            let panics = self.deliver_some();
+            let (panics, policies) = self.deliver_some();
+            any = true;
             inner.settle_want();
             inner.release(LockMode::Exclusive);
+            policies.into_iter().for_each(drop_guarded);
+            eviction.take_empty().into_iter().for_each(drop_guarded);
             self.tell_evict_panics(panics);
+        }
+        let follows = any && eviction.follow_up_count.load(Relaxed) < FOLLOW_UPS_MAX;
+        if follows && eviction.has_delivered() && inner.requests().collector().is_some() {
+            self.request_gc();
         }
         true
     }
 
-    /// Delivers some victims, with the lock held; returns what panics said.
-    fn deliver_some(&self) -> Vec<String> {
+    /// Delivers some victims, with the lock held; returns what panics said, and handles on policies that may be the last
+    /// ones, to be dropped when nothing is locked.
+    fn deliver_some(&self) -> (Vec<String>, Vec<Arc<dyn EvictionPolicy>>) {
         let (inner, eviction) = (&self.inner, self.inner.eviction());
-        let mut panics = Vec::new();
+        let (mut panics, mut policies) = (Vec::new(), Vec::new());
         for _ in 0..DELIVERED_MAX {
             // SAFETY: the lock is held exclusively until this function returns; the token is the only one, and
             // its brand is that of this iteration's object alone.
             let delivered = unsafe {
                 let Some((policy, object)) = eviction.next_evicted() else { break };
+                policies.push(policy);
+                let policy = &policies[policies.len() - 1];
                 let mut token = Exclusive::new(inner);
                 let object = GcAny::from_address(object);
                 catch_unwind(AssertUnwindSafe(|| policy.on_evict(&mut token, object)))
@@ -692,7 +755,7 @@ impl Space {
                 panics.push(panic_message(panic));
             }
         }
-        panics
+        (panics, policies)
     }
 
     fn tell_evict_panics(&self, panics: Vec<String>) {
@@ -727,6 +790,18 @@ impl Space {
     /// ```
     pub fn has_changed(&self) -> bool {
         self.inner.eviction().has_changed()
+    }
+
+    /// Whether there are objects that were delivered to [`EvictionPolicy::on_evict`] and that no collection has had
+    /// the chance to free since. For collectors.
+    pub fn has_delivered(&self) -> bool {
+        self.inner.eviction().has_delivered()
+    }
+
+    /// Whether there are victims to deliver, and nothing but who holds the space keeps them from being: it is not
+    /// poisoned, and its lock not leaked. For collectors.
+    pub fn wants_delivery(&self) -> bool {
+        self.has_evicted() && !self.is_poisoned() && !self.inner.is_leaked()
     }
 
     /// Whether this space has victims to deliver. For collectors.

@@ -53,7 +53,7 @@ impl Requests {
     }
 
     /// Tells whoever runs the collections that there may be one to run.
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(collector) = &self.collector {
             guarded(|| collector.wake());
         }

@@ -21,7 +21,7 @@ use parking_lot::{Mutex, RawRwLock};
 use crate::access::{Exclusive, Shared};
 use crate::amount::{self, sum};
 use crate::batch::{self, Batch, Work};
-use crate::collector::{clear_marks, LockWait, Runner};
+use crate::collector::{clear_marks, Collector, LockWait, Runner};
 use crate::config::{Builder, Config, PanicPolicy};
 use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
@@ -528,7 +528,30 @@ impl SpaceInner {
     /// What the holder of the exclusive lock does at a safepoint when `want` is up, having released
     /// the lock: lets others in, or collects.
     pub(crate) fn at_safepoint(self: &Arc<Self>) {
-        let Some(collector) = self.requests.collector() else { return };
+        if let Some(collector) = self.requests.collector() {
+            self.collect_at_safepoint(collector);
+        }
+        // What a collector could not deliver, as it could not have the lock.
+        if self.has_undriven_evicted() {
+            Space { inner: Arc::clone(self) }.deliver_evicted(LockWait::NONE);
+        }
+    }
+
+    /// Whether there are victims that whoever comes to a safepoint delivers. A driver tries again, and nobody else does:
+    /// what is the user's runs on its thread.
+    fn has_undriven_evicted(&self) -> bool {
+        self.eviction.has_evicted() && self.requests.runner() != Runner::Driver
+    }
+
+    /// Tells whoever delivers victims that it may be possible now.
+    pub(crate) fn tell_of_evicted(&self) {
+        if self.eviction.has_evicted() {
+            self.want().raise();
+            self.requests.wake();
+        }
+    }
+
+    fn collect_at_safepoint(self: &Arc<Self>, collector: &Arc<dyn Collector>) {
         let stressed = self.is_stress() && self.is_stress_due();
         if stressed {
             // What is asked for is full and marks at once, and so finds what nobody keeps alive. Now and then one is
@@ -549,10 +572,6 @@ impl SpaceInner {
         };
         if mine || stressed || self.requests.is_overdue() {
             collector.at_safepoint(&Space { inner: Arc::clone(self) });
-        }
-        // What a collector could not deliver, as it could not have the lock.
-        if self.eviction.has_evicted() {
-            Space { inner: Arc::clone(self) }.deliver_evicted(LockWait::NONE);
         }
     }
 
@@ -588,7 +607,7 @@ impl SpaceInner {
             };
             self.is_stress()
                 || self.requests.is_overdue()
-                || self.eviction.has_evicted()
+                || self.has_undriven_evicted()
                 || over_budget()
         });
     }
@@ -704,7 +723,7 @@ fn tell_collector(requests: &Requests) {
 }
 
 /// Drops something of the user's; a panic ends here.
-fn drop_guarded<T>(value: T) {
+pub(crate) fn drop_guarded<T>(value: T) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         drop(batch::panic_message(panic));
     }
@@ -1055,6 +1074,7 @@ impl Space {
     /// Makes a poisoned space usable again: you have looked at its objects, or do not mind.
     pub fn clear_poison(&self) {
         self.inner.poisoned.store(false, Relaxed);
+        self.inner.tell_of_evicted();
     }
 
     /// Asks for a collection: by the collector's thread if there is one, else at the next safepoint of whoever

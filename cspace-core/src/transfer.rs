@@ -36,7 +36,9 @@ impl Space {
     ///
     /// Waits for both locks, and so for a mark, but neither for a sweep nor for drops. The cost depends on
     /// neither objects nor blocks nor roots: about ten microseconds, and some nanoseconds for each earlier
-    /// merge into the source whose handles still exist.
+    /// merge into the source whose handles still exist. Evicted objects of the source whose callback was not called yet
+    /// have it called by the thread that runs this space's collections, or at the end of the next exclusive access if
+    /// there is none.
     ///
     /// ```
     /// use cspace_core::Space;
@@ -144,9 +146,6 @@ fn transfer(
         (*into.heap()).adopt(given_up);
         into.root_set().absorb(from.root_set());
         into.eviction().absorb(from.eviction());
-        if into.eviction().has_evicted() {
-            into.want().raise();
-        }
         let stats = core::mem::take(&mut *from.stats.lock());
         into.stats.lock().add(&stats);
         from.adjust_budget();
@@ -155,6 +154,7 @@ fn transfer(
             // As if it had been allocated there: a collector may be asleep until something is.
             into.requests().note_allocation(into.counters());
         }
+        into.tell_of_evicted();
         Ok(TransferReport { objects, bytes, sweep_under_way })
     }
 }

@@ -241,6 +241,7 @@ impl GcControl {
         self.check_stop(space)?;
         self.without_driver.store(NOBODY, Relaxed);
         self.pause_checked();
+        leave_evicted(space);
         Ok(())
     }
 
@@ -252,6 +253,7 @@ impl GcControl {
     pub fn pause(&self, space: &Space) -> Result<(), StopError> {
         self.check_stop(space)?;
         self.pause_checked();
+        leave_evicted(space);
         Ok(())
     }
 
@@ -395,9 +397,14 @@ impl GcControl {
 
     /// When there is something to do next.
     pub(crate) fn due(&self, space: &Space, timer: &mut Timer) -> Due {
-        if has_deferred_of_driver(self.number()) {
+        if has_deferred_of_driver(self.number()) || space.wants_delivery() {
             return Due::Now;
         }
+        self.cycle_due(space, timer)
+    }
+
+    /// When the next cycle is due, whatever else there may be to do.
+    fn cycle_due(&self, space: &Space, timer: &mut Timer) -> Due {
         let mut look = self.look(space);
         let due = timer.due(*self.period.lock(), look);
         if due != Due::OnAllocation {
@@ -436,6 +443,17 @@ impl GcControl {
     ) -> Result<Option<CollectReport>, (CollectError, Duration)> {
         let _driving = DrivingControl::begin(self);
         let mut has_waited = self.run_rests();
+        if space.wants_delivery() {
+            if self.mark_sweep.deliver(space, stay, *failures) {
+                *failures = 0;
+            } else if self.cycle_due(space, timer) != Due::Now {
+                return Err((
+                    CollectError::Busy { space: space.name().to_string() },
+                    retry(failures),
+                ));
+            }
+            has_waited = true;
+        }
         loop {
             let Some(claim) = space.try_claim_cycle() else {
                 // Of an embedder's driver: a drop of that cycle may want what this thread holds.
@@ -449,7 +467,7 @@ impl GcControl {
                 continue;
             };
             // Somebody else's cycle may have served.
-            if has_waited && self.due(space, timer) != Due::Now {
+            if has_waited && self.cycle_due(space, timer) != Due::Now {
                 return Ok(None);
             }
             let drive = Drive { wait, stay, busy: Some(&self.busy), ..Drive::ALONE };
@@ -474,9 +492,7 @@ impl GcControl {
                         // Whoever collects instead is to find all that is dead too.
                         space.request_gc();
                     }
-                    *failures = failures.saturating_add(1);
-                    let factor = 1u32.checked_shl(*failures - 1).unwrap_or(RETRY_FACTOR_MAX);
-                    return Err((error, RETRY * factor.min(RETRY_FACTOR_MAX)));
+                    return Err((error, retry(failures)));
                 }
             }
         }
@@ -505,6 +521,20 @@ impl GcControl {
         drop(attached);
         self.wake();
         Ok(())
+    }
+}
+
+/// Notes another failure; returns how long to wait before the next try.
+fn retry(failures: &mut u32) -> Duration {
+    *failures = failures.saturating_add(1);
+    let factor = 1u32.checked_shl(*failures - 1).unwrap_or(RETRY_FACTOR_MAX);
+    RETRY * factor.min(RETRY_FACTOR_MAX)
+}
+
+/// A driver has left: what it did not deliver, whoever comes to a safepoint does.
+pub(crate) fn leave_evicted(space: &Space) {
+    if space.has_evicted() {
+        space.request_yield();
     }
 }
 

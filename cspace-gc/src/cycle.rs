@@ -48,6 +48,12 @@ const THROTTLE: Duration = Duration::from_millis(10);
 
 /// How long the lock is waited for to deliver evicted objects before it is looked whether to go on.
 const DELIVERY_SLICE: Duration = Duration::from_millis(10);
+/// After deliveries that failed the first such wait is this many times as long at most.
+const DELIVERY_FACTOR_MAX: u32 = 32;
+
+/// How many collections more an explicit one makes to free what was delivered. Each of them may evict in its turn: what
+/// a callback linked back and made evictable again, say, which may have no end.
+const FOLLOW_UPS_MAX: usize = 8;
 
 /// The user code of a cycle, for another thread: cleaners and drops of the dead, listeners.
 pub(crate) struct Rest {
@@ -213,7 +219,7 @@ impl MarkSweep {
         if drive.runs_user_code() {
             let _busy = drive.busy.map(Busy::begin);
             report = run_remains(space, remains, report, insisted);
-            self.deliver(space, drive.stay);
+            self.deliver(space, drive.stay, 0);
             run_deferred();
             return Ok(report);
         }
@@ -249,12 +255,15 @@ impl MarkSweep {
         drive.leave(Some(ticket), Box::new(work));
     }
 
-    /// Has the callback for evicted objects called: by this thread if it gets the lock in time, else by whoever
-    /// has it, at the next safepoint.
-    fn deliver(&self, space: &Space, stay: &dyn Fn() -> bool) {
+    /// Has the callback for evicted objects called by this thread, if it gets the lock in time: else by the driver,
+    /// which tries again, or without one by whoever comes to a safepoint. Whether none is left to be told. After so many
+    /// tries that failed, readers who come wait for longer: there may be some who stay for long.
+    pub(crate) fn deliver(&self, space: &Space, stay: &dyn Fn() -> bool, failures: u32) -> bool {
         let begun = Instant::now();
         let go_on = || stay() && begun.elapsed() < self.patience.debt;
-        space.deliver_evicted(LockWait { slice: DELIVERY_SLICE, go_on: &go_on });
+        let factor = 1u32.checked_shl(failures).unwrap_or(DELIVERY_FACTOR_MAX);
+        let slice = DELIVERY_SLICE * factor.min(DELIVERY_FACTOR_MAX);
+        space.deliver_evicted(LockWait { slice, go_on: &go_on })
     }
 
     /// Marks, and gets everybody out.
@@ -293,12 +302,34 @@ impl MarkSweep {
         }
     }
 
-    /// A collection that begins after the call, by this thread or another.
+    /// A collection that begins after the call, by this thread or another; and as long as evicted objects were
+    /// delivered, another one, which frees them. Returns the report of the last one, which counts what went in all.
     pub(crate) fn collect_now(
         &self,
         space: &Space,
         drive: Drive<'_>,
     ) -> Result<CollectReport, CollectError> {
+        let mut report = self.collect_once(space, drive)?;
+        for _ in 0..FOLLOW_UPS_MAX {
+            if !Space::may_wait_for_cycle() {
+                break;
+            }
+            // Of a cycle of another thread's, too, by which this one was served.
+            if space.wants_delivery() {
+                self.deliver(space, drive.stay, 0);
+            }
+            if !space.has_delivered() {
+                break;
+            }
+            // The collection that was asked for is done. What this one comes to is in the events.
+            let Ok(next) = self.collect_once(space, drive) else { break };
+            report = report.followed_by(&next);
+        }
+        Ok(report)
+    }
+
+    /// A collection that begins after the call, by this thread or another.
+    fn collect_once(&self, space: &Space, drive: Drive<'_>) -> Result<CollectReport, CollectError> {
         if space.is_inside() {
             return Err(CollectError::InsideAccess { space: space.name().to_string() });
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cspace_core::collector::LockWait;
 use cspace_core::{CollectError, CollectReport, Space, WeakSpace};
 
-use crate::control::{GcControl, STOP_CHECK};
+use crate::control::{leave_evicted, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
 use crate::protocol::{Signal, Tenure};
 
@@ -136,6 +136,9 @@ impl GcDriver {
 impl Drop for GcDriver {
     fn drop(&mut self) {
         self.control.driver_left(self.tenure);
+        if let Some(space) = self.space.upgrade() {
+            leave_evicted(&space);
+        }
     }
 }
 

@@ -316,8 +316,11 @@ impl Member {
             Ok(_) => control.due(&space, timer),
             Err(_) if self.stopped.load(Relaxed) => Due::WhenWoken,
             Err((_, retry)) => {
-                // Whoever holds the lock runs the cycle, if it comes to a safepoint before the retry.
-                space.set_overdue();
+                // Whoever holds the lock runs the cycle, if it comes to a safepoint before the retry. Not if all that
+                // failed is a delivery: that is for this thread.
+                if space.wants_collection() || !space.wants_delivery() {
+                    space.set_overdue();
+                }
                 begun.checked_add(retry.max(LOCK_PATIENCE)).map_or(Due::WhenWoken, Due::At)
             }
         }
