@@ -40,8 +40,8 @@ use crate::gc::Gc;
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
-pub(crate) use waiting::Ephemerons;
-use waiting::{Address, AddressMap, Place};
+use waiting::Place;
+pub(crate) use waiting::{Address, AddressMap, Ephemerons};
 
 /// Entries that a map may have before it looks for dead ones.
 const PURGE_MIN: usize = 16;

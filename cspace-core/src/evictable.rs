@@ -113,8 +113,8 @@ pub(crate) unsafe fn measure<'gc, T: IObject<'gc>>(object: Gc<'gc, T>) -> usize 
 /// else holds counts, and is not let go of. What the reference gives is safe for the access that it was got in,
 /// whatever a collection decides meanwhile.
 ///
-/// A reference and its copies are one entry. Two that were made for one object are two: one of them may be let go
-/// of while the other holds the object.
+/// The references to an object, however many were made for it, are one entry, as large as the largest of them says and
+/// touched when the last of them was; a collection lets go of all of them or none.
 ///
 /// ```
 /// use cspace_core::Space;

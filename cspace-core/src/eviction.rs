@@ -36,6 +36,8 @@ use core::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{AcqRel, Relaxed},
 };
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::HashMap;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ use crate::any::GcAny;
 use crate::batch::{panic_message, Batch};
 use crate::chunk::{is_marked, mark_address};
 use crate::collector::{LockWait, SLICE_MAX};
+use crate::ephemeron::{Address, AddressMap};
 use crate::event::Event;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
@@ -418,8 +421,13 @@ impl Sum {
     }
 
     fn remove(&mut self, size: usize) {
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(size as u128);
+        self.count -= 1;
+        self.bytes -= size as u128;
+    }
+
+    /// One of those that were added is larger by so much.
+    fn grow(&mut self, size: usize) {
+        self.bytes += size as u128;
     }
 
     fn tally(self) -> Tally {
@@ -428,29 +436,48 @@ impl Sum {
     }
 }
 
-/// A cell that nothing but evictable references holds the target of, and its size when it was found.
-#[derive(Clone, Copy)]
-struct Weak {
-    /// None: chosen.
-    cell: Option<CellRef>,
-    size: usize,
+/// How an object stands that nothing but evictable references holds, as far as was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Kept,
+    Chosen,
+    /// Chosen, and then a reference was found to it that something else holds too: it counts as held.
+    ChosenHeld,
 }
 
-impl Weak {
-    /// Asks for the cell's memory, which is looked at soon.
-    fn prefetch(&self) {
-        if let Some(cell) = self.cell {
-            prefetch(cell.address());
-        }
-    }
+/// Such an object, and what it counts for.
+struct Entry {
+    /// The reference that was found first.
+    cell: CellRef,
+    /// The largest size of those that were found before it was chosen.
+    size: usize,
+    state: State,
 }
+
+/// The references to one object.
+#[derive(Default)]
+struct Group {
+    /// The first included.
+    cells: Vec<CellRef>,
+    /// What was counted for it as held, if it counts so.
+    held_size: usize,
+}
+
+/// In `Choice::seen`: set if the object is held by something else, and the other bits are the size that was counted;
+/// else they are the index of its entry.
+const HELD: usize = 1 << (usize::BITS - 1);
 
 /// The choice of one cycle.
 #[derive(Default)]
 pub(crate) struct Choice {
-    candidates: Vec<Weak>,
-    /// How many of them are marked: kept by an earlier wave.
+    entries: Vec<Entry>,
+    /// How many of them are marked, if they were kept: those that an earlier wave saw.
     kept: usize,
+    /// All objects that references were found to: each counts once, however many there are.
+    seen: AddressMap<usize>,
+    /// By the index of their entry, the references of those that have several.
+    groups: HashMap<usize, Group>,
+    /// The first references of the entries that were chosen, and of some that were rescued since.
     victims: Vec<CellRef>,
     /// The cycle's; 0 as long as there is no victim.
     number: u64,
@@ -459,6 +486,8 @@ pub(crate) struct Choice {
     strong: Sum,
     weak: Sum,
     evicted: Sum,
+    /// What only victims reach that are to be delivered: it counts for nothing, unless one of them is rescued.
+    carried: Sum,
     lacking: usize,
     /// Whether anything had changed since the choice before.
     had_changed: bool,
@@ -515,9 +544,7 @@ impl Choice {
                 self.deliver = guarded(eviction, || policy.wants_victims()).unwrap_or(false);
             }
             if self.deliver {
-                for victim in &self.victims {
-                    visitor.edge_any(victim.target());
-                }
+                self.mark_victims(visitor);
                 self.keep_late(visitor, eviction);
             }
         }
@@ -530,6 +557,7 @@ impl Choice {
     /// The marker's work is done, and the cells were found in this cycle.
     unsafe fn sort(&mut self, visitor: &mut Visitor<'_>, eviction: &Eviction) -> bool {
         let found = core::mem::take(&mut visitor.evict_cells);
+        self.seen.reserve(found.len());
         let mut newest = 0;
         for (at, cell) in found.iter().enumerate() {
             if let Some(next) = found.get(at + AHEAD) {
@@ -538,38 +566,96 @@ impl Choice {
             if let Some(next) = found.get(at + AHEAD / 2) {
                 prefetch(mark_address(next.target()));
             }
+            let (target, size) = (cell.target(), cell.size.load(Relaxed));
             // SAFETY: a cell that was found has a target that no finish condemned (E1).
-            let is_strong = unsafe { is_marked(cell.target()) };
-            let size = cell.size.load(Relaxed);
+            let is_strong = unsafe { is_marked(target) };
             newest = newest.max(cell.stamp.load(Relaxed));
-            if is_strong {
-                self.strong.add(size);
-            } else {
-                self.weak.add(size);
-                self.candidates.push(Weak { cell: Some(*cell), size });
+            match self.seen.entry(Address(target)) {
+                MapEntry::Occupied(seen) => {
+                    let seen = *seen.get();
+                    self.add_to(seen, *cell, is_strong, eviction);
+                }
+                MapEntry::Vacant(new) if is_strong => {
+                    new.insert(HELD | size);
+                    self.strong.add(size);
+                }
+                MapEntry::Vacant(new) => {
+                    new.insert(self.entries.len());
+                    self.weak.add(size);
+                    self.entries.push(Entry { cell: *cell, size, state: State::Kept });
+                }
             }
         }
         eviction.floor.raise(newest);
         !found.is_empty()
     }
 
-    /// Has the policy choose among the candidates.
-    ///
-    /// # Safety
-    ///
-    /// The candidates' cells were found in this cycle.
-    unsafe fn let_go(&mut self, policy: &dyn EvictionPolicy, eviction: &Eviction) {
+    /// Adds a reference to an object that there was one to before: they are one entry, as large as the largest of them
+    /// says. `seen` is what is noted of it.
+    #[cold]
+    fn add_to(&mut self, seen: usize, cell: CellRef, is_strong: bool, eviction: &Eviction) {
+        let size = cell.size.load(Relaxed);
+        if seen & HELD != 0 {
+            let (counted, size) = (seen & !HELD, size & !HELD);
+            if size > counted {
+                self.strong.grow(size - counted);
+                self.seen.insert(Address(cell.target()), HELD | size);
+            }
+            return;
+        }
+        let entry = &mut self.entries[seen];
+        let group = self.groups.entry(seen).or_default();
+        if group.cells.is_empty() {
+            group.cells.push(entry.cell);
+        }
+        group.cells.push(cell);
+        match entry.state {
+            State::Kept => {
+                self.weak.grow(size.saturating_sub(entry.size));
+                entry.size = entry.size.max(size);
+            }
+            // With the others: nothing holds the object.
+            State::Chosen if !is_strong => eviction.verdicts.choose(&cell.fate, self.number),
+            State::Chosen => {
+                entry.state = State::ChosenHeld;
+                self.strong.add(size);
+                group.held_size = size;
+            }
+            State::ChosenHeld => {
+                self.strong.grow(size.saturating_sub(group.held_size));
+                group.held_size = group.held_size.max(size);
+            }
+        }
+    }
+
+    /// When an entry was touched last.
+    fn stamp(&self, index: usize) -> u64 {
+        let first = self.entries[index].cell.stamp.load(Relaxed);
+        if self.groups.is_empty() {
+            return first;
+        }
+        self.cells(index).fold(first, |newest, cell| newest.max(cell.stamp.load(Relaxed)))
+    }
+
+    /// The references of an entry that has several.
+    fn cells(&self, index: usize) -> impl Iterator<Item = &CellRef> {
+        self.groups.get(&index).into_iter().flat_map(|group| &group.cells)
+    }
+
+    /// Has the policy choose among the entries that are kept.
+    fn let_go(&mut self, policy: &dyn EvictionPolicy, eviction: &Eviction) {
         let residents = self.residents();
         if guarded(eviction, || policy.is_over(&residents)) != Some(true) {
             return;
         }
-        let mut list = Vec::with_capacity(self.candidates.len());
-        for (index, weak) in self.candidates.iter().enumerate() {
-            if let Some(next) = self.candidates.get(index + AHEAD) {
-                next.prefetch();
+        let mut list = Vec::with_capacity(self.weak.count);
+        for (index, entry) in self.entries.iter().enumerate() {
+            if let Some(next) = self.entries.get(index + AHEAD) {
+                prefetch(next.cell.address());
             }
-            let Some(cell) = weak.cell else { continue };
-            list.push(Candidate { stamp: cell.stamp.load(Relaxed), index, size_bytes: weak.size });
+            if entry.state == State::Kept {
+                list.push(Candidate { stamp: self.stamp(index), index, size_bytes: entry.size });
+            }
         }
         let count = guarded(eviction, || policy.choose(&residents, &mut list)).unwrap_or(0);
         if count == 0 {
@@ -581,34 +667,56 @@ impl Choice {
         }
         for victim in list.iter().take(count) {
             // The index is looked up with care: somebody may have swapped two lists.
-            let Some(weak) = self.candidates.get_mut(victim.index) else { continue };
-            let Some(cell) = weak.cell.take() else { continue };
-            self.weak.remove(weak.size);
-            self.evicted.add(weak.size);
-            self.victims.push(cell);
-            eviction.verdicts.choose(&cell.fate, self.number);
+            let Some(entry) = self.entries.get_mut(victim.index) else { continue };
+            if entry.state != State::Kept {
+                continue;
+            }
+            entry.state = State::Chosen;
+            self.weak.remove(entry.size);
+            self.evicted.add(entry.size);
+            self.victims.push(entry.cell);
+            eviction.verdicts.choose(&entry.cell.fate, self.number);
+            for cell in self.cells(victim.index) {
+                eviction.verdicts.choose(&cell.fate, self.number);
+            }
         }
-        let kept = self.candidates[..self.kept].iter().filter(|weak| weak.cell.is_some()).count();
-        self.candidates.retain(|weak| weak.cell.is_some());
-        self.kept = kept;
     }
 
-    /// Shows the marker the targets of the candidates that it has not been shown.
+    /// Shows the marker the targets of the entries that it has not been shown and that are kept.
+    fn mark_kept(&mut self, visitor: &mut Visitor<'_>) {
+        for (at, entry) in self.entries.iter().enumerate().skip(self.kept) {
+            if let Some(next) = self.entries.get(at + AHEAD) {
+                prefetch(next.cell.address());
+            }
+            if entry.state == State::Kept {
+                // The target is there (E1).
+                visitor.edge_any(entry.cell.target());
+            }
+        }
+        self.kept = self.entries.len();
+    }
+
+    /// Shows the marker the victims, which are to be delivered, and all that they reach.
     ///
     /// # Safety
     ///
-    /// The candidates' cells were found in this cycle.
-    unsafe fn mark_kept(&mut self, visitor: &mut Visitor<'_>) {
-        for (at, weak) in self.candidates.iter().enumerate().skip(self.kept) {
-            if let Some(next) = self.candidates.get(at + AHEAD) {
-                next.prefetch();
+    /// By the collector of the space, in its mark, when it has chosen; the graph is frozen.
+    unsafe fn mark_victims(&mut self, visitor: &mut Visitor<'_>) {
+        for victim in &self.victims {
+            visitor.edge_any(victim.target());
+        }
+        loop {
+            // SAFETY: the caller's promise.
+            unsafe { visitor.drain() };
+            let found = core::mem::take(&mut visitor.evict_cells);
+            if found.is_empty() {
+                return;
             }
-            if let Some(cell) = weak.cell {
-                // The target is there (E1).
+            for cell in found {
+                self.carried.add(cell.size.load(Relaxed));
                 visitor.edge_any(cell.target());
             }
         }
-        self.kept = self.candidates.len();
     }
 
     /// Marks what readers rescued, and keeps what is found from there on; returns how many were rescued.
@@ -621,16 +729,15 @@ impl Choice {
         visitor: &mut Visitor<'_>,
         eviction: &Eviction,
     ) -> usize {
+        // What was rescued is a victim of this cycle (P16), whose target no finish has condemned yet; the reader that
+        // rescued it, or the mark of its cell, keeps the cell.
         let rescued = eviction.verdicts.take_rescued();
-        // SAFETY: the caller's promise. What was rescued is a victim of this cycle (P16), whose target no finish
-        // has condemned yet; the reader that rescued it, or the mark of its cell, keeps the cell.
+        for cell in &rescued {
+            visitor.edge_any(cell.target());
+            self.take_back(*cell, eviction);
+        }
+        // SAFETY: the caller's promise.
         unsafe {
-            for cell in &rescued {
-                let size = cell.size.load(Relaxed);
-                self.evicted.remove(size);
-                self.weak.add(size);
-                visitor.edge_any(cell.target());
-            }
             visitor.drain();
             while self.sort(visitor, eviction) {
                 self.mark_kept(visitor);
@@ -638,6 +745,26 @@ impl Choice {
             }
         }
         rescued.len()
+    }
+
+    /// An entry is no victim any more: a reader has rescued one of its references.
+    fn take_back(&mut self, cell: CellRef, eviction: &Eviction) {
+        let Some(&index) = self.seen.get(&Address(cell.target())) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        match core::mem::replace(&mut entry.state, State::Kept) {
+            // By another reference.
+            State::Kept => return,
+            State::Chosen => self.weak.add(entry.size),
+            State::ChosenHeld => {}
+        }
+        self.evicted.remove(entry.size);
+        for cell in self.cells(index) {
+            eviction.verdicts.take_back(&cell.fate);
+        }
+        // Some of what only victims reach may be what this one does.
+        let Sum { count, bytes } = core::mem::take(&mut self.carried);
+        self.weak.count += count;
+        self.weak.bytes += bytes;
     }
 
     /// The cycle condemns: its victims are gone, or are to be delivered. Returns what it came to.
@@ -675,7 +802,9 @@ impl Choice {
         inner.eviction().has_delivered.fetch_or(self.had_delivered, Relaxed);
         if self.number != 0 {
             // Victims were found in this cycle, which condemned nothing.
-            inner.eviction().verdicts.give_up(self.victims.iter().map(|victim| &victim.fate));
+            let others = self.groups.values().flat_map(|group| &group.cells);
+            let all = self.victims.iter().chain(others);
+            inner.eviction().verdicts.give_up(all.map(|cell| &cell.fate));
         }
     }
 }

@@ -126,7 +126,8 @@ impl Evictor {
     /// Sets how many bytes of evictable objects may be resident after a collection, from the next one on. `None`
     /// keeps all, 0 keeps none that nothing else holds.
     ///
-    /// Objects that something else holds count, but are not let go of: with enough of them, all others go.
+    /// Objects that something else holds count, but are not let go of: with enough of them, all others go. One that
+    /// stands for more than the threshold by itself goes first, and alone.
     pub fn set_eviction_threshold(&self, bytes: Option<usize>) {
         self.state.lock().threshold = bytes;
         self.tell_change();
@@ -225,8 +226,22 @@ impl EvictionPolicy for Evictor {
     fn choose(&self, residents: &Residents, candidates: &mut [Candidate]) -> usize {
         // Their sum may be more than the tally can say.
         let bytes = candidates.iter().map(|candidate| candidate.size_bytes() as u128).sum();
-        let (count, bytes) = self.state.lock().excess(residents, bytes);
-        take_oldest(candidates, Candidate::size_bytes, count, bytes)
+        let (threshold, (count, bytes)) = {
+            let mut state = self.state.lock();
+            (state.threshold, state.excess(residents, bytes))
+        };
+        // What is larger than the threshold by itself goes whatever else does: first, so that nothing else has to.
+        let (mut heavy, mut heavy_bytes) = (0, 0);
+        for at in 0..candidates.len() {
+            let size = candidates[at].size_bytes();
+            if threshold.is_some_and(|max| size > max) {
+                candidates.swap(at, heavy);
+                heavy += 1;
+                heavy_bytes += size as u128;
+            }
+        }
+        let (count, bytes) = (count.saturating_sub(heavy), bytes.saturating_sub(heavy_bytes));
+        heavy + take_oldest(&mut candidates[heavy..], Candidate::size_bytes, count, bytes)
     }
 
     fn note(&self, residents: &Residents) {

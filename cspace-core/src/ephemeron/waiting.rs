@@ -9,7 +9,7 @@ use crate::visitor::Visitor;
 
 /// The address of an object, as a key of a table: compared and hashed by its number.
 #[derive(Clone, Copy)]
-pub(super) struct Address(pub(super) *const u8);
+pub(crate) struct Address(pub(crate) *const u8);
 
 // SAFETY: only an address; who follows it has reasons of its own.
 unsafe impl Send for Address {}
@@ -32,7 +32,7 @@ impl core::hash::Hash for Address {
 
 /// Spreads an address over all bits of a hash: objects start at multiples of 16.
 #[derive(Default)]
-pub(super) struct AddressHasher(u64);
+pub(crate) struct AddressHasher(u64);
 
 impl Hasher for AddressHasher {
     #[inline(always)]
@@ -51,7 +51,7 @@ impl Hasher for AddressHasher {
     }
 }
 
-pub(super) type AddressMap<T> = HashMap<Address, T, BuildHasherDefault<AddressHasher>>;
+pub(crate) type AddressMap<T> = HashMap<Address, T, BuildHasherDefault<AddressHasher>>;
 
 /// A place in a map, and what shows it to the marker.
 ///

@@ -121,6 +121,13 @@ impl<T: Copy> Verdicts<T> {
         }
     }
 
+    /// Takes a victim back as another reference to its object was rescued. By the collector, before the cycle condemns.
+    pub fn take_back(&self, fate: &Fate) {
+        let _rescued = self.rescued.lock();
+        // A reader that reads it before sees a victim of a cycle that is pending, and may rescue it too.
+        fate.0.store(0, Ordering::Relaxed);
+    }
+
     /// What was rescued since the last call. By the collector: now and then, and in the finish.
     pub fn take_rescued(&self) -> Vec<T> {
         core::mem::take(&mut *self.rescued.lock())

@@ -77,6 +77,23 @@ struct Model {
     evicted: (u64, u64),
 }
 
+/// How an object stands that only evictable references hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Kept,
+    Chosen,
+    /// Chosen, and then found to be held: it counts as that too, with this size.
+    ChosenHeld(usize),
+}
+
+/// Such an object with the references to it.
+struct Entry {
+    page: usize,
+    references: Vec<usize>,
+    size: usize,
+    state: State,
+}
+
 /// A collection of the model.
 #[derive(Default)]
 struct Cycle {
@@ -84,9 +101,15 @@ struct Cycle {
     /// References whose cells were found, gone ones included.
     cells: Vec<bool>,
     found: Vec<usize>,
-    strong: Vec<usize>,
-    candidates: Vec<usize>,
-    victims: Vec<usize>,
+    /// Sizes of held pages, by page.
+    held: BTreeMap<usize, usize>,
+    entries: Vec<Entry>,
+    /// References that are chosen.
+    chosen: Vec<usize>,
+    /// What only victims reach that are shown to the callback: a number, and bytes.
+    carried: (usize, u128),
+    /// One of those was rescued: what it reaches counts.
+    is_carried_kept: bool,
 }
 
 impl Cycle {
@@ -112,15 +135,33 @@ impl Cycle {
     fn sort(&mut self, model: &Model) -> bool {
         let found = std::mem::take(&mut self.found);
         for reference in &found {
-            let is_held = self.pages[model.references[*reference].page];
-            if is_held { &mut self.strong } else { &mut self.candidates }.push(*reference);
+            let Reference { page, size, .. } = model.references[*reference];
+            let is_held = self.pages[page];
+            if let Some(counted) = self.held.get_mut(&page) {
+                *counted = size.max(*counted);
+            } else if let Some(entry) = self.entries.iter_mut().find(|entry| entry.page == page) {
+                entry.references.push(*reference);
+                match &mut entry.state {
+                    State::Kept => entry.size = entry.size.max(size),
+                    State::Chosen if is_held => entry.state = State::ChosenHeld(size),
+                    State::Chosen => self.chosen.push(*reference),
+                    State::ChosenHeld(counted) => *counted = size.max(*counted),
+                }
+            } else if is_held {
+                self.held.insert(page, size);
+            } else {
+                let references = vec![*reference];
+                self.entries.push(Entry { page, references, size, state: State::Kept });
+            }
         }
         !found.is_empty()
     }
 
     fn keep(&mut self, model: &Model) {
-        for at in 0..self.candidates.len() {
-            self.mark(model, model.references[self.candidates[at]].page);
+        for at in 0..self.entries.len() {
+            if self.entries[at].state == State::Kept {
+                self.mark(model, self.entries[at].page);
+            }
         }
     }
 
@@ -130,23 +171,45 @@ impl Cycle {
         }
     }
 
-    fn bytes(&self, model: &Model, references: &[usize]) -> u128 {
-        references.iter().map(|reference| model.references[*reference].size as u128).sum()
+    /// How many are resident, and their bytes.
+    fn resident(&self) -> (usize, u128) {
+        let held = self.held.values().copied();
+        let others = self.entries.iter().filter_map(|entry| match entry.state {
+            State::Kept => Some(entry.size),
+            State::Chosen => None,
+            State::ChosenHeld(size) => Some(size),
+        });
+        let carried = if self.is_carried_kept { self.carried } else { (0, 0) };
+        held.chain(others).fold(carried, |(count, bytes), size| (count + 1, bytes + size as u128))
+    }
+
+    fn victims(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.state != State::Kept)
+    }
+
+    fn bytes_of_victims(&self) -> u128 {
+        self.victims().map(|entry| entry.size as u128).sum()
     }
 
     fn is_over(&self, model: &Model) -> bool {
-        let bytes = self.bytes(model, &self.strong) + self.bytes(model, &self.candidates);
-        let count = self.strong.len() + self.candidates.len();
+        let (count, bytes) = self.resident();
         model.threshold.is_some_and(|threshold| threshold == 0 || bytes > threshold as u128)
             || model.max.is_some_and(|max| count > max)
-            || self.bytes(model, &self.victims) < model.asked as u128
+            || self.bytes_of_victims() < model.asked as u128
     }
 
     fn let_go(&mut self, model: &Model) {
-        while !self.candidates.is_empty() && self.is_over(model) {
-            let touched = |at: &usize| model.references[self.candidates[*at]].touched;
-            let oldest = (0..self.candidates.len()).min_by_key(touched).unwrap();
-            self.victims.push(self.candidates.swap_remove(oldest));
+        while self.is_over(model) {
+            // What can never fit goes first.
+            let order = |entry: &Entry| {
+                let is_heavy = model.threshold.is_some_and(|threshold| entry.size > threshold);
+                let touched = |reference: &usize| model.references[*reference].touched;
+                (!is_heavy, entry.references.iter().map(touched).max())
+            };
+            let kept = self.entries.iter_mut().filter(|entry| entry.state == State::Kept);
+            let Some(oldest) = kept.min_by_key(|entry| order(entry)) else { return };
+            oldest.state = State::Chosen;
+            self.chosen.extend(&oldest.references);
         }
     }
 }
@@ -173,10 +236,13 @@ impl Model {
             cycle.keep(self);
         }
         if self.has_callback {
-            for at in 0..cycle.victims.len() {
-                cycle.mark(self, self.references[cycle.victims[at]].page);
+            let victims: Vec<usize> = cycle.victims().map(|entry| entry.page).collect();
+            victims.iter().for_each(|page| cycle.mark(self, *page));
+            while let Some(reference) = cycle.found.pop() {
+                cycle.carried.0 += 1;
+                cycle.carried.1 += self.references[reference].size as u128;
+                cycle.mark(self, self.references[reference].page);
             }
-            cycle.keep_all_that_is_found(self);
         }
         cycle
     }
@@ -184,11 +250,24 @@ impl Model {
     /// Readers got these meanwhile.
     fn rescue(&self, cycle: &mut Cycle, touched: &[usize]) {
         for reference in touched {
-            if let Some(at) = cycle.victims.iter().position(|victim| victim == reference) {
-                cycle.victims.swap_remove(at);
-                cycle.candidates.push(*reference);
-                cycle.mark(self, self.references[*reference].page);
+            if !cycle.chosen.contains(reference) {
+                continue;
             }
+            let of = |entry: &&mut Entry| entry.references.contains(reference);
+            let entry =
+                cycle.entries.iter_mut().find(of).expect("one that was chosen has an entry");
+            if let State::ChosenHeld(size) = std::mem::replace(&mut entry.state, State::Kept) {
+                // It counts as held.
+                let (references, page) = (entry.references.clone(), entry.page);
+                cycle.entries.retain(|entry| entry.page != page);
+                cycle.chosen.retain(|chosen| !references.contains(chosen));
+                cycle.held.insert(page, size);
+            } else {
+                let (references, page) = (entry.references.clone(), entry.page);
+                cycle.chosen.retain(|chosen| !references.contains(chosen));
+                cycle.mark(self, page);
+            }
+            cycle.is_carried_kept = true;
         }
         cycle.keep_all_that_is_found(self);
     }
@@ -201,14 +280,20 @@ impl Model {
                 dropped.push(page);
             }
         }
-        for victim in &cycle.victims {
+        for victim in &cycle.chosen {
             self.references[*victim].is_gone = true;
         }
-        let bytes = u64::try_from(cycle.bytes(self, &cycle.victims)).unwrap_or(u64::MAX);
-        self.evicted.0 += cycle.victims.len() as u64;
+        let bytes = u64::try_from(cycle.bytes_of_victims()).unwrap_or(u64::MAX);
+        self.evicted.0 += cycle.victims().count() as u64;
         self.evicted.1 = self.evicted.1.saturating_add(bytes);
         self.asked = 0;
         dropped
+    }
+
+    /// The pages that the callback is shown.
+    fn shown(&self, cycle: &Cycle) -> Vec<usize> {
+        let victims = cycle.victims().filter(|_| self.has_callback);
+        victims.map(|entry| entry.page).collect()
     }
 
     fn touch(&mut self, reference: usize) {
@@ -236,6 +321,11 @@ struct Run {
     pins: Vec<(usize, EvictionPin<PageFamily>)>,
     held: Vec<(usize, EvictableRoot<PageFamily>)>,
     log: Vec<String>,
+}
+
+/// Whether the callback links a page back.
+fn is_linked_back(page: usize) -> bool {
+    page % 3 == 0
 }
 
 /// What is there, found by walking: pages by number, and references.
@@ -486,7 +576,7 @@ impl Run {
                         let page = object.downcast::<Page<'_>>().unwrap();
                         let mut seen = seen.lock().unwrap();
                         seen.pages.push(page.id());
-                        if page.id() % 3 == 0 {
+                        if is_linked_back(page.id()) {
                             let root = cx.root(page);
                             seen.roots.push((page.id(), root));
                         }
@@ -522,20 +612,34 @@ impl Run {
 
     fn collect(&mut self) {
         let ask = if self.rng.one_in(4) { self.rng.below(40) } else { 0 };
+        self.collect_asking(ask);
+    }
+
+    /// Collects, and again as long as the callback was shown anything.
+    fn collect_asking(&mut self, ask: usize) {
         self.log.push(format!("collect, {ask} asked"));
         self.model.asked = ask;
-        let (roots, held) = self.roots_of_model();
-        let cycle = self.model.choose(&roots, &held);
+        let (mut roots, held) = self.roots_of_model();
         let before = self.model.evicted;
-        let dropped = self.model.finish(&cycle);
+        let (mut dropped, mut shown) = (Vec::new(), Vec::new());
+        let cycle = loop {
+            let cycle = self.model.choose(&roots, &held);
+            dropped.extend(self.model.finish(&cycle));
+            let shown_now = self.model.shown(&cycle);
+            if shown_now.is_empty() {
+                break cycle;
+            }
+            roots.extend(shown_now.iter().filter(|page| is_linked_back(**page)));
+            shown.extend(shown_now);
+        };
         if ask > 0 {
             let evicted = self.space.try_evict(ask).unwrap();
             assert_eq!(evicted.objects, self.model.evicted.0 - before.0);
         } else {
             let report = self.space.collect().unwrap();
-            assert_eq!(report.objects_evicted, cycle.victims.len());
+            assert_eq!(report.objects_evicted as u64, self.model.evicted.0 - before.0);
         }
-        self.compare(&cycle, dropped);
+        self.compare(&cycle, dropped, shown);
     }
 
     /// A collection phase by phase, with a reader in the middle, given up at times.
@@ -583,22 +687,26 @@ impl Run {
         batch.reclaim().ok().unwrap();
         self.space.deliver_evicted(LockWait::FOREVER);
         let dropped = self.model.finish(&cycle);
-        self.compare(&cycle, dropped);
+        let shown = self.model.shown(&cycle);
+        let delivered = !shown.is_empty();
+        self.compare(&cycle, dropped, shown);
+        assert_eq!(
+            (self.space.has_delivered(), self.space.wants_collection()),
+            (delivered, delivered)
+        );
+        if delivered {
+            // Else the next access does.
+            self.collect_asking(0);
+        }
     }
 
     /// After a collection.
-    fn compare(&mut self, cycle: &Cycle, mut expected: Vec<usize>) {
+    fn compare(&mut self, cycle: &Cycle, mut expected: Vec<usize>, mut shown: Vec<usize>) {
         let mut dropped = std::mem::take(&mut *self.dropped.lock().unwrap());
         dropped.sort_unstable();
         expected.sort_unstable();
         assert_eq!(dropped, expected, "dropped pages");
         let mut seen = std::mem::take(&mut *self.seen.lock().unwrap());
-        let page = |victim: &usize| self.model.references[*victim].page;
-        let mut shown: Vec<usize> = if self.model.has_callback {
-            cycle.victims.iter().map(page).collect()
-        } else {
-            Vec::new()
-        };
         shown.sort_unstable();
         seen.pages.sort_unstable();
         assert_eq!(seen.pages, shown, "pages that the callback saw");
@@ -606,9 +714,8 @@ impl Run {
         let marked = |marks: &[bool]| marks.iter().filter(|mark| **mark).count();
         assert_eq!(self.space.num_objects(), marked(&cycle.pages) + marked(&cycle.cells));
         let stats = self.space.eviction_stats();
-        assert_eq!(stats.objects_resident, cycle.strong.len() + cycle.candidates.len());
-        let bytes =
-            cycle.bytes(&self.model, &cycle.strong) + cycle.bytes(&self.model, &cycle.candidates);
+        let (count, bytes) = cycle.resident();
+        assert_eq!(stats.objects_resident, count);
         assert_eq!(stats.bytes_resident, usize::try_from(bytes).unwrap_or(usize::MAX));
         assert_eq!((stats.objects_evicted, stats.bytes_evicted), self.model.evicted);
         self.space.shared(|cx| _ = self.walk(cx));
