@@ -264,7 +264,9 @@ pub struct Eviction {
     /// Whether some were delivered that no cycle had the chance to free. Set by whoever delivers, with the lock held
     /// exclusively; taken by the collector, which holds it too.
     has_delivered: AtomicBool,
-    /// How many cycles in a row came after deliveries. The collector's.
+    /// Whether a delivery asked for a cycle that has not begun.
+    is_follow_up_due: AtomicBool,
+    /// How many cycles in a row deliveries asked for. The collector's.
     follow_up_count: AtomicUsize,
     /// Whether anything that choices go by has changed since the last one. Whoever changes it writes first and raises
     /// this then; a cycle lowers it and looks then. Each by a swap, so that of two the second sees what the first did.
@@ -281,6 +283,7 @@ impl Default for Eviction {
             evicted: Mutex::default(),
             has_evicted: AtomicBool::new(false),
             has_delivered: AtomicBool::new(false),
+            is_follow_up_due: AtomicBool::new(false),
             follow_up_count: AtomicUsize::new(0),
             has_changed: AtomicBool::new(false),
             panics: Mutex::default(),
@@ -515,7 +518,7 @@ impl Choice {
         self.lacking = inner.requests().take_lacking();
         self.had_changed = eviction.take_change();
         self.had_delivered = eviction.has_delivered.swap(false, Relaxed);
-        let follows = self.had_delivered && self.lacking == 0;
+        let follows = eviction.is_follow_up_due.swap(false, Relaxed) && self.lacking == 0;
         let count = if follows { eviction.follow_up_count.load(Relaxed) + 1 } else { 0 };
         eviction.follow_up_count.store(count, Relaxed);
         // SAFETY: the caller's promise, for all of them.
@@ -857,6 +860,7 @@ impl Space {
         }
         let follows = any && eviction.follow_up_count.load(Relaxed) < FOLLOW_UPS_MAX;
         if follows && eviction.has_delivered() && inner.requests().collector().is_some() {
+            eviction.is_follow_up_due.store(true, Relaxed);
             self.request_gc();
         }
         true

@@ -480,6 +480,12 @@ impl Ledger {
         self.0.with(|books| books.check(bytes))
     }
 
+    /// Tells the space of what a merge brought, objects too: it may have passed the soft limit.
+    pub(crate) fn tell_of_merge(&self) {
+        let news = self.0.with(Books::news);
+        news.tell();
+    }
+
     /// Counts what the heap hands out, by `hand_out`, if that is within the limit (LG2), and returns what is over the
     /// soft limit; else what is in use, and the limit.
     pub(crate) fn allocate(

@@ -154,6 +154,7 @@ fn transfer(
             // As if it had been allocated there: a collector may be asleep until something is.
             into.requests().note_allocation(into.counters());
         }
+        into.home().ledger.tell_of_merge();
         into.tell_of_evicted();
         Ok(TransferReport { objects, bytes, sweep_under_way })
     }

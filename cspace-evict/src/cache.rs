@@ -120,7 +120,8 @@ where
         Ok(self.shared.table.try_get(cx)?.borrow(cx).get(cx, key))
     }
 
-    /// Puts an object in for a key, as touched now; returns the one that was there.
+    /// Puts an object in for a key, as touched now; returns the one that was there. One that stands for more bytes than
+    /// the limit by itself is not put in ([`EvictableMap::insert`]).
     ///
     /// # Panics
     ///

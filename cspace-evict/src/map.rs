@@ -13,7 +13,9 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use std::collections::hash_map::RandomState;
 use std::collections::BinaryHeap;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
+use cspace_core::collector::panic_message;
 use cspace_core::{Access, Alloc, Evictable, Gc, IObject, Static};
 use hashbrown::HashTable;
 
@@ -90,7 +92,8 @@ struct Table {
 pub enum MapLimit {
     /// So many entries.
     Entries(usize),
-    /// Entries whose values stood for so many bytes when they were inserted.
+    /// Entries whose values stood for so many bytes when they were inserted. A value that stands for more by itself is
+    /// not put in.
     Bytes(usize),
 }
 
@@ -137,7 +140,15 @@ where
                 table.queue.push(Reverse((entry.queued, slot as u32)));
             }
         }
-        self.keep_limit(cx);
+        let mut gone = Vec::new();
+        for slot in 0..self.slots.len() {
+            // Those that can never fit go first, so that nothing else has to for them.
+            if self.slots[slot].as_ref().is_some_and(|entry| !self.fits(entry.bytes)) {
+                gone.extend(self.remove_slot(slot as u32));
+            }
+        }
+        self.keep_limit(cx, &mut gone);
+        drop_all(gone);
     }
 
     /// The object for a key, unless it was let go of. Touches it.
@@ -193,8 +204,8 @@ where
     }
 
     /// Puts a reference in for a key, as touched now; returns the object that was there. Then keeps the map's own limit:
-    /// the least recently touched go, this one too if the limit is below what it stands for. A reference whose object
-    /// was let go of is not put in, though what was there for the key is removed.
+    /// the least recently touched go. A reference that stands for more than the limit by itself is not put in, and no
+    /// other entry goes for it; nor is one whose object was let go of. What was there for the key is removed even so.
     ///
     /// In an object's cell, where a map cannot be borrowed together with the whole token, the reference is made first:
     ///
@@ -221,16 +232,27 @@ where
         let is_there = value.set_touched(cx);
         let hash = self.table.hasher.hash_one(&key);
         let old = self.slot_of(hash, &key).and_then(|slot| self.remove_slot(slot));
-        if is_there {
-            self.insert_new(cx, key, value, hash);
+        let mut gone = Vec::new();
+        if is_there && self.fits(value.size_bytes(cx)) {
+            self.insert_new(cx, key, value, hash, &mut gone);
         }
-        old.and_then(|old| old.value.peek(cx))
+        let there = old.as_ref().and_then(|old| old.value.peek(cx));
+        gone.extend(old);
+        drop_all(gone);
+        there
     }
 
     /// Puts in a reference that was touched, for a key that has none.
-    fn insert_new(&mut self, cx: &Alloc<'gc>, key: K, value: Evictable<'gc, V>, hash: u64) {
+    fn insert_new(
+        &mut self,
+        cx: &Alloc<'gc>,
+        key: K,
+        value: Evictable<'gc, V>,
+        hash: u64,
+        gone: &mut Vec<Entry<'gc, K, V>>,
+    ) {
         if self.len_hint() >= self.table.purge_at {
-            self.purge(cx);
+            self.remove_evicted(cx, gone);
         }
         let (bytes, queued) = (value.size_bytes(cx), value.last_touch(cx));
         let entry = Some(Entry { key, value, hash, bytes, queued });
@@ -252,7 +274,7 @@ where
         if limit.is_some() {
             queue.push(Reverse((queued, slot)));
         }
-        self.keep_limit(cx);
+        self.keep_limit(cx, gone);
     }
 
     /// Removes the entry for a key; returns its object, unless that was let go of.
@@ -267,7 +289,6 @@ where
 
     /// Removes all entries.
     pub fn clear(&mut self) {
-        // The keys' drops are the user's and may panic: last.
         let entries = core::mem::take(&mut self.slots);
         let table = &mut *self.table;
         table.index.clear();
@@ -275,7 +296,7 @@ where
         table.queue.clear();
         table.bytes = 0;
         table.purge_at = PURGE_MIN;
-        drop(entries);
+        drop_all(entries);
     }
 
     /// The keys and objects that are there, in no particular order. Touches none.
@@ -299,15 +320,30 @@ where
 
     /// Removes the entries of objects that were let go of; returns how many. Takes time for each entry.
     pub fn purge(&mut self, cx: &impl Access<'gc>) -> usize {
-        let before = self.len_hint();
+        let mut gone = Vec::new();
+        self.remove_evicted(cx, &mut gone);
+        let count = gone.len();
+        drop_all(gone);
+        count
+    }
+
+    fn remove_evicted(&mut self, cx: &impl Access<'gc>, gone: &mut Vec<Entry<'gc, K, V>>) {
         for slot in 0..self.slots.len() {
             let entry = self.slots[slot].as_ref();
             if entry.is_some_and(|entry| entry.value.is_evicted(cx)) {
-                self.remove_slot(slot as u32);
+                gone.extend(self.remove_slot(slot as u32));
             }
         }
         self.table.purge_at = (2 * self.len_hint()).max(PURGE_MIN);
-        before - self.len_hint()
+    }
+
+    /// Whether one of so many bytes is within the limit by itself.
+    fn fits(&self, bytes: usize) -> bool {
+        match self.table.limit {
+            None => true,
+            Some(MapLimit::Entries(max)) => max > 0,
+            Some(MapLimit::Bytes(max)) => bytes <= max,
+        }
     }
 
     fn remove_slot(&mut self, slot: u32) -> Option<Entry<'gc, K, V>> {
@@ -330,7 +366,7 @@ where
     }
 
     /// Removes what was touched least recently until the map is within its limit.
-    fn keep_limit(&mut self, cx: &Alloc<'gc>) {
+    fn keep_limit(&mut self, cx: &Alloc<'gc>, gone: &mut Vec<Entry<'gc, K, V>>) {
         while self.is_over_limit() {
             let Some(Reverse((queued, slot))) = self.table.queue.pop() else { return };
             let Some(entry) = &mut self.slots[slot as usize] else { continue };
@@ -343,7 +379,7 @@ where
                 entry.queued = touched;
                 self.table.queue.push(Reverse((touched, slot)));
             } else {
-                self.remove_slot(slot);
+                gone.extend(self.remove_slot(slot));
             }
         }
         if self.table.queue.len() > 2 * self.len_hint() + PURGE_MIN {
@@ -353,6 +389,17 @@ where
                 slots[*slot as usize].as_ref().is_some_and(|entry| entry.queued == *queued)
             });
         }
+    }
+}
+
+/// Drops entries that are out of the map, which is done with. The keys' drops are the user's: if some panic, the others are
+/// dropped even so, and the first panic goes on then.
+fn drop_all<T>(gone: Vec<T>) {
+    let drop_one = |entry| catch_unwind(AssertUnwindSafe(|| drop(entry))).err();
+    let mut panics = gone.into_iter().filter_map(drop_one);
+    if let Some(first) = panics.next() {
+        panics.for_each(|panic| drop(panic_message(panic)));
+        resume_unwind(first);
     }
 }
 

@@ -133,7 +133,11 @@ impl Model {
             found.into_iter().filter(|at| !self.references[*at].is_gone).collect();
         let mut total: u128 = candidates.iter().map(|at| self.references[*at].size as u128).sum();
         candidates.retain(|at| !pinned.contains(at));
-        candidates.sort_by_key(|at| self.references[*at].touched);
+        candidates.sort_by_key(|at| {
+            // What can never fit goes first.
+            let Reference { size, touched, .. } = self.references[*at];
+            (threshold.is_some_and(|threshold| size <= threshold), touched)
+        });
         let mut count = 0;
         for at in candidates {
             if threshold.is_none_or(|threshold| threshold > 0 && total <= threshold as u128) {
@@ -231,7 +235,10 @@ impl Run {
             if !model.references[number].is_gone {
                 model.touch(number);
                 let bytes = model.references[number].size;
-                model.entries.insert(key, Entry { reference: number, bytes });
+                // One that can never fit is not put in.
+                if fits(model.limit, bytes) {
+                    model.entries.insert(key, Entry { reference: number, bytes });
+                }
             }
             let map = map.get_mut(cx);
             let old = map.insert(cx, key, reference).map(|page| *page);
@@ -310,6 +317,7 @@ impl Run {
         self.log.push(format!("limit {limit:?}"));
         let Run { space, map, model, .. } = self;
         model.limit = limit;
+        model.entries.retain(|_, entry| fits(limit, entry.bytes));
         space.exclusive(|cx| {
             let map = map.get_mut(cx);
             map.set_limit(cx, limit);
@@ -357,6 +365,15 @@ impl Run {
         space.set_eviction_threshold(threshold);
         assert_eq!(space.collect().unwrap().objects_evicted, expected);
         space.shared(|cx| model.compare(cx, map.get(cx), false));
+    }
+}
+
+/// Whether a value of so many bytes is within a limit by itself.
+fn fits(limit: Option<MapLimit>, bytes: usize) -> bool {
+    match limit {
+        None => true,
+        Some(MapLimit::Entries(max)) => max > 0,
+        Some(MapLimit::Bytes(max)) => bytes <= max,
     }
 }
 

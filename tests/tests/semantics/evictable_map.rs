@@ -57,9 +57,22 @@ fn a_limit_in_bytes_counts_what_values_stood_for_when_they_were_inserted() {
         map.insert(cx, 4, cx.evictable_with_size(cx.alloc(4), 20));
         assert_eq!((keys(cx, &map).as_slice(), map.bytes_hint()), (&[3, 4][..], 30));
         map.insert(cx, 5, cx.evictable_with_size(cx.alloc(5), 31));
-        assert_eq!((keys(cx, &map).as_slice(), map.bytes_hint()), (&[][..], 0), "too large alone");
+        assert_eq!(
+            (keys(cx, &map).as_slice(), map.bytes_hint()),
+            (&[3, 4][..], 30),
+            "too large alone"
+        );
         map.insert(cx, 6, page(cx, 6));
-        assert_eq!(keys(cx, &map), [6]);
+        assert_eq!(keys(cx, &map), [4, 6]);
+        let old = map.insert(cx, 4, cx.evictable_with_size(cx.alloc(7), 31));
+        assert_eq!(
+            (*old.unwrap(), keys(cx, &map).as_slice()),
+            (4, &[6][..]),
+            "what was there is old"
+        );
+        map.insert(cx, 7, cx.evictable_with_size(cx.alloc(7), 20));
+        map.set_limit(cx, Some(MapLimit::Bytes(15)));
+        assert_eq!(keys(cx, &map), [6], "what can never fit goes first, though it is newer");
     });
 }
 
@@ -242,5 +255,18 @@ fn drops_of_keys_that_panic_do_not_stop_what_dropped_them() {
         assert!((0..4).all(|number| map.get(cx, &Key::new(number)).is_none()));
         map.insert(cx, Static(Key::new(2)), page(cx, 2));
         assert!(map.get(cx, &Key::new(2)).is_some());
+        // What an insertion drops, it drops when all else is done.
+        map.set_limit(cx, None);
+        dropped.store(1, SeqCst);
+        (10..19).for_each(|number| _ = map.insert(cx, bad(number), page(cx, number)));
+        dropped.store(0, SeqCst);
+        let limit = Some(MapLimit::Bytes(30));
+        assert_eq!(panic_of(|| map.set_limit(cx, limit)), "cannot go", "two of them");
+        assert_eq!((map.len_hint(), map.bytes_hint(), dropped.load(SeqCst)), (3, 30, 6));
+        dropped.store(0, SeqCst);
+        let large = cx.evictable_with_size(cx.alloc(9u64), 30);
+        assert_eq!(panic_of(|| map.insert(cx, bad(9), large)), "cannot go");
+        assert_eq!((map.len_hint(), map.bytes_hint(), dropped.load(SeqCst)), (1, 30, 3));
+        assert!(map.get(cx, &Key::new(9)).is_some());
     });
 }

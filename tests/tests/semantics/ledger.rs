@@ -283,6 +283,24 @@ fn over_the_soft_limit_evictable_objects_give_way_and_nothing_fails() {
 }
 
 #[test]
+fn a_merge_that_passes_the_soft_limit_evicts_what_is_over() {
+    for mode in [GcMode::Worker, GcMode::Safepoints] {
+        let space = CSpace::builder().gc(mode).memory_soft_limit(MIB).build().unwrap();
+        let request = CSpace::builder().gc(GcMode::Manual).build().unwrap();
+        let _pages: Vec<_> = request.exclusive(|cx| {
+            let page = |at| cx.evictable_root(cx.alloc_slice_copy(&[at as u8; 50_000]));
+            (0..100).map(page).collect()
+        });
+        space.transfer_from(&request).unwrap();
+        if mode == GcMode::Safepoints {
+            space.exclusive(|_| ());
+        }
+        eventually(|| space.ledger().bytes() <= MIB);
+        assert!(space.eviction_stats().objects_evicted > 0);
+    }
+}
+
+#[test]
 fn reports_of_the_embedder_are_counted_and_not_limited() {
     let space = manual();
     let ledger = space.ledger();
