@@ -540,7 +540,8 @@ impl SpaceInner {
     /// Whether there are victims that whoever comes to a safepoint delivers. A driver tries again, and nobody else does:
     /// what is the user's runs on its thread.
     fn has_undriven_evicted(&self) -> bool {
-        self.eviction.has_evicted() && self.requests.runner() != Runner::Driver
+        let is_driven = || matches!(self.requests.runner(), Runner::Driver | Runner::BusyDriver);
+        self.eviction.has_evicted() && !is_driven()
     }
 
     /// Tells whoever delivers victims that it may be possible now.

@@ -444,7 +444,11 @@ impl GcControl {
         let _driving = DrivingControl::begin(self);
         let mut has_waited = self.run_rests();
         if space.wants_delivery() {
-            if self.mark_sweep.deliver(space, stay, *failures) {
+            let delivered = {
+                let _busy = Busy::begin(&self.busy);
+                self.mark_sweep.deliver(space, stay, *failures)
+            };
+            if delivered {
                 *failures = 0;
             } else if self.cycle_due(space, timer) != Due::Now {
                 return Err((
