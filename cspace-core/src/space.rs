@@ -1091,7 +1091,8 @@ impl Space {
     }
 
     /// Collects now, on this thread, and returns when everything unreachable is reclaimed (ceda's
-    /// `SynchronousGc`).
+    /// `SynchronousGc`). If evicted objects were told to a callback, another collection frees them before it returns; the
+    /// report counts what went in both.
     ///
     /// # Errors
     ///

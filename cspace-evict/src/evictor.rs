@@ -155,9 +155,13 @@ impl Evictor {
     ///
     /// It is called in an ordinary exclusive access after the collection that cleared the references, with the
     /// object whole: a dirty one can be written out. What it links back lives on, though not as the evictable that
-    /// it was; make a new reference if it is to be one. What it does not goes in the next collection, so evicted
-    /// memory is free one collection later than without a callback. Victims come in no particular order, and
-    /// on the thread that collects, or on one that comes to a safepoint if that one cannot have the lock at once.
+    /// it was; make a new reference if it is to be one. What it does not goes in the next collection, which the last of
+    /// the calls asks for; an explicit collection (`synchronous_gc`) makes that before it returns. What only victims lead
+    /// to goes with them, without a call. Victims come in no particular order.
+    ///
+    /// Where a thread or a pool runs the space's collections, `f` is called there, and on threads that collect
+    /// explicitly. If the lock cannot be had, as readers stay, it is tried again until it can. Without such a thread `f`
+    /// is called by whoever collects, or at the next safepoint or end of an exclusive access.
     ///
     /// A panic is caught and told by an event ([`EvictionPanicked`](cspace_core::Event::EvictionPanicked)). It may
     /// allocate and request a collection; to wait for one in an access is an error as always. Objects that were
