@@ -1204,7 +1204,7 @@ fn objects_that_become_evictable_are_counted_by_the_next_cycle() {
         let cycle = |extent| {
             let claim = space.try_claim_cycle().unwrap();
             let phase = MarkPhase::begin(claim, LockWait::FOREVER).unwrap();
-            let Some(mut phase) = phase.try_increment().unwrap() else { return None };
+            let mut phase = phase.try_increment().unwrap()?;
             phase.mark_as(extent).unwrap();
             let finish = phase.try_finish(Duration::from_secs(60)).ok().unwrap();
             let (batch, report) = finish.condemn().unwrap();
