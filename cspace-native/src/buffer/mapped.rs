@@ -1,13 +1,12 @@
 //! Mapped files.
 //!
 //! A file may be changed by others while it is mapped, other processes among them, so its bytes are no Rust slice: the
-//! safe methods copy them with atomic loads and stores.
+//! safe methods copy them with atomic loads and stores, all of one size (NW1).
 //!
-//! - **NB3 (mapped).** A block's range is mapped as long as the block exists, writable if its mode is; whoever reads or
-//!   writes it has the block, by an access or by an `Arc`.
+//! - **NB3 (mapped).** The pages of a block's range are mapped as a whole as long as the block exists, writable if its mode
+//!   is; whoever reads or writes it has the block, by an access or by an `Arc`.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
@@ -20,6 +19,7 @@ use cspace_core::{
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
 
 use super::direct::{page_bytes, BufferError};
+use super::words;
 use crate::scalar::{ByteOrder, Scalar};
 use crate::source;
 
@@ -115,27 +115,9 @@ impl Block {
 
     fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), BufferError> {
         self.check(offset, bytes.len())?;
-        // SAFETY: the range lies within what is mapped (NB3).
-        let mut from = unsafe { self.base().add(offset) };
-        let (head, words, tail) = split(from, bytes.len());
-        let (head, rest) = bytes.split_at_mut(head);
-        let (middle, tail) = rest.split_at_mut(rest.len() - tail);
-        debug_assert_eq!(middle.len(), words * 8);
-        for byte in head {
-            // SAFETY: `bytes` has as many as were checked.
-            (*byte, from) = unsafe { load_byte(from) };
-        }
-        for word in middle.chunks_exact_mut(8) {
-            debug_assert!(from.cast::<u64>().is_aligned());
-            // SAFETY: eight bytes of the range, aligned to a word (`split`); others may write them, so atomically.
-            let loaded = unsafe { AtomicU64::from_ptr(from.cast_mut().cast()) }.load(Relaxed);
-            word.copy_from_slice(&loaded.to_ne_bytes());
-            from = from.wrapping_add(8);
-        }
-        for byte in tail {
-            // SAFETY: `bytes` has as many as were checked.
-            (*byte, from) = unsafe { load_byte(from) };
-        }
+        // SAFETY: the range lies within what is mapped, and so do its words (NB3). This process writes by `write_at`
+        // alone, and callers of `bytes` promise that nobody does.
+        unsafe { words::load(self.base().add(offset), bytes) };
         Ok(())
     }
 
@@ -144,62 +126,17 @@ impl Block {
             return Err(BufferError::ReadOnly);
         }
         self.check(offset, bytes.len())?;
-        let mut to = match &self.pages {
+        match &self.pages {
             // Nothing is written: the range has no bytes.
-            Pages::Empty | Pages::Read(_) => return Ok(()),
-            // SAFETY: the range lies within what is mapped (NB3). That it is writable is known by its type; it is not
-            // seen as a Rust slice by anybody but callers of `bytes`, who promise that nobody writes.
-            Pages::Write(map) => unsafe { map.as_ptr().add(offset).cast_mut() },
-        };
-        let (head, words, tail) = split(to, bytes.len());
-        let (head, rest) = bytes.split_at(head);
-        let (middle, tail) = rest.split_at(rest.len() - tail);
-        debug_assert_eq!(middle.len(), words * 8);
-        for byte in head {
-            // SAFETY: `bytes` has as many as were checked.
-            to = unsafe { store_byte(to, *byte) };
-        }
-        for word in middle.chunks_exact(8) {
-            debug_assert!(to.cast::<u64>().is_aligned());
-            let word = u64::from_ne_bytes(word.try_into().expect("eight"));
-            // SAFETY: eight bytes of the range, aligned to a word (`split`), writable.
-            unsafe { AtomicU64::from_ptr(to.cast()) }.store(word, Relaxed);
-            to = to.wrapping_add(8);
-        }
-        for byte in tail {
-            // SAFETY: `bytes` has as many as were checked.
-            to = unsafe { store_byte(to, *byte) };
+            Pages::Empty | Pages::Read(_) => {}
+            // SAFETY: as above. That it is writable is known by its type; it is not seen as a Rust slice by anybody but
+            // callers of `bytes`, who promise that nobody writes.
+            Pages::Write(map) => unsafe {
+                words::store(map.as_ptr().add(offset).cast_mut(), bytes);
+            },
         }
         Ok(())
     }
-}
-
-/// How many single bytes come before the first aligned word, how many words there are, and how many bytes are left.
-fn split(from: *const u8, len: usize) -> (usize, usize, usize) {
-    let head = from.align_offset(8).min(len);
-    (head, (len - head) / 8, (len - head) % 8)
-}
-
-/// The byte at a place, and the next place.
-///
-/// # Safety
-///
-/// The place lies in a block's range (NB3).
-unsafe fn load_byte(from: *const u8) -> (u8, *const u8) {
-    // SAFETY: a byte of a mapped range; others may write it, so atomically.
-    let byte = unsafe { AtomicU8::from_ptr(from.cast_mut()) }.load(Relaxed);
-    (byte, from.wrapping_add(1))
-}
-
-/// Writes the byte at a place; the next place.
-///
-/// # Safety
-///
-/// The place lies in the range of a block that is writable (NB3).
-unsafe fn store_byte(to: *mut u8, byte: u8) -> *mut u8 {
-    // SAFETY: a byte of a mapped, writable range.
-    unsafe { AtomicU8::from_ptr(to) }.store(byte, Relaxed);
-    to.wrapping_add(1)
 }
 
 /// A file that is mapped, on the way to an object ([`MappedBuffer`]).
