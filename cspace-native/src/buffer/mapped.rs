@@ -185,15 +185,14 @@ impl Mapping {
         let charge = ledger.begin_charge(Category::Maps, part.bytes(), part.len, &mut wait)?;
         let pages = match part.map(file, mode) {
             Err(error) if is_of_memory(&error) => {
-                match space.collect() {
-                    // By a thread that holds a space, or runs a sweep: nobody is to wait for it.
-                    Err(
-                        CollectError::InsideAccess { .. }
-                        | CollectError::InSweep { .. }
-                        | CollectError::Busy { .. },
-                    ) => return Err(error.into()),
-                    // Another error is not the file's: the second try tells.
-                    _ => {}
+                // A thread that holds a space, or runs a sweep, waits for nobody. Another error is not the file's: the
+                // second try tells.
+                let nobody_waits = |error| {
+                    use CollectError::{Busy, InSweep, InsideAccess};
+                    matches!(error, InsideAccess { .. } | InSweep { .. } | Busy { .. })
+                };
+                if space.collect().is_err_and(nobody_waits) {
+                    return Err(error.into());
                 }
                 wait(Duration::from_millis(100));
                 part.map(file, mode)?
