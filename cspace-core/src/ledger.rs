@@ -93,9 +93,14 @@ pub struct Account {
 /// There was no room in a ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "{requested} bytes more for {category} would pass the limit of {limit} bytes{} ({used} in use); \
-     let go of some, collect outside of accesses, and try again, or raise the limit",
-    if *.is_of_category { " for them" } else { " for all memory of the space" }
+    "{requested} bytes more for {category} would pass the limit of {limit} bytes{} ({used} in use); {}",
+    if *.is_of_category { " for them" } else { " for all memory of the space" },
+    if *.is_inside_access {
+        "no room was made, as this thread holds a space or runs a drop of a sweep: reserve before you enter, or leave the \
+         access and try again"
+    } else {
+        "let go of some, collect outside of accesses, and try again, or raise the limit"
+    }
 )]
 #[non_exhaustive]
 pub struct MemoryFull {
@@ -109,6 +114,8 @@ pub struct MemoryFull {
     pub limit: usize,
     /// Whether the limit is that of the category, for capacity, or that of the space, for bytes.
     pub is_of_category: bool,
+    /// Whether room would have been made first, by [`Ledger::charge`], if the thread had not held a space.
+    pub is_inside_access: bool,
 }
 
 impl MemoryFull {
@@ -259,7 +266,9 @@ impl Books {
     fn add(&mut self, of: Category, more: Sum) -> Result<(), MemoryFull> {
         let (bytes, entry) = (self.bytes(), &mut self.accounts[of as usize]);
         let full = |requested, used, limit, is_of_category| {
-            Err(MemoryFull { category: of, requested, used, limit, is_of_category })
+            let is_inside_access = false;
+            let category = of;
+            Err(MemoryFull { category, requested, used, limit, is_of_category, is_inside_access })
         };
         let (limit, used) = (self.limits.of[of as usize], said(entry.capacity));
         if more.capacity > limit.saturating_sub(used) {
@@ -633,8 +642,11 @@ impl Ledger {
             Ok(pending) => return Ok(pending),
             Err(full) => full,
         };
-        if !Space::may_wait_for_cycle() || !full.may_fit() {
+        if !full.may_fit() {
             return Err(full);
+        }
+        if !Space::may_wait_for_cycle() {
+            return Err(MemoryFull { is_inside_access: true, ..full });
         }
         let space = || {
             let space = self.0.with(|books| books.space());
@@ -911,6 +923,15 @@ impl Charge {
     /// As [`Ledger::try_charge`].
     pub fn try_begin_grow(&self, more: usize) -> Result<PendingCharge, MemoryFull> {
         self.ledger.begin(self.category, Sum { count: 0, capacity: more, bytes: more })
+    }
+
+    /// As [`try_begin_grow`](Charge::try_begin_grow) if there is room; if not, nothing is asked for. For who would like
+    /// more than is needed.
+    pub fn begin_grow_if_room(&self, more: usize) -> Option<PendingCharge> {
+        let sum = Sum { count: 0, capacity: more, bytes: more };
+        self.ledger.0.with(|books| books.add(self.category, sum)).ok()?;
+        let (ledger, category) = (self.ledger.clone(), self.category);
+        Some(PendingCharge { ledger, category, sum, is_complete: false })
     }
 
     /// Completes what was [begun](Charge::try_begin_grow), as a part of this charge.

@@ -3,6 +3,7 @@
 mod block;
 mod direct;
 mod mapped;
+mod words;
 
 pub use block::BytesMut;
 pub use direct::{AllocateError, BufferError, BufferHandle, DirectBuffer, Reservation};

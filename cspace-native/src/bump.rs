@@ -11,7 +11,7 @@ use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 
-use cspace_core::{Charge, MemoryFull};
+use cspace_core::{Charge, MemoryFull, PendingCharge};
 
 use crate::source::{self, SystemFull};
 
@@ -47,6 +47,7 @@ pub enum NativeError {
 }
 
 pub(crate) struct Bump {
+    /// Dropped before the charge, which gives back what they took as a whole.
     chunks: Vec<Chunk>,
     /// The chunk that is given out of.
     current: usize,
@@ -104,9 +105,7 @@ impl Bump {
         }
         loop {
             if let Some(chunk) = self.chunks.get(self.current) {
-                let base = chunk.base.as_ptr().addr();
-                let start = (base + self.at).next_multiple_of(wanted.align()) - base;
-                let end = start.checked_add(wanted.size()).ok_or(full)?;
+                let (start, end) = chunk.place(self.at, wanted).ok_or(full)?;
                 if end <= chunk.bytes {
                     self.count(end - self.at)?;
                     self.at = end;
@@ -119,7 +118,6 @@ impl Bump {
                     continue;
                 }
             }
-            self.check_limit(wanted.size())?;
             self.grow(wanted)?;
         }
     }
@@ -136,7 +134,7 @@ impl Bump {
         if end > self.chunks[self.current].bytes {
             return Ok(false);
         }
-        self.count(wanted - len)?;
+        self.count(wanted.saturating_sub(len))?;
         self.at = end;
         self.give_out(start + len, end);
         Ok(true)
@@ -189,23 +187,52 @@ impl Bump {
     fn grow(&mut self, wanted: Layout) -> Result<(), NativeError> {
         let full = SystemFull { bytes: wanted.size() };
         let least = chunk_bytes(wanted).ok_or(full)?;
+        source::check(least)?;
+        self.check_limit(wanted.size())?;
         let doubled = self.chunks.last().map_or(CHUNK_MIN, |last| last.bytes.saturating_mul(2));
-        let bytes = doubled.min(CHUNK_MAX).max(least);
-        // A large chunk that is refused may do as a small one.
-        self.grow_by(bytes).or_else(|error| match bytes > least {
-            true => self.grow_by(least),
-            false => Err(error),
-        })
+        let bytes = doubled.min(CHUNK_MAX);
+        // A large chunk that is refused may do as a small one: nobody is asked to make room for it.
+        if bytes > least {
+            if let Some(charge) = self.charge.begin_grow_if_room(bytes) {
+                if let Ok(chunk) = self.chunk(bytes) {
+                    return self.add(chunk, charge, wanted);
+                }
+            }
+        }
+        let charge = self.charge.try_begin_grow(least)?;
+        let chunk = self.chunk(least)?;
+        self.add(chunk, charge, wanted)
     }
 
     /// One chunk more, of so many bytes.
     pub(crate) fn grow_by(&mut self, bytes: usize) -> Result<(), NativeError> {
+        source::check(bytes)?;
+        let charge = self.charge.try_begin_grow(bytes)?;
+        let chunk = self.chunk(bytes)?;
+        self.add(chunk, charge, Layout::new::<()>())
+    }
+
+    /// A chunk of so many bytes, and room in the list for it.
+    fn chunk(&mut self, bytes: usize) -> Result<Chunk, SystemFull> {
         let full = SystemFull { bytes };
         let layout = layout(bytes).ok_or(full)?;
         self.chunks.try_reserve(1).map_err(|_| full)?;
-        self.charge.try_grow(bytes)?;
-        let base = source::allocate_zeroed(layout).inspect_err(|_| self.charge.shrink(bytes))?;
-        self.chunks.push(Chunk { base, bytes, clean_from: 0 });
+        let base = source::allocate_zeroed(layout)?;
+        Ok(Chunk { base, bytes, clean_from: 0 })
+    }
+
+    /// Adds a chunk, there being room for it in the list, which is given out of from now on: unless what is wanted
+    /// of it passes the limit, as the chunk's address tells.
+    fn add(
+        &mut self,
+        chunk: Chunk,
+        charge: PendingCharge,
+        wanted: Layout,
+    ) -> Result<(), NativeError> {
+        let taken = chunk.place(0, wanted).map_or(usize::MAX, |(_, end)| end);
+        self.check_limit(taken)?;
+        self.charge.add(charge);
+        self.chunks.push(chunk);
         self.current = self.chunks.len() - 1;
         self.at = 0;
         Ok(())
@@ -219,29 +246,27 @@ impl Bump {
     /// Nobody uses what was given out any more.
     pub(crate) unsafe fn reset(&mut self, keep: usize) {
         let kept = usize::from(self.chunks.first().is_some_and(|first| first.bytes <= keep));
-        while self.chunks.len() > kept {
-            let bytes = self.free_last();
-            self.charge.shrink(bytes);
-        }
+        let freed = self.chunks.drain(kept..).map(|chunk| chunk.bytes).sum();
+        self.charge.shrink(freed);
         (self.current, self.at, self.used) = (0, 0, 0);
-    }
-
-    /// Frees the last chunk; returns how many bytes it had.
-    fn free_last(&mut self) -> usize {
-        let Some(chunk) = self.chunks.pop() else { return 0 };
-        let layout = layout(chunk.bytes).expect("as it was allocated");
-        // SAFETY: allocated with this layout; nobody uses it any more: this is a reset or the end.
-        unsafe { source::free(chunk.base, layout) };
-        chunk.bytes
     }
 }
 
-impl Drop for Bump {
+impl Chunk {
+    /// Where the next range for a layout begins and ends, if what lies before `at` was given out.
+    fn place(&self, at: usize, wanted: Layout) -> Option<(usize, usize)> {
+        let base = self.base.as_ptr().addr();
+        let start = base.checked_add(at)?.checked_next_multiple_of(wanted.align())? - base;
+        Some((start, start.checked_add(wanted.size())?))
+    }
+}
+
+impl Drop for Chunk {
     fn drop(&mut self) {
-        // What is charged is given back as a whole.
-        while !self.chunks.is_empty() {
-            self.free_last();
-        }
+        let layout = layout(self.bytes).expect("as it was allocated");
+        // SAFETY: allocated with this layout; nobody uses it any more: it was given out of to nobody yet, or this is a
+        // reset or the end.
+        unsafe { source::free(self.base, layout) };
     }
 }
 
@@ -270,7 +295,7 @@ mod tests {
         let mut bump = bump(&ledger, usize::MAX);
         for _ in 0..3 {
             let mut ranges = Vec::new();
-            for i in 0..500 {
+            for i in 0..if cfg!(miri) { 50 } else { 500 } {
                 let layout = wanted(i * 7 % 300, 1 << (i % 15));
                 let at = bump.allocate(layout).unwrap();
                 assert_eq!(at.as_ptr().addr() % layout.align(), 0);

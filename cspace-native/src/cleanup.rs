@@ -8,6 +8,7 @@ use cspace_core::collector::panic_message;
 
 use crate::bump::{Bump, NativeError};
 use crate::chain::Chain;
+use crate::span::Span;
 
 /// Cleanups that panicked. All others were done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +18,23 @@ pub struct CleanupPanics {
     pub messages: Vec<String>,
 }
 
-/// A call with a place that it was registered for.
+/// The messages of what panicked.
+#[derive(Default)]
+struct Panics(Vec<String>);
+
+impl Panics {
+    fn catch(&mut self, f: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+            self.0.push(panic_message(panic));
+        }
+    }
+}
+
+/// A call with a place that it was registered for. It does not unwind.
 #[derive(Clone, Copy)]
 struct Cleanup {
     place: NonNull<u8>,
-    run: unsafe fn(NonNull<u8>),
+    run: unsafe fn(NonNull<u8>, &mut Panics),
 }
 
 /// Cleanups in the order of their registration.
@@ -77,12 +90,34 @@ impl Cleanups {
         /// # Safety
         ///
         /// As for `push_drop`, once.
-        unsafe fn drop_at<T>(place: NonNull<u8>) {
+        unsafe fn drop_at<T>(place: NonNull<u8>, panics: &mut Panics) {
             // SAFETY: the promise of `push_drop`.
-            unsafe { place.cast::<T>().drop_in_place() };
+            panics.catch(|| unsafe { place.cast::<T>().drop_in_place() });
         }
         if core::mem::needs_drop::<T>() {
             self.0.push(Cleanup { place: place.cast(), run: drop_at::<T> });
+        }
+    }
+
+    /// Registers the drops of the values of a span, if they have any, the last one first.
+    ///
+    /// # Safety
+    ///
+    /// As for `push_drop`, of all values of the span, and for its head.
+    pub(crate) unsafe fn push_drop_span<T: Send>(&mut self, span: Span<T>) {
+        /// # Safety
+        ///
+        /// As for `push_drop_span`, once.
+        unsafe fn drop_all<T>(head: NonNull<u8>, panics: &mut Panics) {
+            // SAFETY: the promise of `push_drop_span`.
+            let values = unsafe { Span::<T>::at(head).values() };
+            for at in (0..values.len()).rev() {
+                // SAFETY: as above: the value is initialised and is dropped once.
+                panics.catch(|| unsafe { values.cast::<T>().add(at).drop_in_place() });
+            }
+        }
+        if core::mem::needs_drop::<T>() {
+            self.0.push(Cleanup { place: span.head(), run: drop_all::<T> });
         }
     }
 
@@ -95,28 +130,24 @@ impl Cleanups {
         /// # Safety
         ///
         /// As for `push_call`, once.
-        unsafe fn call_at<F: FnOnce()>(place: NonNull<u8>) {
+        unsafe fn call_at<F: FnOnce()>(place: NonNull<u8>, panics: &mut Panics) {
             // SAFETY: the promise of `push_call`; it is read once.
-            let call = unsafe { place.cast::<F>().read() };
-            call();
+            panics.catch(unsafe { place.cast::<F>().read() });
         }
         self.0.push(Cleanup { place: place.cast(), run: call_at::<F> });
     }
 
     /// Runs them, the last one first, those that they register included.
     pub(crate) fn run(&mut self) -> Result<(), CleanupPanics> {
-        let mut messages = Vec::new();
+        let mut panics = Panics::default();
         while let Some(Cleanup { place, run }) = self.0.pop() {
             // SAFETY: registered with its place, and taken out: it runs once.
-            let ran = catch_unwind(AssertUnwindSafe(|| unsafe { run(place) }));
-            if let Err(panic) = ran {
-                messages.push(panic_message(panic));
-            }
+            unsafe { run(place, &mut panics) };
         }
-        if messages.is_empty() {
+        if panics.0.is_empty() {
             return Ok(());
         }
-        Err(CleanupPanics { messages })
+        Err(CleanupPanics { messages: panics.0 })
     }
 
     /// Runs them where no error can be returned: goes on with the first panic, unless one is under way.

@@ -4,10 +4,12 @@
 //! reserves it; then each context is one block with everything at its place.
 
 mod cell;
+mod class;
 mod config;
 mod context;
 mod handle;
 mod slot;
+mod spans;
 mod store;
 mod transient;
 
@@ -15,6 +17,6 @@ pub use cell::ConfigCell;
 pub use config::{Config, ConfigBuilder};
 pub use context::{Context, Initializer};
 pub use handle::{ContextHandle, WrongContext};
-pub use slot::{ReserveError, SlotError, SlotKey};
+pub use slot::{ReserveError, SlotError, SlotKey, SpanKey};
 pub use store::{MakeError, TypeMismatch};
 pub use transient::{Transient, TransientError};

@@ -9,14 +9,15 @@
 //!   again by the next one.
 //!
 //! All of it is charged to a [`Ledger`](cspace_core::Ledger) before it is allocated, of a space or of none, and every
-//! failure, of a limit or of the system, is an error. What a handle itself takes (an `Arc`, a boxed closure) is
-//! allocated as everywhere in Rust.
+//! failure, of a limit or of the system, is an error. What the system refuses leaves no trace in the ledger; what can never
+//! be had, as it is more than a limit allows in all or than any memory, is refused at once, and nothing is collected or
+//! evicted for it. What a handle itself takes (an `Arc`, a boxed closure) is allocated as everywhere in Rust.
 //!
 //! # Who frees what, and when?
 //!
 //! | memory | owner | freed |
 //! |---|---|---|
-//! | [`DirectBuffer`], [`MappedBuffer`], [`AutoArena`] | the collector | when no object refers to it or to a part; at once by `free` (not arenas) |
+//! | [`DirectBuffer`], [`MappedBuffer`], [`AutoArena`] | the collector | by the sweep of a collection that finds no object that refers to it or to a part; at once by `free` (not arenas) |
 //! | [`ConfinedArena`], [`CheckedArena`] | a thread | when it is closed or dropped |
 //! | [`SharedArena`] | whoever closes it | when it is closed, which is an error while it is in use; with its last handle |
 //! | [`GlobalArena`] | nobody | never |
@@ -45,13 +46,14 @@
 //! | `ByteOrder`, `ValueLayout` | [`ByteOrder`], [`Scalar`] |
 //! | **TxnBox**: `Config` while it is loaded | [`ConfigBuilder`] |
 //! | `Config` | [`Config`], shared by `Arc` |
-//! | `reserve_ctx_storage`, `ReservedSpan` | [`ConfigBuilder::reserve`], [`Config::reserve_late`]; [`SlotKey`] |
-//! | `Context`, `storage_for` | [`Context`], [`Context::slot`], [`Context::slot_or_zeroed`] |
-//! | `initialized_storage_for` | [`Context::slot_or_init`] |
-//! | overflow list | what slots of [`Config::reserve_late`] use |
-//! | `alloc_span`, `make`, `localize` | the same; what they give is reached by a [`ContextHandle`] |
+//! | `reserve_ctx_storage`, `ReservedSpan` | for a type: [`ConfigBuilder::reserve`], [`SlotKey`]; for a length: [`ConfigBuilder::reserve_span`], [`SpanKey`] |
+//! | `Context` | [`Context`] |
+//! | `storage_for` | [`Context::slot_or_zeroed`], [`Context::span_or_zeroed`]: zeros the first time, and for types that may be zero only. What was asked for so counts as initialised, so the next row's find it and make nothing; [`Context::slot`] and [`span`](Context::span) only look, and find nothing until then |
+//! | `initialized_storage_for` | [`Context::slot_or_init`], [`Context::span_or_init`]; here the context drops what was made, there it does not |
+//! | overflow list | what [`Config::reserve_late`] and [`reserve_span_late`](Config::reserve_span_late) use |
+//! | `alloc_span`, `make`, `localize` | the same; what they give is reached by a [`ContextHandle`]. A span of values with drops: [`Context::make_span`] |
 //! | `obtain_named_object`, `named_object` | the same, with checked types |
-//! | `drtv_info` | [`ConfigBuilder::class_data`] |
+//! | `drtv_info` | [`ConfigBuilder::class_data`], [`Config::class_data`]: found by the type of the class, not by its name (for names: the row above), and made when it is first asked for, not for each class that there is |
 //! | `mark_for_cleanup` | the same, in reverse order |
 //! | `transient_buffer`, `require`, `finalize`, `commit`, `discard` | [`Context::transient_buffer`], [`Transient`] |
 //! | reload of the configuration | [`ConfigCell`] |
@@ -81,6 +83,7 @@ mod operation;
 pub mod protocol;
 mod scalar;
 mod source;
+mod span;
 
 pub use arena::{
     Acquired, AcquiredMut, ArenaError, AutoArena, AutoBytesMut, AutoSegment, AutoSegmentHandle,
@@ -95,7 +98,8 @@ pub use bump::NativeError;
 pub use cleanup::CleanupPanics;
 pub use contexts::{
     Config, ConfigBuilder, ConfigCell, Context, ContextHandle, Initializer, MakeError,
-    ReserveError, SlotError, SlotKey, Transient, TransientError, TypeMismatch, WrongContext,
+    ReserveError, SlotError, SlotKey, SpanKey, Transient, TransientError, TypeMismatch,
+    WrongContext,
 };
 pub use operation::{
     bind_allocator, Bound, Charged, Handler, Operation, OperationFuture, Purpose,

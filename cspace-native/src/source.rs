@@ -15,9 +15,28 @@ pub struct SystemFull {
     pub bytes: usize,
 }
 
+/// More bytes than any system gives to a process that does not insist on where: larger addresses are given out on
+/// request only, or to nobody. What asks for more is refused before anything is charged, collected or asked for.
+pub(crate) const ADDRESSABLE: usize = if cfg!(target_arch = "x86_64") {
+    1 << 47
+} else if cfg!(target_arch = "aarch64") {
+    1 << 48
+} else {
+    1 << 56
+};
+
+/// An error if there cannot be so much memory.
+pub(crate) fn check(bytes: usize) -> Result<(), SystemFull> {
+    match bytes < ADDRESSABLE {
+        true => Ok(()),
+        false => Err(SystemFull { bytes }),
+    }
+}
+
 /// Memory for a layout, all zero. A layout of no bytes takes one.
 pub(crate) fn allocate_zeroed(layout: Layout) -> Result<NonNull<u8>, SystemFull> {
     let layout = at_least_one_byte(layout);
+    check(layout.size())?;
     let full = SystemFull { bytes: layout.size() };
     if fault::is_due() {
         return Err(full);
@@ -35,9 +54,9 @@ pub(crate) fn fail_if_due(bytes: usize) -> Result<(), SystemFull> {
 }
 
 /// Memory for a layout, with no particular content. A layout of no bytes takes one.
-#[allow(dead_code)]
 pub(crate) fn allocate(layout: Layout) -> Result<NonNull<u8>, SystemFull> {
     let layout = at_least_one_byte(layout);
+    check(layout.size())?;
     let full = SystemFull { bytes: layout.size() };
     if fault::is_due() {
         return Err(full);

@@ -213,7 +213,7 @@
 //! | `BeginUnlock`, `EndUnlock` | [`ExclusiveGuard::begin_unlock`], [`SharedGuard::begin_unlock`], [`LockInfo::end_unlock`] |
 //! | `LockMultipleCSpaces`, `MultipleCSpaceLock` | [`CSpace::lock_multiple`], [`MultiGuard`] |
 //! | `SynchronousGc`, `StartGc`, `StopGc` | [`Space::synchronous_gc`], [`CSpace::start_gc`], [`CSpace::stop_gc`] |
-//! | `GetMilliSecsPerGc`, `SetMilliSecsPerGc` | [`CSpace::milli_secs_per_gc`], [`CSpace::set_milli_secs_per_gc`], [`CSpace::set_gc_period`] |
+//! | `GetMilliSecsPerGc`, `SetMilliSecsPerGc` | [`CSpace::milli_secs_per_gc`], [`CSpace::set_milli_secs_per_gc`], [`CSpace::set_gc_period`]; what was set comes back, but -1 for 0 and for anything negative |
 //! | `WaitForGarbageCollect` | [`GcDriver::wait_for_garbage_collect`] |
 //! | `GetTotalNumCompletedGcs`, `GetNumObjects` | [`Space::total_num_completed_gcs`], [`Space::num_objects`] |
 //! | `SetTouched`, `SetEvictableObjectSizeInBytes` | [`Evictable::set_touched`], [`Evictable::set_evictable_object_size_in_bytes`] |

@@ -13,8 +13,9 @@ use super::segment::{get, place_behind, range_within, set};
 use crate::bump::NativeError;
 use crate::scalar::{ByteOrder, Scalar};
 
-/// An arena whose memory is freed by the collector (the JDK's `Arena.ofAuto`): when neither it nor a segment of it is
-/// reachable. It has no `close`.
+/// An arena whose memory is freed by the collector (the JDK's `Arena.ofAuto`): by the sweep of a collection that finds
+/// neither it nor a segment of it reachable. It has no `close`. Until such a collection comes its memory stays, and stays
+/// charged: what must go at a known time belongs in an arena that is closed.
 ///
 /// A part of objects as a [`Gc`] is, and `Copy`, as are its segments.
 ///
@@ -63,7 +64,8 @@ impl<'gc> AutoArena<'gc> {
     ///
     /// # Errors
     ///
-    /// If the alignment is no power of two, or there is no memory; then a collection is asked for.
+    /// If the alignment is no power of two, or there is no memory. If it is a limit of the ledger that is in the way, a
+    /// collection is asked for as by [`Ledger::try_charge`](cspace_core::Ledger::try_charge).
     pub fn allocate(
         self,
         _: &Alloc<'gc>,
@@ -76,7 +78,8 @@ impl<'gc> AutoArena<'gc> {
     }
 
     /// Has `action` called when the arena is freed, before its memory is; what was registered last comes first. On the
-    /// thread that sweeps, with no space held.
+    /// thread that sweeps, with no space held; or, if an [`AutoSegmentHandle`] lends bytes of the arena at that time, on
+    /// that one's thread when it is done, whatever it holds then.
     pub fn on_free(self, action: impl FnOnce() + Send + 'static) {
         let registered = self.memory.as_ref().0.on_close(Box::new(action));
         debug_assert!(registered.is_ok(), "it is never closed");

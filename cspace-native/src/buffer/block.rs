@@ -11,7 +11,7 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 
-use cspace_core::Charge;
+use cspace_core::{Charge, PendingCharge};
 use parking_lot::lock_api::RawRwLock as _;
 use parking_lot::RawRwLock;
 
@@ -32,11 +32,15 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// `len` bytes of zeros with an alignment, paid for by `charge`.
-    pub(super) fn new(len: usize, align: usize, charge: Charge) -> Result<Block, SystemFull> {
+    /// `len` bytes of zeros with an alignment, paid for by `charge`, of which nothing stays if there are none.
+    pub(super) fn new(
+        len: usize,
+        align: usize,
+        charge: PendingCharge,
+    ) -> Result<Block, SystemFull> {
         let layout = Layout::from_size_align(len, align).map_err(|_| SystemFull { bytes: len })?;
         let base = source::allocate_zeroed(layout)?;
-        Ok(Block { base, layout, len, lock: RawRwLock::INIT, charge })
+        Ok(Block { base, layout, len, lock: RawRwLock::INIT, charge: charge.complete() })
     }
 
     pub(super) fn len(&self) -> usize {

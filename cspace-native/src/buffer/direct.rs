@@ -6,13 +6,13 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cspace_core::{
-    Access, Alloc, Category, CellAccess, CellAccessMut, Charge, Exclusive, Gc, GcCell, HeapFull,
-    IObject, Ledger, MemoryFull, Static,
+    Access, Alloc, Category, CellAccess, CellAccessMut, Exclusive, Gc, GcCell, HeapFull, IObject,
+    Ledger, MemoryFull, PendingCharge, Static,
 };
 
 use super::block::{Block, BytesMut};
 use crate::scalar::{ByteOrder, Scalar};
-use crate::source::SystemFull;
+use crate::source::{self, SystemFull};
 
 /// The alignment of a buffer that is not aligned to pages.
 const ALIGN: usize = 16;
@@ -62,10 +62,12 @@ pub enum BufferError {
 
 /// Bytes of a limit, reserved before the buffer is made.
 ///
-/// Made outside of accesses, where room can be made by collections; a buffer is then made from it within one.
+/// Made outside of accesses, where room can be made by collections; a buffer is then made from it within one. What is
+/// reserved keeps to the limits, and is otherwise counted when the buffer is there: a reservation for which the system
+/// has no memory leaves no trace.
 #[derive(Debug)]
 pub struct Reservation {
-    charge: Charge,
+    charge: PendingCharge,
     align: usize,
 }
 
@@ -77,7 +79,8 @@ impl Reservation {
     /// # Errors
     ///
     /// If there is no room even so. At once if this thread holds a space, where nothing can be collected: reserve
-    /// before you enter.
+    /// before you enter, as the error says ([`MemoryFull::is_inside_access`]). At once, too, and with nothing done to make
+    /// room, if there is more asked for than the limit allows in all.
     pub fn new(ledger: &Ledger, len: usize) -> Result<Reservation, MemoryFull> {
         Reservation::with(ledger, len, len, ALIGN, std::thread::sleep)
     }
@@ -112,7 +115,7 @@ impl Reservation {
         align: usize,
         wait: impl FnMut(Duration),
     ) -> Result<Reservation, MemoryFull> {
-        let charge = ledger.charge(Category::Buffers, bytes, len, wait)?;
+        let charge = ledger.begin_charge(Category::Buffers, bytes, len, wait)?;
         Ok(Reservation { charge, align })
     }
 
@@ -148,8 +151,8 @@ struct Memory<'gc> {
     block: GcCell<'gc, Option<Static<Arc<Block>>>>,
 }
 
-/// Bytes outside of the heap that are freed when no object refers to them any more, or at once (Java's direct
-/// `ByteBuffer`).
+/// Bytes outside of the heap that are freed by the sweep of a collection that finds no object that refers to them, or at
+/// once by [`free`](DirectBuffer::free) (Java's direct `ByteBuffer`).
 ///
 /// For input and output, for native libraries, for what is too large to lie in the heap. A `DirectBuffer` is a view: a
 /// few words, `Copy`, a part of objects as a `Gc` is. [`slice`](DirectBuffer::slice) and
@@ -201,11 +204,13 @@ impl<'gc> DirectBuffer<'gc> {
     ///
     /// # Errors
     ///
-    /// If the ledger has no room: then a collection is asked for, which comes when the access has ended; try again
-    /// after it, or make a [`Reservation`] outside of the access, which makes room first. If the system has no memory,
-    /// or the heap no room for the object.
+    /// If the ledger has no room: then a collection is asked for as by [`Ledger::try_charge`], and comes when the access
+    /// has ended at the earliest; try again after it, or make a [`Reservation`] outside of the access, which makes room
+    /// first. If the system has no memory, or the heap no room for the object. What can never be, as it is more than the
+    /// limit or than any memory, is refused and nothing else.
     pub fn allocate(cx: &Alloc<'gc>, len: usize) -> Result<DirectBuffer<'gc>, AllocateError> {
-        let charge = cx.ledger().try_charge(Category::Buffers, len)?;
+        source::check(len)?;
+        let charge = cx.ledger().try_begin_charge(Category::Buffers, len, len)?;
         Reservation { charge, align: ALIGN }.allocate(cx)
     }
 
@@ -221,7 +226,8 @@ impl<'gc> DirectBuffer<'gc> {
     ) -> Result<DirectBuffer<'gc>, AllocateError> {
         let page = page_bytes();
         let bytes = len.saturating_add(page);
-        let charge = cx.ledger().try_charge_with_capacity(Category::Buffers, bytes, len)?;
+        source::check(bytes)?;
+        let charge = cx.ledger().try_begin_charge(Category::Buffers, bytes, len)?;
         Reservation { charge, align: page }.allocate(cx)
     }
 

@@ -1,25 +1,26 @@
 //! Mapped files.
 //!
 //! A file may be changed by others while it is mapped, other processes among them, so its bytes are no Rust slice: the
-//! safe methods copy them with atomic loads and stores.
+//! safe methods copy them with atomic loads and stores, all of one size (NW1).
 //!
-//! - **NB3 (mapped).** A block's range is mapped as long as the block exists, writable if its mode is; whoever reads or
-//!   writes it has the block, by an access or by an `Arc`.
+//! - **NB3 (mapped).** The pages of a block's range are mapped as a whole as long as the block exists, writable if its mode
+//!   is; whoever reads or writes it has the block, by an access or by an `Arc`.
 
 use core::fmt;
-use core::sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cspace_core::{
-    Access, Alloc, Category, CellAccess, CellAccessMut, Charge, Exclusive, Gc, GcCell, HeapFull,
-    IObject, MemoryFull, Space, Static,
+    Access, Alloc, Category, CellAccess, CellAccessMut, Charge, CollectError, Exclusive, Gc,
+    GcCell, HeapFull, IObject, MemoryFull, Space, Static,
 };
 use memmap2::{Advice, Mmap, MmapMut, MmapOptions};
+use parking_lot::Mutex;
 
 use super::direct::{page_bytes, BufferError};
+use super::words;
 use crate::scalar::{ByteOrder, Scalar};
 use crate::source;
 
@@ -43,7 +44,8 @@ pub struct MapRange {
     pub len: Option<usize>,
 }
 
-/// A file could not be mapped. Nothing is charged or mapped then; a file that was to be written may be longer.
+/// A file could not be mapped. Nothing is charged or mapped then, and the file is as long as it was, unless only the heap
+/// had no room for the object.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MapError {
@@ -115,27 +117,9 @@ impl Block {
 
     fn read_at(&self, offset: usize, bytes: &mut [u8]) -> Result<(), BufferError> {
         self.check(offset, bytes.len())?;
-        // SAFETY: the range lies within what is mapped (NB3).
-        let mut from = unsafe { self.base().add(offset) };
-        let (head, words, tail) = split(from, bytes.len());
-        let (head, rest) = bytes.split_at_mut(head);
-        let (middle, tail) = rest.split_at_mut(rest.len() - tail);
-        debug_assert_eq!(middle.len(), words * 8);
-        for byte in head {
-            // SAFETY: `bytes` has as many as were checked.
-            (*byte, from) = unsafe { load_byte(from) };
-        }
-        for word in middle.chunks_exact_mut(8) {
-            debug_assert!(from.cast::<u64>().is_aligned());
-            // SAFETY: eight bytes of the range, aligned to a word (`split`); others may write them, so atomically.
-            let loaded = unsafe { AtomicU64::from_ptr(from.cast_mut().cast()) }.load(Relaxed);
-            word.copy_from_slice(&loaded.to_ne_bytes());
-            from = from.wrapping_add(8);
-        }
-        for byte in tail {
-            // SAFETY: `bytes` has as many as were checked.
-            (*byte, from) = unsafe { load_byte(from) };
-        }
+        // SAFETY: the range lies within what is mapped, and so do its words (NB3). This process writes by `write_at`
+        // alone, and callers of `bytes` promise that nobody does.
+        unsafe { words::load(self.base().add(offset), bytes) };
         Ok(())
     }
 
@@ -144,62 +128,17 @@ impl Block {
             return Err(BufferError::ReadOnly);
         }
         self.check(offset, bytes.len())?;
-        let mut to = match &self.pages {
+        match &self.pages {
             // Nothing is written: the range has no bytes.
-            Pages::Empty | Pages::Read(_) => return Ok(()),
-            // SAFETY: the range lies within what is mapped (NB3). That it is writable is known by its type; it is not
-            // seen as a Rust slice by anybody but callers of `bytes`, who promise that nobody writes.
-            Pages::Write(map) => unsafe { map.as_ptr().add(offset).cast_mut() },
-        };
-        let (head, words, tail) = split(to, bytes.len());
-        let (head, rest) = bytes.split_at(head);
-        let (middle, tail) = rest.split_at(rest.len() - tail);
-        debug_assert_eq!(middle.len(), words * 8);
-        for byte in head {
-            // SAFETY: `bytes` has as many as were checked.
-            to = unsafe { store_byte(to, *byte) };
-        }
-        for word in middle.chunks_exact(8) {
-            debug_assert!(to.cast::<u64>().is_aligned());
-            let word = u64::from_ne_bytes(word.try_into().expect("eight"));
-            // SAFETY: eight bytes of the range, aligned to a word (`split`), writable.
-            unsafe { AtomicU64::from_ptr(to.cast()) }.store(word, Relaxed);
-            to = to.wrapping_add(8);
-        }
-        for byte in tail {
-            // SAFETY: `bytes` has as many as were checked.
-            to = unsafe { store_byte(to, *byte) };
+            Pages::Empty | Pages::Read(_) => {}
+            // SAFETY: as above. That it is writable is known by its type; it is not seen as a Rust slice by anybody but
+            // callers of `bytes`, who promise that nobody writes.
+            Pages::Write(map) => unsafe {
+                words::store(map.as_ptr().add(offset).cast_mut(), bytes);
+            },
         }
         Ok(())
     }
-}
-
-/// How many single bytes come before the first aligned word, how many words there are, and how many bytes are left.
-fn split(from: *const u8, len: usize) -> (usize, usize, usize) {
-    let head = from.align_offset(8).min(len);
-    (head, (len - head) / 8, (len - head) % 8)
-}
-
-/// The byte at a place, and the next place.
-///
-/// # Safety
-///
-/// The place lies in a block's range (NB3).
-unsafe fn load_byte(from: *const u8) -> (u8, *const u8) {
-    // SAFETY: a byte of a mapped range; others may write it, so atomically.
-    let byte = unsafe { AtomicU8::from_ptr(from.cast_mut()) }.load(Relaxed);
-    (byte, from.wrapping_add(1))
-}
-
-/// Writes the byte at a place; the next place.
-///
-/// # Safety
-///
-/// The place lies in the range of a block that is writable (NB3).
-unsafe fn store_byte(to: *mut u8, byte: u8) -> *mut u8 {
-    // SAFETY: a byte of a mapped, writable range.
-    unsafe { AtomicU8::from_ptr(to) }.store(byte, Relaxed);
-    to.wrapping_add(1)
 }
 
 /// A file that is mapped, on the way to an object ([`MappedBuffer`]).
@@ -211,14 +150,15 @@ pub struct Mapping {
 
 impl Mapping {
     /// Maps a part of a file. If the ledger has no room, room is made as for a [`Reservation`](crate::Reservation); if
-    /// the system does not map it, garbage is collected, which unmaps what nobody has any more, and it is tried once
-    /// more after 100 ms (as Java does).
+    /// the system has no memory or no room for one map more, garbage is collected, which unmaps what nobody has any more,
+    /// and it is tried once more after 100 ms (as Java does).
     ///
     /// The file may be closed afterwards.
     ///
     /// # Errors
     ///
-    /// [`MapError`] says what.
+    /// [`MapError`] says what. At once if no memory could mend it (the file was not opened to be written, say), or if
+    /// this thread holds a space, where nothing can be collected.
     pub fn new(
         space: &Space,
         file: &File,
@@ -242,17 +182,24 @@ impl Mapping {
     ) -> Result<Mapping, MapError> {
         let part = Part::of(file, mode, range)?;
         let ledger = space.ledger();
-        let charge = ledger.charge(Category::Maps, part.bytes(), part.len, &mut wait)?;
+        let charge = ledger.begin_charge(Category::Maps, part.bytes(), part.len, &mut wait)?;
         let pages = match part.map(file, mode) {
-            Ok(pages) => pages,
-            Err(_) => {
-                // An error of it is not the file's: the second try tells.
-                drop(space.collect());
+            Err(error) if is_of_memory(&error) => {
+                // A thread that holds a space, or runs a sweep, waits for nobody. Another error is not the file's: the
+                // second try tells.
+                let nobody_waits = |error| {
+                    use CollectError::{Busy, InSweep, InsideAccess};
+                    matches!(error, InsideAccess { .. } | InSweep { .. } | Busy { .. })
+                };
+                if space.collect().is_err_and(nobody_waits) {
+                    return Err(error.into());
+                }
                 wait(Duration::from_millis(100));
                 part.map(file, mode)?
             }
+            mapped => mapped?,
         };
-        Ok(Mapping { block: Block { pages, mode, _charge: charge } })
+        Ok(Mapping { block: Block { pages, mode, _charge: charge.complete() } })
     }
 
     /// How many bytes are mapped.
@@ -284,10 +231,21 @@ impl fmt::Debug for Mapping {
     }
 }
 
-/// A part of a file that is there.
+/// Whether more memory, or fewer maps, could mend an error of the system.
+fn is_of_memory(error: &io::Error) -> bool {
+    // Also said if too much of it is locked.
+    matches!(error.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock)
+}
+
+/// Held by whoever makes a file longer, so that nobody makes it shorter who was to make it longer, too.
+static LENGTHEN: Mutex<()> = Mutex::new(());
+
+/// A part of a file.
 struct Part {
     offset: u64,
     len: usize,
+    /// How long the file must become for it, if it is shorter.
+    longer: Option<u64>,
 }
 
 impl Part {
@@ -302,15 +260,13 @@ impl Part {
             None if offset <= of => of - offset,
             None => return Err(MapError::BeyondEnd { offset, len: 0, of }),
         };
-        let end = offset.checked_add(len).filter(|_| len <= isize::MAX as u64);
+        let end = offset.checked_add(len).filter(|_| len < source::ADDRESSABLE as u64);
         let end = end.filter(|end| *end <= i64::MAX as u64).ok_or(MapError::TooLarge(len))?;
-        if end > of {
-            if mode != MapMode::ReadWrite {
-                return Err(MapError::BeyondEnd { offset, len, of });
-            }
-            file.set_len(end)?;
+        let is_longer = end > of;
+        if is_longer && mode != MapMode::ReadWrite {
+            return Err(MapError::BeyondEnd { offset, len, of });
         }
-        Ok(Part { offset, len: len as usize })
+        Ok(Part { offset, len: len as usize, longer: is_longer.then_some(end) })
     }
 
     /// The bytes of all pages that it lies in.
@@ -323,11 +279,24 @@ impl Part {
         }
     }
 
+    /// Maps it. If the file is to become longer, then when it is mapped: so it is not if it cannot be mapped.
     fn map(&self, file: &File, mode: MapMode) -> io::Result<Pages> {
+        let pages = self.map_as_it_is(file, mode)?;
+        if let Some(end) = self.longer {
+            let _one_at_a_time = LENGTHEN.lock();
+            if file.metadata()?.len() < end {
+                file.set_len(end)?;
+            }
+        }
+        Ok(pages)
+    }
+
+    fn map_as_it_is(&self, file: &File, mode: MapMode) -> io::Result<Pages> {
         if self.len == 0 {
             return Ok(Pages::Empty);
         }
-        source::fail_if_due(self.len).map_err(|full| io::Error::other(full.to_string()))?;
+        source::fail_if_due(self.len)
+            .map_err(|full| io::Error::new(io::ErrorKind::OutOfMemory, full))?;
         let mut options = MmapOptions::new();
         options.offset(self.offset).len(self.len);
         // SAFETY: that the file may be changed by others is no matter for the atomic accesses of this module; those
@@ -349,8 +318,8 @@ struct Map<'gc> {
     block: GcCell<'gc, Option<Static<Arc<Block>>>>,
 }
 
-/// A file, or a part of one, mapped into memory, unmapped when no object refers to it any more, or at once (Java's
-/// `MappedByteBuffer`).
+/// A file, or a part of one, mapped into memory, unmapped by the sweep of a collection that finds no object that refers to
+/// it, or at once by [`free`](MappedBuffer::free) (Java's `MappedByteBuffer`).
 ///
 /// For files that are large, or of which little is looked at. A part of objects as a [`Gc`] is, and `Copy`. The pages
 /// that it lies in are charged to [`Category::Maps`] of the space's ledger.
@@ -398,8 +367,9 @@ impl<'gc> MappedBuffer<'gc> {
     ///
     /// # Errors
     ///
-    /// [`MapError`] says what. If the ledger has no room, a collection is asked for, which comes when the access has
-    /// ended; a [`Mapping`] outside of the access makes room first.
+    /// [`MapError`] says what. If the ledger has no room, a collection is asked for as by
+    /// [`Ledger::try_charge`](cspace_core::Ledger::try_charge), and comes when the access has ended at the earliest; a
+    /// [`Mapping`] outside of the access makes room first.
     pub fn map(
         cx: &Alloc<'gc>,
         file: &File,
@@ -407,10 +377,9 @@ impl<'gc> MappedBuffer<'gc> {
         range: MapRange,
     ) -> Result<MappedBuffer<'gc>, MapError> {
         let part = Part::of(file, mode, range)?;
-        let charge =
-            cx.ledger().try_charge_with_capacity(Category::Maps, part.bytes(), part.len)?;
+        let charge = cx.ledger().try_begin_charge(Category::Maps, part.bytes(), part.len)?;
         let pages = part.map(file, mode)?;
-        Mapping { block: Block { pages, mode, _charge: charge } }.into_buffer(cx)
+        Mapping { block: Block { pages, mode, _charge: charge.complete() } }.into_buffer(cx)
     }
 
     /// How many bytes it has.

@@ -1,18 +1,17 @@
 //! Configurations: what contexts are laid out by, and what they share.
 
-use core::any::{Any, TypeId};
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytemuck::Zeroable;
 use cspace_core::{Category, Ledger, MemoryFull};
 use parking_lot::Mutex;
 
+use super::class::Classes;
 use super::context::Parts;
 use super::handle::{next_owner, ContextHandle, WrongContext};
-use super::slot::{check, slot_layout, Places, ReserveError, SlotKey};
+use super::slot::{check, slot_layout, span_layout, Places, ReserveError, SlotKey, SpanKey};
 use super::store::{MakeError, Store, TypeMismatch};
 use crate::bump::{chunk_bytes, NativeError};
 use crate::cleanup::{CleanupPanics, Cleanups};
@@ -43,8 +42,6 @@ pub struct ConfigBuilder {
     config: Config,
 }
 
-type ClassData = HashMap<(TypeId, TypeId), Box<dyn Any + Send + Sync>>;
-
 /// A configuration, shared by its contexts and by whoever makes them, from many threads at once.
 ///
 /// It lives until the last of them is gone, so another one can take its place while contexts of this one are in use
@@ -59,7 +56,7 @@ pub struct Config {
     pub(super) pooled_max: usize,
     spare_bytes: usize,
     store: Store,
-    class_data: ClassData,
+    classes: Classes,
 }
 
 // SAFETY: what is in the store is `Send` and `Sync` (the methods of the builder see to it); it is changed by the
@@ -83,7 +80,7 @@ impl ConfigBuilder {
             pooled_max: POOLED_MAX,
             spare_bytes: SPARE_BYTES,
             store,
-            class_data: ClassData::new(),
+            classes: Classes::default(),
         };
         Ok(ConfigBuilder { config })
     }
@@ -106,8 +103,23 @@ impl ConfigBuilder {
     ///
     /// If the type has an alignment above 4096, or all slots together would be larger than any memory.
     pub fn reserve<T: Send + 'static>(&mut self) -> Result<SlotKey<T>, ReserveError> {
-        let place = self.config.places.push::<T>()?;
+        let place = self.config.places.push::<T>(slot_layout::<T>())?;
         Ok(SlotKey::new(self.config.id, place))
+    }
+
+    /// Reserves a slot for `len` values in a row in each context (TxnBox's `ReservedSpan`), empty until they are
+    /// initialised, all at once: by [`Context::span_or_init`](super::Context::span_or_init) or
+    /// [`span_or_zeroed`](super::Context::span_or_zeroed).
+    ///
+    /// # Errors
+    ///
+    /// As [`reserve`](ConfigBuilder::reserve).
+    pub fn reserve_span<T: Send + 'static>(
+        &mut self,
+        len: usize,
+    ) -> Result<SpanKey<T>, ReserveError> {
+        let place = self.config.places.push::<T>(span_layout::<T>(len)?)?;
+        Ok(SpanKey::new(self.config.id, place, len))
     }
 
     /// Copies a text into the configuration.
@@ -129,6 +141,20 @@ impl ConfigBuilder {
         len: usize,
     ) -> Result<ContextHandle<[T]>, NativeError> {
         self.config.store.alloc_span(len)
+    }
+
+    /// `len` values in the configuration, which `init` makes from their numbers, and which are dropped at its end, the
+    /// last one first. If `init` panics, the values that it made are dropped.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory; `init` is not called then.
+    pub fn make_span<T: Send + Sync + 'static>(
+        &mut self,
+        len: usize,
+        init: impl FnMut(usize) -> T,
+    ) -> Result<ContextHandle<[T]>, NativeError> {
+        self.config.store.make_span(len, init)
     }
 
     /// Puts a value into the configuration, which drops it at its end.
@@ -162,14 +188,42 @@ impl ConfigBuilder {
         name: &str,
         make: impl FnOnce() -> T,
     ) -> Result<Result<ContextHandle<T>, TypeMismatch>, NativeError> {
-        obtain(&mut self.config.store, name, |store| store.make(make()))
+        self.config.store.obtain_named(name, make)
     }
 
-    /// Data that all instances of a class `C` share, whatever the class is: made when it is first asked for.
+    /// Data that all instances of a class `C` share, whatever the class is: made when it is first asked for, and dropped
+    /// at the end of the configuration.
+    ///
+    /// # Panics
+    ///
+    /// If there is no memory; [`try_class_data`](ConfigBuilder::try_class_data) gives an error instead.
+    #[track_caller]
     pub fn class_data<C: 'static, D: Default + Send + Sync + 'static>(&mut self) -> &mut D {
-        let key = (TypeId::of::<C>(), TypeId::of::<D>());
-        let data = self.config.class_data.entry(key).or_insert_with(|| Box::<D>::default());
-        data.downcast_mut().expect("by its type")
+        match self.try_class_data::<C, D>() {
+            Ok(data) => data,
+            Err(full) => panic!("there is no memory for the data of a class: {full}"),
+        }
+    }
+
+    /// As [`class_data`](ConfigBuilder::class_data).
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn try_class_data<C: 'static, D: Default + Send + Sync + 'static>(
+        &mut self,
+    ) -> Result<&mut D, NativeError> {
+        let Config { ledger, store, classes, .. } = &mut self.config;
+        let handle = match classes.find::<C, D>() {
+            Some(found) => found,
+            None => {
+                classes.reserve(ledger)?;
+                let made = store.make_by(D::default)?;
+                classes.insert::<C, D>(made);
+                made
+            }
+        };
+        Ok(store.get_mut(handle).expect("its own"))
     }
 
     /// Has `call` called at the end of the configuration: after what was registered later, drops of values included.
@@ -194,22 +248,6 @@ impl fmt::Debug for ConfigBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConfigBuilder").field("slots", &self.config.places.count()).finish()
     }
-}
-
-/// Finds what has a name, or makes it.
-pub(super) fn obtain<T: Send + 'static>(
-    store: &mut Store,
-    name: &str,
-    make: impl FnOnce(&mut Store) -> Result<ContextHandle<T>, MakeError<T>>,
-) -> Result<Result<ContextHandle<T>, TypeMismatch>, NativeError> {
-    match store.named::<T>(name) {
-        Err(mismatch) => return Ok(Err(mismatch)),
-        Ok(Some(found)) => return Ok(Ok(found)),
-        Ok(None) => {}
-    }
-    let made = make(store).map_err(|error| error.cause)?;
-    store.set_named(name, made)?;
-    Ok(Ok(made))
 }
 
 impl Config {
@@ -237,8 +275,7 @@ impl Config {
 
     /// What all instances of a class share, if it was made while the configuration was loaded.
     pub fn class_data<C: 'static, D: Send + Sync + 'static>(&self) -> Option<&D> {
-        let data = self.class_data.get(&(TypeId::of::<C>(), TypeId::of::<D>()))?;
-        data.downcast_ref()
+        Some(self.store.get(self.classes.find::<C, D>()?).expect("its own"))
     }
 
     /// Reserves a slot when there may be contexts already. It has memory in a context when it is first initialised
@@ -249,9 +286,26 @@ impl Config {
     /// As [`ConfigBuilder::reserve`].
     pub fn reserve_late<T: Send + 'static>(&self) -> Result<SlotKey<T>, ReserveError> {
         check(slot_layout::<T>())?;
+        Ok(SlotKey::new(self.id, self.late_place()))
+    }
+
+    /// As [`reserve_late`](Config::reserve_late), for `len` values in a row.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConfigBuilder::reserve_span`].
+    pub fn reserve_span_late<T: Send + 'static>(
+        &self,
+        len: usize,
+    ) -> Result<SpanKey<T>, ReserveError> {
+        check(span_layout::<T>(len)?)?;
+        Ok(SpanKey::new(self.id, self.late_place(), len))
+    }
+
+    /// The number of one slot more.
+    fn late_place(&self) -> usize {
         // A block is at most half of all that can be addressed, and nobody counts through the other half.
-        let place = self.places.layout().size() + self.late_count.fetch_add(1, Relaxed);
-        Ok(SlotKey::new(self.id, place))
+        self.places.layout().size() + self.late_count.fetch_add(1, Relaxed)
     }
 
     /// How many slots were reserved, late ones included.

@@ -6,6 +6,7 @@
 //!   another context in its place. They get an [`Initializer`].
 //! - **NC4 (zero).** Until it is initialised, the memory of a slot is zero.
 
+use core::alloc::Layout;
 use core::fmt;
 use core::ptr::NonNull;
 use std::sync::Arc;
@@ -13,9 +14,9 @@ use std::sync::Arc;
 use bytemuck::Zeroable;
 use cspace_core::Category;
 
-use super::config::{obtain, Config};
+use super::config::Config;
 use super::handle::{ContextHandle, WrongContext};
-use super::slot::{slot_layout, Slot, SlotError, SlotKey, BEGUN, EMPTY, READY};
+use super::slot::{slot_layout, Begun, Slot, SlotError, SlotKey, EMPTY, READY};
 use super::store::{MakeError, Store, TypeMismatch};
 use super::transient::{Pending, Transient, TransientError};
 use crate::bump::NativeError;
@@ -90,7 +91,7 @@ impl Context {
         self.parts.as_mut().expect("there until the context ends")
     }
 
-    fn check<T>(&self, key: &SlotKey<T>) -> Result<(), WrongContext> {
+    pub(super) fn check<T>(&self, key: &SlotKey<T>) -> Result<(), WrongContext> {
         if key.config == self.config.id {
             Ok(())
         } else {
@@ -98,28 +99,32 @@ impl Context {
         }
     }
 
-    /// The slot of a key of this configuration, if it has a place.
-    fn find<T>(&self, key: &SlotKey<T>) -> Option<NonNull<Slot<T>>> {
+    /// The memory of the slot of a key of this configuration, if it has a place.
+    pub(super) fn find<T>(&self, key: &SlotKey<T>) -> Option<NonNull<u8>> {
         let parts = self.parts();
         if key.place < self.config.places.layout().size() {
-            // SAFETY: in the block, which has a slot of this type there.
-            return Some(unsafe { parts.block.add(key.place) }.cast());
+            // SAFETY: in the block, which has the slot there.
+            return Some(unsafe { parts.block.add(key.place) });
         }
         let mut overflow = parts.overflow.iter();
-        overflow.find(|(place, _)| *place == key.place).map(|(_, place)| place.cast())
+        overflow.find(|(place, _)| *place == key.place).map(|(_, memory)| memory)
     }
 
-    /// The slot of a key of this configuration, which gets a place if it has none.
-    fn find_or_place<T>(&mut self, key: &SlotKey<T>) -> Result<NonNull<Slot<T>>, NativeError> {
+    /// The memory of the slot of a key of this configuration, which gets a place if it has none: of a layout.
+    pub(super) fn find_or_place<T>(
+        &mut self,
+        key: &SlotKey<T>,
+        layout: Layout,
+    ) -> Result<NonNull<u8>, NativeError> {
         if let Some(found) = self.find(key) {
             return Ok(found);
         }
         let parts = self.parts_mut();
         // SAFETY: the end of the context clears the overflow before it resets the store (NZ2).
         unsafe { parts.overflow.reserve(&mut parts.store.bump)? };
-        let place = parts.store.bump.allocate(slot_layout::<T>())?;
-        parts.overflow.push((key.place, place));
-        Ok(place.cast())
+        let memory = parts.store.bump.allocate(layout)?;
+        parts.overflow.push((key.place, memory));
+        Ok(memory)
     }
 
     /// What is in a slot, if it was initialised.
@@ -129,7 +134,7 @@ impl Context {
     /// If the key is of another configuration.
     pub fn slot<T: Send + 'static>(&self, key: &SlotKey<T>) -> Result<Option<&T>, WrongContext> {
         self.check(key)?;
-        let Some(slot) = self.find(key) else { return Ok(None) };
+        let Some(slot) = self.find(key).map(NonNull::cast::<Slot<T>>) else { return Ok(None) };
         // SAFETY: the slot lies in the context's memory; this context is borrowed, so nobody changes it.
         let slot = unsafe { slot.as_ref() };
         // SAFETY: ready: it was initialised (NC2).
@@ -146,7 +151,7 @@ impl Context {
         key: &SlotKey<T>,
     ) -> Result<Option<&mut T>, WrongContext> {
         self.check(key)?;
-        let Some(mut slot) = self.find(key) else { return Ok(None) };
+        let Some(mut slot) = self.find(key).map(NonNull::cast::<Slot<T>>) else { return Ok(None) };
         // SAFETY: as above; this context is borrowed mutably.
         let slot = unsafe { slot.as_mut() };
         // SAFETY: as above.
@@ -182,40 +187,25 @@ impl Context {
         init: impl FnOnce(&mut Initializer<'_>) -> T,
     ) -> Result<&mut T, SlotError> {
         self.check(key)?;
-        let mut slot = self.find_or_place(key)?;
+        let mut slot = self.find_or_place(key, slot_layout::<T>())?.cast::<Slot<T>>();
         // SAFETY: the slot lies in this context's memory, which is there as long as the context; only its status is
         // read here.
         match unsafe { (*slot.as_ptr()).status } {
             READY => {}
             EMPTY => {
-                /// Makes the slot empty again if its initialiser panics.
-                struct Begun(*mut u8);
-                impl Drop for Begun {
-                    fn drop(&mut self) {
-                        // SAFETY: the context goes on (NC3), and with it the slot.
-                        unsafe { *self.0 = EMPTY };
-                    }
-                }
                 self.store_mut().reserve_drop::<T>()?;
-                // SAFETY: as above. No reference to the slot exists while the initialiser runs.
-                let status = unsafe { &raw mut (*slot.as_ptr()).status };
-                // SAFETY: as above.
-                unsafe { *status = BEGUN };
-                let begun = Begun(status);
+                // SAFETY: as above. No reference to the slot exists while the initialiser runs, and the context goes
+                // on (NC3).
+                let begun = unsafe { Begun::new(&raw mut (*slot.as_ptr()).status) };
                 let content = init(&mut Initializer { context: self });
-                core::mem::forget(begun);
-                // Again: the initialiser may have used what was reserved.
+                // Again: the initialiser may have used what was reserved. The slot is empty if there is no other.
                 let store = self.store_mut();
-                let room = store.reserve_drop::<T>();
+                store.reserve_drop::<T>()?;
                 // SAFETY: the slot is this one's to write (NC2); its content stays at its place until the cleanups run.
                 unsafe {
-                    if let Err(full) = room {
-                        *status = EMPTY;
-                        return Err(full.into());
-                    }
                     let place = (&raw mut (*slot.as_ptr()).content).cast::<T>();
                     place.write(content);
-                    *status = READY;
+                    begun.end();
                     store.cleanups.push_drop(NonNull::new_unchecked(place));
                 }
             }
@@ -246,7 +236,7 @@ impl Context {
         key: &SlotKey<T>,
     ) -> Result<&mut T, SlotError> {
         self.check(key)?;
-        let mut slot = self.find_or_place(key)?;
+        let mut slot = self.find_or_place(key, slot_layout::<T>())?.cast::<Slot<T>>();
         // SAFETY: the slot lies in this context's memory, which is borrowed mutably.
         let slot = unsafe { slot.as_mut() };
         match slot.status {
@@ -289,6 +279,31 @@ impl Context {
         self.store_mut().alloc_span(len)
     }
 
+    /// `len` values, which `init` makes from their numbers, and which the context drops at its end, the last one first.
+    ///
+    /// If `init` panics, the values that it made are dropped.
+    ///
+    /// ```
+    /// # use cspace_core::Ledger;
+    /// # use cspace_native::{ConfigBuilder, Context};
+    /// let mut context = Context::new(&ConfigBuilder::new(&Ledger::default())?.freeze())?;
+    /// let names = context.make_span(3, |i| format!("field {i}"))?;
+    /// context.get_mut(names)?[1].push('!');
+    /// assert_eq!(context.get(names)?, ["field 0", "field 1!", "field 2"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory; `init` is not called then.
+    pub fn make_span<T: Send + 'static>(
+        &mut self,
+        len: usize,
+        init: impl FnMut(usize) -> T,
+    ) -> Result<ContextHandle<[T]>, NativeError> {
+        self.store_mut().make_span(len, init)
+    }
+
     /// Copies a text into the context.
     ///
     /// # Errors
@@ -317,7 +332,7 @@ impl Context {
         name: &str,
         make: impl FnOnce() -> T,
     ) -> Result<Result<ContextHandle<T>, TypeMismatch>, NativeError> {
-        obtain(self.store_mut(), name, |store| store.make(make()))
+        self.store_mut().obtain_named(name, make)
     }
 
     /// The object with a name, if there is one.
@@ -377,7 +392,7 @@ impl Context {
         }
     }
 
-    fn store_mut(&mut self) -> &mut Store {
+    pub(super) fn store_mut(&mut self) -> &mut Store {
         &mut self.parts_mut().store
     }
 
@@ -427,7 +442,7 @@ impl fmt::Debug for Context {
 
 /// A context for whoever initialises a slot of it: other slots, and memory, but not the context itself (NC3).
 pub struct Initializer<'a> {
-    context: &'a mut Context,
+    pub(super) context: &'a mut Context,
 }
 
 impl Initializer<'_> {
@@ -475,6 +490,19 @@ impl Initializer<'_> {
         key: &SlotKey<T>,
     ) -> Result<&mut T, SlotError> {
         self.context.slot_or_zeroed(key)
+    }
+
+    /// As [`Context::make_span`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::make_span`].
+    pub fn make_span<T: Send + 'static>(
+        &mut self,
+        len: usize,
+        init: impl FnMut(usize) -> T,
+    ) -> Result<ContextHandle<[T]>, NativeError> {
+        self.context.make_span(len, init)
     }
 
     /// As [`Context::localize`].

@@ -6,6 +6,7 @@ use core::marker::PhantomData;
 
 use super::handle::WrongContext;
 use crate::bump::NativeError;
+use crate::span::Span;
 
 /// The largest alignment of a slot, in bytes.
 pub(super) const ALIGN_MAX: usize = 4096;
@@ -35,6 +36,46 @@ impl<T> Copy for SlotKey<T> {}
 impl<T> fmt::Debug for SlotKey<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SlotKey").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// A key to a span of each context of a configuration: to several values in a row, whose number was known when it was
+/// reserved ([`ConfigBuilder::reserve_span`](super::ConfigBuilder::reserve_span)). `Copy`, and no larger than three words.
+pub struct SpanKey<T> {
+    /// The slot that it takes.
+    pub(super) slot: SlotKey<T>,
+    pub(super) len: usize,
+}
+
+impl<T> SpanKey<T> {
+    pub(super) fn new(config: u64, place: usize, len: usize) -> SpanKey<T> {
+        SpanKey { slot: SlotKey::new(config, place), len }
+    }
+
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl<T> Clone for SpanKey<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for SpanKey<T> {}
+
+impl<T> fmt::Debug for SpanKey<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpanKey")
+            .field("place", &self.slot.place)
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,9 +140,8 @@ impl Places {
         self.drop_count
     }
 
-    /// One slot more: where it is in the block.
-    pub(super) fn push<T>(&mut self) -> Result<usize, ReserveError> {
-        let slot = slot_layout::<T>();
+    /// One slot more, of a layout for content of a type: where it is in the block.
+    pub(super) fn push<T>(&mut self, slot: Layout) -> Result<usize, ReserveError> {
         check(slot)?;
         let too_large = |_| ReserveError::TooLarge { bytes: slot.size() };
         let (layout, offset) = self.layout.extend(slot).map_err(too_large)?;
@@ -134,4 +174,40 @@ pub(super) const READY: u8 = 2;
 
 pub(super) fn slot_layout<T>() -> Layout {
     Layout::new::<Slot<T>>()
+}
+
+/// The layout of a slot for so many values.
+pub(super) fn span_layout<T>(len: usize) -> Result<Layout, ReserveError> {
+    let too_large = |_| ReserveError::TooLarge { bytes: len.saturating_mul(size_of::<T>()) };
+    Span::<T>::layout(len).map_err(too_large)
+}
+
+/// A slot whose initialiser is at work. It is empty again if that panics.
+pub(super) struct Begun(*mut u8);
+
+impl Begun {
+    /// Marks a slot as begun.
+    ///
+    /// # Safety
+    ///
+    /// It is the status of a slot, which is empty, and which is there until this is dropped or forgotten.
+    pub(super) unsafe fn new(status: *mut u8) -> Begun {
+        // SAFETY: the caller's promise.
+        unsafe { *status = BEGUN };
+        Begun(status)
+    }
+
+    /// The content is there.
+    pub(super) fn end(self) {
+        // SAFETY: the promise of `new`.
+        unsafe { *self.0 = READY };
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        // SAFETY: the promise of `new`.
+        unsafe { *self.0 = EMPTY };
+    }
 }

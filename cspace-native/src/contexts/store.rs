@@ -15,6 +15,7 @@ use super::handle::{next_owner, ContextHandle, WrongContext};
 use crate::bump::{Bump, NativeError};
 use crate::chain::Chain;
 use crate::cleanup::Cleanups;
+use crate::span::Span;
 
 /// There was no memory for a value, which comes back.
 pub struct MakeError<T> {
@@ -129,22 +130,57 @@ impl Store {
         unsafe { self.cleanups.reserve_drop::<T>(&mut self.bump) }
     }
 
+    /// Makes room for a value and its drop.
+    fn room<T>(&mut self) -> Result<NonNull<T>, NativeError> {
+        self.reserve_drop::<T>()?;
+        Ok(self.bump.allocate(Layout::new::<T>())?.cast())
+    }
+
+    /// Puts a value where room was made for it. No other cleanup was registered since.
+    fn put<T: Send + 'static>(&mut self, place: NonNull<T>, value: T) -> ContextHandle<T> {
+        // SAFETY: room for it alone; it stays until the cleanups run (NC1), and is `Send`.
+        unsafe {
+            place.write(value);
+            self.cleanups.push_drop(place);
+        }
+        self.handle(place)
+    }
+
     pub(super) fn make<T: Send + 'static>(
         &mut self,
         value: T,
     ) -> Result<ContextHandle<T>, MakeError<T>> {
-        let room = self.reserve_drop::<T>();
-        match room.and_then(|()| self.bump.allocate(Layout::new::<T>())) {
-            Ok(place) => {
-                let place = place.cast::<T>();
-                // SAFETY: just allocated; it stays until the cleanups run (NC1), and is `Send`.
-                unsafe {
-                    place.write(value);
-                    self.cleanups.push_drop(place);
-                }
-                Ok(self.handle(place))
-            }
+        match self.room() {
+            Ok(place) => Ok(self.put(place, value)),
             Err(cause) => Err(MakeError { value, cause }),
+        }
+    }
+
+    /// As `make`, with a value that is made when there is room for it.
+    pub(super) fn make_by<T: Send + 'static>(
+        &mut self,
+        make: impl FnOnce() -> T,
+    ) -> Result<ContextHandle<T>, NativeError> {
+        let place = self.room()?;
+        Ok(self.put(place, make()))
+    }
+
+    pub(super) fn make_span<T: Send + 'static>(
+        &mut self,
+        len: usize,
+        init: impl FnMut(usize) -> T,
+    ) -> Result<ContextHandle<[T]>, NativeError> {
+        let full = crate::SystemFull { bytes: len.saturating_mul(size_of::<T>()) };
+        let layout = Span::<T>::layout(len).map_err(|_| full)?;
+        self.reserve_drop::<T>()?;
+        let memory = self.bump.allocate(layout)?;
+        // SAFETY: just allocated with its layout, so nobody else's, and zero. The values stay until the cleanups run
+        // (NC1), and are `Send`.
+        unsafe {
+            let span = Span::<T>::new(memory, len);
+            span.fill(init);
+            self.cleanups.push_drop_span(span);
+            Ok(self.handle(span.values()))
         }
     }
 
@@ -186,18 +222,28 @@ impl Store {
         Ok(Some(self.handle(named.place.cast())))
     }
 
-    /// Gives a thing a name that none has yet.
-    pub(super) fn set_named<T: 'static>(
+    /// Finds what has a name, or makes it. There is room for all of it before `make` is called.
+    pub(super) fn obtain_named<T: Send + 'static>(
         &mut self,
         name: &str,
-        handle: ContextHandle<T>,
-    ) -> Result<(), NativeError> {
+        make: impl FnOnce() -> T,
+    ) -> Result<Result<ContextHandle<T>, TypeMismatch>, NativeError> {
+        match self.named::<T>(name) {
+            Err(mismatch) => return Ok(Err(mismatch)),
+            Ok(Some(found)) => return Ok(Ok(found)),
+            Ok(None) => {}
+        }
         // SAFETY: a reset clears the names first (NZ2).
         unsafe { self.named.reserve(&mut self.bump)? };
-        let name = self.localize(name)?.place;
+        let place = self.room::<T>()?;
+        let name = self.localize(name).inspect_err(|_| {
+            self.bump.shrink_last(place.cast(), size_of::<T>(), 0);
+        })?;
+        let made = self.put(place, make());
         let (type_id, type_name) = (TypeId::of::<T>(), core::any::type_name::<T>());
-        self.named.push(Named { name, type_id, type_name, place: handle.place.cast() });
-        Ok(())
+        let place = place.cast();
+        self.named.push(Named { name: name.place, type_id, type_name, place });
+        Ok(Ok(made))
     }
 
     /// Ends the owner, and makes the memory another's. The cleanups have run.

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 /// An allocator whose memory is charged to a [`Ledger`] while it is in use. An allocation that would pass a limit fails.
 ///
-/// One charge stands for all of its memory, and grows and shrinks: that costs two uncontended mutexes for an allocation,
-/// and asks for no memory. What another allocator inside keeps for later is not charged.
+/// One charge stands for all of its memory, and grows and shrinks: that costs four uncontended mutexes for an allocation,
+/// two to free it, and asks for no memory. What another allocator inside keeps for later is not charged, nor is what it
+/// refuses.
 ///
 /// ```
 /// use allocator_api2::vec::Vec;
@@ -52,20 +53,24 @@ impl<A> Charged<A> {
 // SAFETY: all memory is the inner allocator's; clones share the inner one's clones.
 unsafe impl<A: Allocator> Allocator for Charged<A> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        self.charge.lock().try_grow(layout.size()).map_err(|_| AllocError)?;
-        match self.inner.allocate(layout) {
-            // What was asked for is charged, and is what will be freed: no more of the block is shown.
-            Ok(block) => Ok(NonNull::slice_from_raw_parts(block.cast(), layout.size())),
-            Err(AllocError) => {
-                self.charge.lock().shrink(layout.size());
-                Err(AllocError)
-            }
-        }
+        // The charge is not held while the inner allocator runs, which may be anybody's.
+        let pending = self.charge.lock().try_begin_grow(layout.size()).map_err(|_| AllocError)?;
+        let block = self.inner.allocate(layout)?;
+        self.charge.lock().add(pending);
+        // What was asked for is charged, and is what will be freed: no more of the block is shown.
+        Ok(NonNull::slice_from_raw_parts(block.cast(), layout.size()))
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+        /// Gives the bytes back, also if the inner allocator panics.
+        struct Back<'a>(&'a Mutex<Charge>, usize);
+        impl Drop for Back<'_> {
+            fn drop(&mut self) {
+                self.0.lock().shrink(self.1);
+            }
+        }
+        let _back = Back(&self.charge, layout.size());
         // SAFETY: the caller's promise; the layout fits the block of the inner allocator as it did ours.
         unsafe { self.inner.deallocate(block, layout) };
-        self.charge.lock().shrink(layout.size());
     }
 }

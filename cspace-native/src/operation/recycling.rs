@@ -6,10 +6,14 @@
 //! - **NR1 (class).** A block of at most [`CACHED_MAX`] bytes is allocated as large as its size class. The class follows
 //!   from any layout that fits the block, so what frees it knows how large it is.
 //! - **NR2 (idle).** A block in a slot is nobody's: it was freed by its user.
+//! - **NR3 (whole).** What frees a block may have a pointer to the bytes of its layout alone, as a box of them has: less
+//!   than the block, which is as large as its class. So the provenance of a block that may be kept is exposed when it is
+//!   allocated, slots keep addresses, and who takes or frees the block has the pointer that the system gave.
 
 use core::alloc::Layout;
 use core::cell::RefCell;
 use core::fmt;
+use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
 use allocator_api2::alloc::{AllocError, Allocator};
@@ -137,7 +141,12 @@ unsafe impl Allocator for RecyclingAllocator {
         let take = |cache: &RefCell<Cache>| cache.borrow_mut().take(self.purpose, bytes);
         let block = match CACHE.try_with(take).ok().flatten() {
             Some(block) => block,
-            None => source::allocate(class_layout(bytes)).map_err(|_| AllocError)?,
+            None => {
+                let block = source::allocate(class_layout(bytes)).map_err(|_| AllocError)?;
+                // From here on `whole` finds it (NR3).
+                block.as_ptr().expose_provenance();
+                block
+            }
         };
         Ok(NonNull::slice_from_raw_parts(block, bytes))
     }
@@ -152,12 +161,34 @@ unsafe impl Allocator for RecyclingAllocator {
             unsafe { source::free(block, layout) };
             return;
         };
+        let block = block.addr();
         let keep = |cache: &RefCell<Cache>| cache.borrow_mut().keep(self.purpose, block, bytes);
         if CACHE.try_with(keep) != Ok(true) {
-            // SAFETY: it was allocated as large as its class (NR1), and is not kept.
-            unsafe { source::free(block, class_layout(bytes)) };
+            // SAFETY: allocated as large as its class (NR1), and not kept: nobody's from here on.
+            unsafe { free_whole(block, bytes) };
         }
     }
+}
+
+/// The block at an address, with the provenance of all of it.
+///
+/// # Safety
+///
+/// There is a block of a class (NR1), and it is nobody's (NR2).
+unsafe fn whole(block: NonZeroUsize) -> NonNull<u8> {
+    let block = core::ptr::with_exposed_provenance_mut(block.get());
+    // SAFETY: the address is not zero. Of what was exposed, the block that is there has its own pointer (NR3).
+    unsafe { NonNull::new_unchecked(block) }
+}
+
+/// Frees a block.
+///
+/// # Safety
+///
+/// There is a block of so many bytes, which are those of its class (NR1), and it is nobody's (NR2).
+unsafe fn free_whole(block: NonZeroUsize, bytes: usize) {
+    // SAFETY: the caller's promise; the layout is the one that it was allocated with.
+    unsafe { source::free(whole(block), class_layout(bytes)) };
 }
 
 thread_local! {
@@ -173,13 +204,16 @@ struct Cache {
 /// What a thread keeps of a purpose: the first `count` slots, the oldest first.
 #[derive(Clone, Copy)]
 struct Kept {
-    slots: [(*mut u8, usize); SLOTS_MAX],
+    slots: [Slot; SLOTS_MAX],
     count: usize,
 }
 
+/// The address of a block, and its bytes, which are those of its class.
+type Slot = (NonZeroUsize, usize);
+
 impl Cache {
     const fn new() -> Cache {
-        let none = Kept { slots: [(core::ptr::null_mut(), 0); SLOTS_MAX], count: 0 };
+        let none = Kept { slots: [(NonZeroUsize::MIN, 0); SLOTS_MAX], count: 0 };
         Cache { kept: [none; Purpose::ALL.len()], slots: SLOTS }
     }
 
@@ -189,7 +223,9 @@ impl Cache {
         let kept = &mut self.kept[purpose as usize];
         for at in (0..kept.count).rev() {
             if kept.slots[at].1 == bytes {
-                return NonNull::new(kept.remove(at).0);
+                let (block, _) = kept.remove(at);
+                // SAFETY: it was in a slot (NR2).
+                return Some(unsafe { whole(block) });
             }
         }
         if kept.count > 0 && kept.count >= self.slots {
@@ -202,14 +238,14 @@ impl Cache {
     /// Keeps a block that its user freed (NR2); whether there was a slot. If all have blocks, the oldest of another
     /// class makes room: what is freed now is of a size in use. Without that, a block that nobody asks for would hold
     /// its slot for good where several blocks are in use at a time, as the slots are not full whenever one is missing.
-    fn keep(&mut self, purpose: Purpose, block: NonNull<u8>, bytes: usize) -> bool {
+    fn keep(&mut self, purpose: Purpose, block: NonZeroUsize, bytes: usize) -> bool {
         let kept = &mut self.kept[purpose as usize];
         if kept.count >= self.slots {
             let blocks = &kept.slots[..kept.count];
             let Some(other) = blocks.iter().position(|(_, of)| *of != bytes) else { return false };
             free_kept(kept.remove(other));
         }
-        kept.slots[kept.count] = (block.as_ptr(), bytes);
+        kept.slots[kept.count] = (block, bytes);
         kept.count += 1;
         true
     }
@@ -233,7 +269,7 @@ impl Cache {
 }
 
 impl Kept {
-    fn remove(&mut self, at: usize) -> (*mut u8, usize) {
+    fn remove(&mut self, at: usize) -> Slot {
         let removed = self.slots[at];
         self.slots.copy_within(at + 1..self.count, at);
         self.count -= 1;
@@ -242,10 +278,9 @@ impl Kept {
 }
 
 /// Frees a block that was in a slot.
-fn free_kept((block, bytes): (*mut u8, usize)) {
-    let Some(block) = NonNull::new(block) else { return };
-    // SAFETY: a block of a slot was allocated with its class's layout (NR1) and is nobody's (NR2).
-    unsafe { source::free(block, class_layout(bytes)) };
+fn free_kept((block, bytes): Slot) {
+    // SAFETY: a block of a slot has the bytes of its class (NR1) and is nobody's (NR2).
+    unsafe { free_whole(block, bytes) };
 }
 
 impl Drop for Cache {
@@ -277,5 +312,35 @@ mod tests {
         }
         assert_eq!(class_bytes(Layout::from_size_align(CACHED_MAX + 1, 8).unwrap()), None);
         assert_eq!(class_bytes(Layout::from_size_align(8, 32).unwrap()), None);
+    }
+
+    /// For Miri: a block is freed, and given out again, by way of a pointer that has its layout's bytes alone.
+    #[test]
+    fn a_block_is_whole_again_whatever_its_user_knew_of_it() {
+        let allocator = RecyclingAllocator::new(Purpose::TimedCancel);
+        let layout = |bytes| Layout::from_size_align(bytes, 1).unwrap();
+        let write = |bytes: usize| {
+            let block = allocator.allocate(layout(bytes)).unwrap();
+            // SAFETY: so many bytes were just allocated.
+            unsafe { block.cast::<u8>().as_ptr().write_bytes(7, bytes) };
+            // SAFETY: as above, and written.
+            NonNull::from(unsafe {
+                core::slice::from_raw_parts_mut(block.cast::<u8>().as_ptr(), bytes)
+            })
+        };
+        // SAFETY: what was written is freed, with the layout that it was allocated with.
+        let free = |narrow: NonNull<[u8]>| unsafe {
+            allocator.deallocate(narrow.cast(), layout(narrow.len()))
+        };
+        RecyclingAllocator::clear_thread();
+        let first = write(100);
+        free(first);
+        let again = write(128);
+        assert_eq!(again.cast::<u8>().addr(), first.cast::<u8>().addr());
+        // More than there are slots: some are freed at once, the others when the thread's are cleared.
+        let others = [65, 70, 128].map(write);
+        others.into_iter().chain([again]).for_each(free);
+        RecyclingAllocator::clear_thread();
+        assert_eq!(allocator.cached_blocks(), 0);
     }
 }

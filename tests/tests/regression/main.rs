@@ -40,6 +40,7 @@ mod memory_that_never_came_is_the_most_there_was;
 mod merge_does_not_wake_the_collector;
 mod merged_books_say_less_than_is_charged;
 mod panic_is_excused_by_another_threads;
+mod refused_memory_leaves_a_trace;
 mod request_lost_with_its_cycle;
 mod requests_that_never_fit_evict_all_caches;
 mod safepoint_of_one_of_several_locks_loses_it;

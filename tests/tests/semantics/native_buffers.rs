@@ -575,16 +575,63 @@ fn when_the_system_does_not_map_it_is_tried_once_more_after_a_collection() {
     assert_eq!(map.unwrap().len(), 10);
     assert_eq!((waits.as_slice(), space.total_num_completed_gcs()), (&[100][..], cycles + 1));
     // Not a third time.
-    let write_only = tempfile::NamedTempFile::new().unwrap();
-    let write_only = OpenOptions::new().write(true).open(write_only.path()).unwrap();
-    write_only.set_len(10).unwrap();
     let mut waits = 0;
-    let refused =
-        Mapping::with_wait(&space, &write_only, MapMode::ReadOnly, MapRange::default(), |_| {
-            waits += 1
-        });
+    fault::fail_nth(Some(0));
+    let refused = Mapping::with_wait(&space, &file, MapMode::ReadOnly, MapRange::default(), |_| {
+        waits += 1;
+        fault::fail_nth(Some(0));
+    });
     assert!(matches!(refused, Err(MapError::Io(_))));
     assert_eq!((waits, space.ledger().charged()), (1, 0));
+    // Not where nobody can be waited for.
+    fault::fail_nth(Some(0));
+    let refused = space.exclusive(|_| {
+        let map = Mapping::with_wait(&space, &file, MapMode::ReadOnly, MapRange::default(), |_| {
+            panic!("no waiting in an access")
+        });
+        map.map(drop)
+    });
+    assert!(matches!(refused, Err(MapError::Io(_))));
+}
+
+#[test]
+fn a_map_that_no_memory_could_mend_is_an_error_at_once() {
+    let space = manual();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(10).unwrap();
+    let open = |options: &mut OpenOptions| options.open(file.path()).unwrap();
+    let read_only = open(OpenOptions::new().read(true));
+    let write_only = open(OpenOptions::new().write(true));
+    let longer = MapRange { offset: 0, len: Some(100_000) };
+    for (file, mode, range) in [
+        (&read_only, MapMode::ReadWrite, MapRange::default()),
+        (&read_only, MapMode::ReadWrite, longer),
+        (&write_only, MapMode::ReadOnly, MapRange::default()),
+        (&write_only, MapMode::ReadWrite, longer),
+    ] {
+        let refused = Mapping::with_wait(&space, file, mode, range, |_| panic!("no waiting"));
+        assert!(matches!(refused, Err(MapError::Io(_))), "{refused:?}");
+    }
+    let endless = MapRange { offset: 0, len: Some(1 << 62) };
+    let refused = Mapping::new(&space, file.as_file(), MapMode::ReadWrite, endless);
+    assert!(matches!(refused, Err(MapError::TooLarge(_))), "{refused:?}");
+    assert_eq!(space.total_num_completed_gcs(), 0);
+    assert_eq!(space.ledger().bytes_max(), 0);
+    assert_eq!(file.as_file().metadata().unwrap().len(), 10, "nobody made it longer");
+}
+
+#[test]
+fn a_file_that_is_refused_by_a_limit_is_as_long_as_it_was() {
+    let space = manual();
+    let file = file_of(b"0123456789");
+    space.ledger().set_category_limit(Category::Maps, Some(100));
+    let longer = MapRange { offset: 0, len: Some(1000) };
+    let refused = Mapping::with_wait(&space, &file, MapMode::ReadWrite, longer, |_| ());
+    assert!(matches!(refused, Err(MapError::Memory(_))), "{refused:?}");
+    assert_eq!(file.metadata().unwrap().len(), 10);
+    space.ledger().set_category_limit(Category::Maps, None);
+    Mapping::new(&space, &file, MapMode::ReadWrite, longer).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 1000);
 }
 
 #[test]

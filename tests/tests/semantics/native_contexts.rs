@@ -381,6 +381,263 @@ fn instances_of_a_class_share_data() {
 }
 
 #[test]
+fn data_of_classes_is_charged_dropped_once_and_found_by_both_types() {
+    struct Class<const N: usize>;
+    #[derive(Default)]
+    struct Data(Option<Probe>, #[allow(dead_code)] [u64; 32]);
+    let (ledger, drops) = (Ledger::default(), Drops::new());
+    let mut builder = ConfigBuilder::new(&ledger).unwrap();
+    let charged = || ledger.account(Category::Contexts).bytes;
+    macro_rules! each {
+        ($($n:literal)*) => { $(
+            builder.class_data::<Class<$n>, Data>().0 = Some(drops.probe().0);
+            *builder.class_data::<Class<$n>, u32>() = $n;
+        )* };
+    }
+    each!(9 3 7 1 0 2 8 5 6 4);
+    assert!(charged() >= 10 * 256, "{}", charged());
+    builder.class_data::<Class<1>, Vec<u8>>().extend([1, 2, 3]);
+    ledger.set_limit(Some(charged()));
+    assert!(builder.try_class_data::<Class<1>, [[u64; 32]; 32]>().is_err());
+    let refused = panic_of(|| _ = builder.class_data::<Class<2>, [[u64; 32]; 32]>());
+    assert!(refused.contains("no memory for the data of a class"), "{refused}");
+    let config = builder.freeze();
+    macro_rules! each {
+        ($($n:literal)*) => { $(
+            assert_eq!(config.class_data::<Class<$n>, u32>(), Some(&$n));
+            assert!(config.class_data::<Class<$n>, Data>().unwrap().0.is_some());
+        )* };
+    }
+    each!(0 1 2 3 4 5 6 7 8 9);
+    assert_eq!(config.class_data::<Class<1>, Vec<u8>>(), Some(&vec![1, 2, 3]));
+    assert!(config.class_data::<Class<2>, Vec<u8>>().is_none());
+    assert!(config.class_data::<Class<1>, [[u64; 32]; 32]>().is_none());
+    assert_eq!(drops.count(), 0);
+    drop(config);
+    assert_eq!((drops.count(), ledger.charged()), (10, 0));
+}
+
+// ---- spans
+
+#[test]
+fn a_span_has_as_many_values_as_were_reserved_at_the_same_place_in_every_context() {
+    let mut builder = builder();
+    let lens = [0, 1, 7, 100];
+    let keys = lens.map(|len| builder.reserve_span::<u16>(len).unwrap());
+    let slot = builder.reserve::<u128>().unwrap();
+    let config = builder.freeze();
+    assert_eq!(config.slot_count(), 5);
+    assert_eq!((keys[0].is_empty(), keys[3].is_empty(), keys[3].len()), (true, false, 100));
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let mut context = Context::new(&config).unwrap();
+        let base = std::ptr::from_ref(context.slot_or_init(&slot, |_| u128::MAX).unwrap()).addr();
+        let mut offsets = Vec::new();
+        for (key, len) in keys.iter().zip(lens) {
+            assert_eq!(context.span(key), Ok(None));
+            assert_eq!(context.span_mut(key), Ok(None));
+            let values = context.span_or_init(key, |_, i| i as u16 + 1).unwrap();
+            assert_eq!(values.len(), len);
+            offsets.push(values.as_ptr().addr().wrapping_sub(base));
+        }
+        for (key, len) in keys.iter().zip(lens) {
+            let values: Vec<_> = (1..=len as u16).collect();
+            assert_eq!(context.span(key), Ok(Some(&values[..])));
+            context.span_mut(key).unwrap().unwrap().fill(7);
+            assert_eq!(
+                context.span_or_init(key, |_, _| panic!("it is there")).unwrap(),
+                vec![7; len]
+            );
+        }
+        assert_eq!(context.slot(&slot), Ok(Some(&u128::MAX)));
+        places.push(offsets);
+    }
+    assert_eq!(places[0], places[1]);
+}
+
+#[test]
+fn a_span_is_zero_until_something_is_put_there_also_after_a_panic() {
+    let mut builder = builder();
+    let early = builder.reserve_span::<u64>(50).unwrap();
+    let config = builder.freeze();
+    let late = config.reserve_span_late::<u64>(60).unwrap();
+    for round in 0..3 {
+        let mut context = Context::new(&config).unwrap();
+        for key in [&early, &late] {
+            let failing = || {
+                let fill =
+                    |_: &mut Initializer<'_>, i| if i < 20 { u64::MAX } else { panic!("not now") };
+                context.span_or_init(key, fill).map(drop)
+            };
+            assert_eq!(panic_of(failing), "not now");
+            assert_eq!(context.span(key), Ok(None));
+            assert_eq!(context.span_or_zeroed(key).unwrap(), vec![0; key.len()], "{round}");
+            context.span_or_zeroed(key).unwrap().fill(u64::MAX);
+            assert_eq!(context.span_or_zeroed(key).unwrap(), vec![u64::MAX; key.len()]);
+            // Zeros count as initialised, as those of slots do.
+            assert_eq!(
+                context.span_or_init(key, |_, _| panic!("it is there")).unwrap()[0],
+                u64::MAX
+            );
+        }
+    }
+}
+
+#[test]
+fn a_panicking_initialiser_drops_what_it_made_and_leaves_the_span_empty() {
+    let drops = Drops::new();
+    let mut builder = builder();
+    let key = builder.reserve_span::<Probe>(10).unwrap();
+    let mut context = Context::new(&builder.freeze()).unwrap();
+    let fill = |at| {
+        let drops = drops.clone();
+        move |_: &mut Initializer<'_>, i| if i == at { panic!("at {at}") } else { drops.probe().0 }
+    };
+    for at in [0, 4, 9] {
+        let before = drops.count();
+        assert_eq!(panic_of(|| _ = context.span_or_init(&key, fill(at))), format!("at {at}"));
+        assert_eq!(drops.count() - before, at);
+        assert!(context.span(&key).unwrap().is_none());
+        let make = |i| if i == at { panic!("at {at}") } else { drops.probe().0 };
+        assert_eq!(panic_of(|| _ = context.make_span(10, make)), format!("at {at}"));
+        assert_eq!(drops.count() - before, 2 * at);
+    }
+    let before = drops.count();
+    context.span_or_init(&key, fill(10)).unwrap();
+    assert_eq!(drops.count(), before);
+    drop(context);
+    assert_eq!(drops.count(), before + 10);
+}
+
+#[test]
+fn values_of_a_span_are_dropped_once_the_last_first_whatever_panics() {
+    struct Noted(Log, &'static str, bool);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.0.note(self.1);
+            if self.2 {
+                panic!("of {}", self.1);
+            }
+        }
+    }
+    let log = Log::default();
+    let note = |panics: bool| {
+        let log = log.clone();
+        move |i: usize| Noted(log.clone(), ["a", "b", "c", "d"][i], panics && i % 2 == 0)
+    };
+    let mut builder = builder();
+    let key = builder.reserve_span::<Noted>(4).unwrap();
+    builder.make_span(2, note(false)).unwrap();
+    let config = builder.freeze();
+    let late = config.reserve_span_late::<Noted>(2).unwrap();
+    for panics in [false, true] {
+        let mut context = Context::new(&config).unwrap();
+        let made = note(panics);
+        context.span_or_init(&key, |_, i| made(i)).unwrap();
+        let cleanup = log.clone();
+        context.mark_for_cleanup(move || cleanup.note("between")).unwrap();
+        let handle = context.make_span(3, note(panics)).unwrap();
+        assert_eq!(context.get(handle).unwrap()[2].1, "c");
+        context.span_or_init(&late, |_, i| note(false)(i)).unwrap();
+        assert_eq!(log.take(), [""; 0]);
+        let closed = context.close();
+        assert_eq!(log.take(), ["b", "a", "c", "b", "a", "between", "d", "c", "b", "a"]);
+        if panics {
+            assert_eq!(closed.unwrap_err().messages, ["of c", "of a", "of c", "of a"]);
+        } else {
+            closed.unwrap();
+        }
+    }
+    drop(config);
+    assert_eq!(log.take(), ["b", "a"]);
+}
+
+#[test]
+fn an_initialiser_of_a_span_may_use_other_slots_and_not_its_own() {
+    let mut builder = builder();
+    let key = builder.reserve_span::<String>(3).unwrap();
+    let (other, slot) = (builder.reserve_span::<u8>(2).unwrap(), builder.reserve::<u64>().unwrap());
+    let mut context = Context::new(&builder.freeze()).unwrap();
+    let made = context.span_or_init(&key, |context, i| {
+        let own = context.span_or_init(&key, |_, _| panic!("begun already")).map(drop);
+        assert_eq!(own, Err(SlotError::Reentered));
+        assert_eq!(context.span(&key), Ok(None));
+        assert_eq!(context.span_mut(&key), Ok(None));
+        context.span_or_zeroed(&other).unwrap()[i % 2] += 1;
+        *context.slot_or_zeroed(&slot).unwrap() += 10;
+        let kept = context.make_span(i, |i| i.to_string()).unwrap();
+        context.get(kept).unwrap().concat()
+    });
+    assert_eq!(made.unwrap(), ["", "0", "01"]);
+    assert_eq!((context.span(&other), context.slot(&slot)), (Ok(Some(&[2, 1][..])), Ok(Some(&30))));
+}
+
+#[test]
+fn spans_that_cannot_be_are_errors() {
+    #[repr(align(8192))]
+    struct TwoPages(#[allow(dead_code)] u8);
+    #[repr(align(4096))]
+    struct Page(#[allow(dead_code)] u8);
+    let mut builder = builder();
+    assert_eq!(
+        builder.reserve_span::<TwoPages>(1).unwrap_err(),
+        ReserveError::Align { align: 8192 }
+    );
+    for len in [usize::MAX, usize::MAX / 8 + 1, isize::MAX as usize / 8] {
+        let refused = builder.reserve_span::<u64>(len).unwrap_err();
+        assert!(matches!(refused, ReserveError::TooLarge { .. }), "{refused}");
+    }
+    let (page, none) =
+        (builder.reserve_span::<Page>(2).unwrap(), builder.reserve_span::<()>(usize::MAX).unwrap());
+    let config = builder.freeze();
+    assert!(config.reserve_span_late::<u64>(usize::MAX).is_err());
+    assert!(config.reserve_span_late::<TwoPages>(0).is_err());
+    let late = config.reserve_span_late::<u8>(1 << 62).unwrap();
+    let mut context = Context::new(&config).unwrap();
+    let used = context.used_bytes();
+    for _ in 0..10 {
+        assert!(matches!(context.span_or_zeroed(&late), Err(SlotError::Native(_))));
+        assert!(context.make_span(usize::MAX, |_| 1u64).is_err());
+    }
+    assert!(context.used_bytes() - used < 100);
+    let pages = context.span_or_init(&page, |_, i| Page(i as u8)).unwrap();
+    assert!(pages.iter().all(|page| std::ptr::from_ref(page).addr() % 4096 == 0));
+    assert_eq!(context.span_or_zeroed(&none).unwrap().len(), usize::MAX);
+    let foreign = self::builder().reserve_span::<u8>(1).unwrap();
+    assert_eq!(context.span(&foreign), Err(WrongContext));
+    assert_eq!(context.span_mut(&foreign), Err(WrongContext));
+    assert_eq!(context.span_or_zeroed(&foreign), Err(SlotError::Wrong(WrongContext)));
+    let refused = context.span_or_init(&foreign, |_, _| panic!("not called")).map(drop);
+    assert_eq!(refused, Err(SlotError::Wrong(WrongContext)));
+}
+
+#[test]
+fn a_span_without_room_for_its_drops_is_empty_and_its_values_are_dropped() {
+    /// Takes no room but that for its drop.
+    struct Nothing;
+    impl Drop for Nothing {
+        fn drop(&mut self) {}
+    }
+    let (ledger, drops) = (Ledger::default(), Drops::new());
+    let mut builder = ConfigBuilder::new(&ledger).unwrap().spare_bytes(0);
+    let key = builder.reserve_span::<Probe>(3).unwrap();
+    let mut context = Context::new(&builder.freeze()).unwrap();
+    ledger.set_limit(Some(ledger.bytes()));
+    // The initialiser uses up the room that there is for the note of the drops.
+    let refused = context.span_or_init(&key, |context, _| {
+        while context.make(Nothing).is_ok() {}
+        drops.probe().0
+    });
+    assert!(matches!(refused.map(drop), Err(SlotError::Native(NativeError::Memory(_)))));
+    assert_eq!(drops.count(), 3);
+    assert!(context.span(&key).unwrap().is_none());
+    ledger.set_limit(None);
+    context.span_or_init(&key, |_, _| drops.probe().0).unwrap();
+    drop(context);
+    assert_eq!(drops.count(), 6);
+}
+
+#[test]
 fn a_context_that_is_used_again_is_zero_and_its_old_handles_do_not_fit() {
     let config = builder().freeze();
     let mut context = Context::new(&config).unwrap();
