@@ -203,6 +203,12 @@ impl Eviction {
         self.has_evicted.load(Relaxed)
     }
 
+    /// Makes room for what another space has to deliver, to take it over.
+    pub(crate) fn prepare(&self, other: &Eviction) {
+        let count = other.evicted.lock().len();
+        self.evicted.lock().reserve(count);
+    }
+
     /// Takes over what another space has to deliver. The caller holds both exclusively.
     pub(crate) fn absorb(&self, other: &Eviction) {
         self.floor.raise_to(&other.floor);
