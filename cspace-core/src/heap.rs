@@ -806,10 +806,15 @@ impl Heap {
         });
     }
 
-    /// Takes out the spans that wait no longer.
-    fn take_done_waiting(&mut self) -> Vec<SpanRef> {
+    /// Takes the spans that sweeps have left with dead objects in them.
+    fn take_begun_to_wait(&mut self) {
         let begun = core::mem::take(&mut *self.counters().waiting.lock());
         begun.into_iter().for_each(|span| self.waiting.push(span));
+    }
+
+    /// Takes out the spans that wait no longer.
+    fn take_done_waiting(&mut self) -> Vec<SpanRef> {
+        self.take_begun_to_wait();
         let mut done = Vec::new();
         self.waiting.retain(|span| {
             // ORDERING: Acquire: what the drops did in the cells comes before what is done there from here on.
@@ -876,8 +881,7 @@ impl Heap {
         spans: &mut Pile<SpanRef>,
         waiting: &mut Vec<SpanRef>,
     ) -> Result<(), SystemFull> {
-        let begun = core::mem::take(&mut *self.counters().waiting.lock());
-        begun.into_iter().for_each(|span| self.waiting.push(span));
+        self.take_begun_to_wait();
         let (mut lists, mut cursors) = (RETURNED_MEANWHILE, 0);
         self.each_list(|_| lists += 1);
         self.types.values().for_each(|of_type| cursors += of_type.cursors.len());
@@ -892,6 +896,8 @@ impl Heap {
     /// the caller's batch too from here on (B3). Needs no memory if the lists were
     /// [made long enough](Heap::reserve_detached).
     pub(crate) fn detach(&mut self, spans: &mut Pile<SpanRef>, waiting: &mut Vec<SpanRef>) {
+        // None if it was reserved: sweeps alone make spans wait, and none is under way.
+        self.take_begun_to_wait();
         self.waiting.retain(|span| {
             // ORDERING: as in `take_done_waiting`.
             let waits = span.waits().load(Acquire) > 0;
