@@ -40,9 +40,9 @@ mod sealed {
     note = "reading takes `&Exclusive`, `&Shared` or the `Alloc` half of a split"
 )]
 pub trait Access<'gc>: sealed::Sealed {
-    /// The number of the token's space.
+    /// The number of the home of the token's space.
     #[doc(hidden)]
-    fn space_id(&self) -> u64;
+    fn home_id(&self) -> u64;
 
     /// What `register_cleaner` of the tokens does, for code that is generic in the token.
     #[doc(hidden)]
@@ -169,7 +169,7 @@ impl<'gc> Exclusive<'gc> {
     #[track_caller]
     pub fn evictable_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> EvictableRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
-        EvictableRoot::new(unsafe { self.inner().home() }, self.evictable(object))
+        unsafe { EvictableRoot::new(self.inner(), self.evictable(object)) }
     }
 
     /// Lends this access as a shared one, for code that only reads, and for
@@ -192,13 +192,13 @@ macro_rules! access {
     ($($stamp:ident $token:ident . $($space:ident).+),*) => { $(
         impl<'gc> Access<'gc> for $token<'gc> {
             #[inline(always)]
-            fn space_id(&self) -> u64 {
-                // SAFETY: the space stays put while its token exists (A2).
-                unsafe { (*self.$($space).+).id() }
+            fn home_id(&self) -> u64 {
+                // SAFETY: the space stays put while its token exists, which proves that the lock is held (A2).
+                unsafe { (*self.$($space).+).home().id() }
             }
             fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner {
                 // SAFETY: as above; the token proves that the lock is held.
-                Cleaner::register(unsafe { (*self.$($space).+).home() }, object, action)
+                Cleaner::register(unsafe { &(*self.$($space).+).counters().cleanups }, object, action)
             }
             fn ledger(&self) -> &Ledger {
                 // SAFETY: as above; the token proves that the lock is held, so the record stays.
@@ -219,7 +219,7 @@ macro_rules! access {
             }
             fn root_of<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
                 // SAFETY: as above; the token proves that the lock is held (A2).
-                GcRoot::new(unsafe { (*self.$($space).+).home() }, object)
+                unsafe { GcRoot::new(&*self.$($space).+, object) }
             }
         }
     )* };
@@ -493,7 +493,7 @@ impl<'gc> Alloc<'gc> {
     #[inline]
     pub fn root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
-        GcRoot::new(unsafe { self.inner().home() }, object)
+        unsafe { GcRoot::new(self.inner(), object) }
     }
 
     /// Makes a weak reference to an object.
@@ -532,7 +532,7 @@ impl<'gc> Alloc<'gc> {
     #[track_caller]
     pub fn weak_root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> WeakRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
-        WeakRoot::new(unsafe { self.inner().home() }, self.downgrade(object))
+        unsafe { WeakRoot::new(self.inner(), self.downgrade(object)) }
     }
 
     /// Makes an evictable reference to an object that stands for `bytes` bytes, whatever the object's size is. As
@@ -585,7 +585,7 @@ impl<'gc> Alloc<'gc> {
     /// (ceda's `RegisterNonGcObject`). It is no object of the heap: `num_objects` does not count it.
     pub fn own_root<T: IObject<'gc> + 'gc>(&self, value: T) -> OwnedRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
-        OwnedRoot::new(unsafe { self.inner().home() }, value)
+        unsafe { OwnedRoot::new(self.inner(), value) }
     }
 
     /// Runs `action` once when the object has died: see [`Cleaner`].
@@ -659,7 +659,7 @@ impl<'gc> Shared<'gc> {
     #[inline]
     pub fn root<T: IObject<'gc>>(&self, object: Gc<'gc, T>) -> GcRoot<T::R> {
         // SAFETY: the token proves that the lock is held (A2).
-        GcRoot::new(unsafe { self.inner().home() }, object)
+        unsafe { GcRoot::new(self.inner(), object) }
     }
 
     /// Runs `action` once when the object has died: see [`Cleaner`].

@@ -34,16 +34,17 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use crate::amount::{self, sum};
-use crate::chunk::{block_of, SpanKind, SpanRef, BLOCK, GRANULE};
+use crate::chunk::{SpanKind, SpanRef, GRANULE};
 use crate::claim::{CycleClaim, DropsOut};
 use crate::cleaner::{self, Cleanup, DueCleanup};
 use crate::event::UserCode;
-use crate::heap::Counters;
+use crate::heap::{self, Counters};
 use crate::held;
 use crate::home::{Gate, Home};
 use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
+use crate::pile::Pile;
 use crate::pool;
 use crate::ptr_slot::SlotValue;
 use crate::type_info::TypeInfo;
@@ -78,15 +79,15 @@ pub struct Batch {
 #[derive(Default)]
 pub(crate) struct Work {
     pub(crate) filters: Vec<Arc<Filter>>,
-    pub(crate) cleanups: Vec<Cleanup>,
+    pub(crate) cleanups: Pile<Cleanup>,
     pub(crate) dropped: Vec<DroppedCell>,
-    pub(crate) spans: Vec<SpanRef>,
+    pub(crate) spans: Pile<SpanRef>,
     /// Spans of the heap that wait for earlier batches, and for this one until its sweep has looked at them (B3).
     pub(crate) waiting: Vec<SpanRef>,
     /// Of the last batch of a space.
     pub(crate) slot_values: Vec<SlotValue>,
     /// Emptied by the sweep before: nobody can look at them any more.
-    pub(crate) mappings: Vec<SpanRef>,
+    pub(crate) mappings: Pile<SpanRef>,
 }
 
 /// What reclaiming a batch came to.
@@ -184,7 +185,7 @@ impl Batch {
                 home: Arc::clone(&self.home),
                 drops_out: None,
                 // By the marks too.
-                cleanups: cleaner::sort(&self.home, work.cleanups),
+                cleanups: cleaner::sort(&self.home, work.cleanups.into_vec()),
                 dropped: work.dropped,
                 spans: Vec::new(),
                 words: Vec::new(),
@@ -196,6 +197,7 @@ impl Batch {
                 done: false,
             },
             swept: Vec::new(),
+            waiting: Vec::new(),
             freed: Freed::default(),
             frozen_live: 0,
             unseen_live: 0,
@@ -275,6 +277,8 @@ struct Sweep<'b> {
     remains: Remains,
     /// Spans that are done with and not handed back yet.
     swept: Vec<SpanRef>,
+    /// And those that begin to wait (B3).
+    waiting: Vec<SpanRef>,
     freed: Freed,
     /// Of the objects that stay, those of types that do not change.
     frozen_live: usize,
@@ -285,7 +289,11 @@ struct Sweep<'b> {
 impl Sweep<'_> {
     /// Hands spans back to the space that they belong to now, which need not be that of the finish.
     fn hand_back(&mut self, count: impl FnOnce(&Counters)) {
-        hand_back(self.home, core::mem::take(&mut self.swept), &mut self.freed, count);
+        let mut waiting = core::mem::take(&mut self.waiting);
+        hand_back(self.home, core::mem::take(&mut self.swept), &mut self.freed, |counters| {
+            counters.waiting.lock().append(&mut waiting);
+            count(counters);
+        });
     }
 
     /// Sweeps a span of the batch's.
@@ -304,12 +312,17 @@ impl Sweep<'_> {
             if !is_alone {
                 // Before the span is handed back (B3).
                 span.waits().fetch_add(1, Relaxed);
-                self.swept.push(span);
+                self.waiting.push(span);
             }
             return;
         }
-        if found.live > 0 || kind == SpanKind::Page {
+        if found.live > 0 {
             return self.swept.push(span);
+        }
+        if found.dead == 0 && kind == SpanKind::Mapping {
+            // Emptied by an earlier batch, as `mappings` are.
+            // SAFETY: the finish since then ended every access that could have looked at it.
+            return unsafe { unmap(span) };
         }
         // SAFETY: nothing of the span is alive, its bits are zero, and it is the batch's.
         unsafe { free(span, kind, &mut self.freed, &mut self.swept) };
@@ -390,12 +403,8 @@ impl Sweep<'_> {
         if info.changes_unseen {
             self.unseen_live += live;
         }
-        // SAFETY: the caller's promise. Blocks of merged spaces go by their new home from here on (M2); the
-        // first block of a span is the one that its objects begin in.
-        unsafe {
-            span.set_live_count(live as u32);
-            (*block_of(base)).home.store(self.home.id(), Relaxed);
-        }
+        // SAFETY: the caller's promise.
+        unsafe { span.set_live_count(live as u32) };
         Some(Found { live, dead, needs_drop, first, info, cell_bytes, kind })
     }
 }
@@ -450,18 +459,17 @@ fn end_wait(home: &Home, span: SpanRef) {
 ///
 /// # Safety
 ///
-/// Nothing of the span is alive, its bits are zero, and it is the caller's (H4); it is no page.
+/// Nothing of the span is alive, its bits are zero, and it is the caller's (H4).
 unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut Freed, swept: &mut Vec<SpanRef>) {
     // SAFETY: the caller's promise.
     unsafe {
-        let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
-        freed.spans += bytes;
         if kind == SpanKind::Mapping {
-            pool::decommit_object(base, bytes);
+            let bytes = span.bytes();
+            freed.spans += bytes;
+            pool::decommit_object(NonNull::new_unchecked(span.base()), bytes);
             swept.push(span);
         } else {
-            span.unmake();
-            pool::give_back_blocks(base, bytes / BLOCK);
+            freed.spans += heap::give_back(span, kind);
         }
     }
 }
@@ -579,8 +587,6 @@ impl Remains {
             freed.cells += dead.count * dead.cell_bytes;
             if !dead.is_alone {
                 end_wait(&self.home, dead.span);
-            } else if dead.kind == SpanKind::Page {
-                swept.push(dead.span);
             } else {
                 // SAFETY: the batch owns it (H4), and nothing is in it any more.
                 unsafe { free(dead.span, dead.kind, &mut freed, &mut swept) };
@@ -710,10 +716,9 @@ fn destroy(memory: &Memory, spans: Vec<SpanRef>) {
     // SAFETY: the space is gone, so the heap belongs to its last batch.
     let heap = unsafe { &mut *memory.heap() };
     for span in spans {
-        // SAFETY: every object is dropped, so what is left are empty page spans and mappings.
+        // SAFETY: every object is dropped, so what is left are empty mappings.
         unsafe { heap.put_back_for_destruction(span) };
     }
-    heap.release_starters();
     for span in heap.take_retired() {
         // SAFETY: nobody can look at anything of the space any more.
         unsafe { unmap(span) };

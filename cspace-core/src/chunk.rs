@@ -11,7 +11,7 @@
 //!   its type is two loads away, without a header in the object.
 //! - A *span* is a run of pages in one block (or of whole blocks) that holds cells of one type and
 //!   one size; `spans[i]` describes the span that starts at page `i`.
-//! - A block is leased to one space at a time; `blocks[i]` says to which.
+//! - A block is leased to one space at a time, or its pages are, one by one; `blocks[i]` says which of them are free.
 //!
 //! Objects above 1 MiB have a mapping of their own that begins with the same header; only their
 //! base address is ever looked up, and that lies in the first 4 MiB.
@@ -66,14 +66,13 @@ pub(crate) struct Chunk {
 
 const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
 
-/// What a block is used for.
+/// What the pool knows of a block.
 #[repr(C)]
 pub(crate) struct Block {
-    /// The number of the home record that the block goes by; 0 while it is in the pool. After a merge
-    /// it is that of the source until the sweep comes by.
-    pub(crate) home: AtomicU64,
-    /// For a block that small spans share: a bit for each page that is free.
+    /// For a block that small spans share: a bit for each page that is free. The pool's.
     pub(crate) free_pages: u16,
+    /// Where the block is in the pool's list of those that have free pages.
+    pub(crate) place: u32,
 }
 
 /// A run of pages with cells of one type and one size. Lives in the chunk header (H4).

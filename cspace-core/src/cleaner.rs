@@ -1,6 +1,6 @@
 //! Cleaners: actions that run when an object has died.
 //!
-//! An action is registered with the home record of its space, next to the address of its object. The finish hands
+//! An action is registered with its space, next to the address of its object. The finish hands
 //! the whole list to the batch, in one step. First of all, with the marks as the mark left them, the sweep puts
 //! back what is for a marked object. The actions of the others are run when the batch is swept, before its dead are
 //! dropped. So nothing is added to the time for which anybody is kept out, no cycle waits for an action, and one that
@@ -41,7 +41,7 @@ impl Target {
     }
 }
 
-/// The actions that wait in a home record.
+/// The actions that wait in a space.
 pub(crate) type Cleanups = protocol::Cleanups<Target, Action>;
 /// One of them.
 pub(crate) type Cleanup = protocol::Cleanup<Target, Action>;
@@ -86,7 +86,10 @@ pub(crate) fn sort(home: &Home, all: Vec<Cleanup>) -> Vec<DueCleanup> {
             dead.push(DueCleanup { cleanup, type_name });
         }
     }
-    home.cleanups.put_back(living);
+    if !living.is_empty() {
+        // The space that the objects belong to now need not be that of the finish.
+        home.gate.put(Vec::new(), |counters| counters.cleanups.put_back(living));
+    }
     dead
 }
 
@@ -141,10 +144,10 @@ pub(crate) fn sort(home: &Home, all: Vec<Cleanup>) -> Vec<DueCleanup> {
 pub struct Cleaner(Arc<OnceAction<Action>>);
 
 impl Cleaner {
-    /// The caller is in an access to the home's space, in which the object is alive (F3).
-    pub(crate) fn register(home: &Home, object: GcAny<'_>, action: Action) -> Cleaner {
+    /// The caller is in an access to the actions' space, in which the object is alive (F3).
+    pub(crate) fn register(cleanups: &Cleanups, object: GcAny<'_>, action: Action) -> Cleaner {
         let action = Arc::new(OnceAction::new(action));
-        home.cleanups.insert(Target(object.address()), Arc::clone(&action));
+        cleanups.insert(Target(object.address()), Arc::clone(&action));
         Cleaner(action)
     }
 

@@ -62,13 +62,12 @@ pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, 
 use crate::heap::SystemFull;
 use crate::held;
 pub use crate::held::Driving;
-use crate::home::Home;
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
 };
 use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
-use crate::root::RootSnapshot;
+use crate::root::{RootSnapshot, RootTable};
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 
@@ -299,7 +298,7 @@ impl MarkPhase {
             None => {
                 // SAFETY: the phase holds the space, and no batch is out (Y1).
                 unsafe { clear_marks(&inner) };
-                self.show_roots(|home| home.roots.lock().snapshot())?;
+                self.show_roots(|roots| roots.snapshot())?;
                 0
             }
         };
@@ -383,9 +382,6 @@ impl MarkPhase {
 
     fn mark_all(&mut self) -> Result<(), CollectError> {
         let inner = Arc::clone(&self.space().inner);
-        // SAFETY: the phase holds the upgradable lock.
-        let home = unsafe { inner.home() };
-        home.begin_cycle();
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
@@ -398,7 +394,7 @@ impl MarkPhase {
                 clear_marks(&inner);
             }
         }
-        self.show_roots(|home| home.roots.lock().begin_mark())?;
+        self.show_roots(RootTable::begin_mark)?;
         let (visitor, choice) = (&mut self.visitor, &mut self.choice);
         // SAFETY: what roots name are objects (R1); the graph is frozen (Y2).
         caught(|| unsafe {
@@ -408,28 +404,30 @@ impl MarkPhase {
         })
     }
 
-    /// Shows the visitor all roots and owned values.
+    /// Shows the visitor all roots and owned values, whose handles name the space's home afterwards.
     fn show_roots(
         &mut self,
-        begin: impl FnOnce(&Home) -> RootSnapshot,
+        begin: impl FnOnce(&mut RootTable) -> RootSnapshot,
     ) -> Result<(), CollectError> {
         let inner = Arc::clone(&self.space().inner);
         // SAFETY: the phase holds the upgradable lock.
-        let home = unsafe { inner.home() };
-        let roots = begin(home);
-        let absorbed = home.absorbed_roots();
+        let home = unsafe { inner.home() }.id();
+        let handles = inner.handles();
+        let roots = begin(&mut handles.roots.lock());
         let visitor = &mut self.visitor;
         // SAFETY: the space keeps its home; the root set is the collector's while it holds the upgradable lock, so
         // that nobody writes owned values either (O1).
         caught(|| unsafe {
-            roots.for_each(|object| visitor.edge_any(object));
-            for (_home, roots) in &absorbed {
-                roots.for_each(|object| visitor.edge_any(object));
+            let should_shrink = roots.for_each_at_home(home, |object| visitor.edge_any(object));
+            if should_shrink {
+                handles.roots.lock().shrink();
             }
             for object in inner.root_set().iter() {
                 visitor.edge_any(object);
             }
-            for cell in home.owned_cells() {
+            let cells = handles.owned.lock().live(home);
+            handles.forget_followers();
+            for cell in cells {
                 cell.visit(visitor);
             }
             // What owned values own is not given back by collections, so it is no reason for them.
@@ -536,7 +534,7 @@ unsafe fn give_up_cycle(inner: &SpaceInner, choice: &mut Choice, serves: bool) {
         unsafe {
             choice.give_up(inner);
             clear_marks(inner);
-            inner.home().roots.lock().end_mark();
+            inner.handles().roots.lock().end_mark();
         }
     });
     if serves {
@@ -585,8 +583,7 @@ fn drain_late(
     visitor: &mut Visitor<'_>,
     choice: &mut Choice,
 ) -> Result<usize, CollectError> {
-    // SAFETY: the phase holds the lock.
-    let late = unsafe { space.inner.home() }.roots.lock().take_late();
+    let late = space.inner.handles().roots.lock().take_late();
     caught(|| {
         for object in &late {
             visitor.edge_any(*object);
@@ -679,9 +676,8 @@ impl FinishPhase {
         work.filters.extend(self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
         // SAFETY: the collector holds the space exclusively.
         let home = Arc::clone(unsafe { inner.home() });
-        home.note_condemned();
-        work.dropped = home.take_dropped();
-        work.cleanups = home.detach_cleanups();
+        work.dropped = inner.handles().owned.lock().take_dropped();
+        work.cleanups = inner.counters().cleanups.detach();
         home.ledger.note_objects();
         let (memory, counters) = (inner.memory(), inner.counters());
         // SAFETY: as above.
@@ -699,11 +695,12 @@ impl FinishPhase {
         // stands for the bytes that are, until the sweep has counted.
         counters.bytes.finish();
         counters.charged_since.store(0, Relaxed);
+        counters.adopted_slack.store(0, Relaxed);
         let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
         let live_estimate = amount::scaled(counters.bytes.live(), share);
         counters.live_estimate.store(live_estimate, Relaxed);
         inner.plan();
-        home.roots.lock().end_mark();
+        inner.handles().roots.lock().end_mark();
         // SAFETY: as above; all marking is done.
         let residents = unsafe { self.choice.end(inner) };
         counters.old.evictable.store(residents.resident().count, Relaxed);

@@ -421,9 +421,9 @@ mod tests {
         let mut visitor = Visitor::marking();
         // SAFETY: the phase holds the space.
         unsafe {
-            let home = space.inner.home();
-            home.roots.lock().snapshot().for_each(|object| visitor.edge_any(object));
-            home.owned_cells().into_iter().for_each(|cell| cell.visit(&mut visitor));
+            let (handles, home) = (space.inner.handles(), space.inner.home().id());
+            handles.roots.lock().snapshot().for_each(|object| visitor.edge_any(object));
+            handles.owned.lock().live(home).into_iter().for_each(|cell| cell.visit(&mut visitor));
             visitor.drain();
         }
         assert_eq!(visitor.marked_count(), count + 1);

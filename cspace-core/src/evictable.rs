@@ -6,7 +6,6 @@
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::Arc;
 
 use crate::access::Access;
 use crate::brand::Family;
@@ -14,10 +13,10 @@ use crate::error::WrongSpace;
 use crate::eviction::CellRef;
 use crate::gc::Gc;
 use crate::heap::object_bytes;
-use crate::home::Home;
 use crate::object::{IObject, Rootable};
 use crate::protocol::{Fate, Standing};
 use crate::root::GcRoot;
+use crate::space::SpaceInner;
 use crate::visitor::Visitor;
 
 /// The object behind an evictable reference.
@@ -262,11 +261,15 @@ pub struct EvictableRoot<R: Rootable> {
 }
 
 impl<R: Rootable> EvictableRoot<R> {
-    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(
-        home: &Arc<Home>,
+    /// # Safety
+    ///
+    /// As [`GcRoot::new`].
+    pub(crate) unsafe fn new<'gc, T: IObject<'gc, R = R>>(
+        space: &SpaceInner,
         evictable: Evictable<'gc, T>,
     ) -> EvictableRoot<R> {
-        EvictableRoot { cell: GcRoot::new(home, evictable.cell), family: PhantomData }
+        // SAFETY: the caller's promise.
+        EvictableRoot { cell: unsafe { GcRoot::new(space, evictable.cell) }, family: PhantomData }
     }
 
     /// The reference in the form in which objects hold one; what one does with it is there.

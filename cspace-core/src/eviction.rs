@@ -324,6 +324,12 @@ impl Eviction {
         self.has_changed.swap(false, AcqRel)
     }
 
+    /// Makes room for what another space has to deliver, to take it over.
+    pub(crate) fn prepare(&self, other: &Eviction) {
+        let count = other.evicted.lock().len();
+        self.evicted.lock().reserve(count);
+    }
+
     /// Takes over what another space has to deliver. The caller holds both exclusively.
     pub(crate) fn absorb(&self, other: &Eviction) {
         self.note_change();

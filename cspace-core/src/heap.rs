@@ -5,7 +5,7 @@
 //! bits, then for another span that the last sweep left room in, then for a new one. There are no
 //! free lists in object memory.
 //!
-//! A type's first spans are single pages of a block that several types share, so that a small space
+//! A type's first spans are single pages of blocks that all spaces share (`pool.rs`), so that a small space
 //! stays small; a type that needs more gets whole blocks. Objects over [`CELL_MAX`] get a run of
 //! blocks, above [`RUN_MAX`] a mapping of their own.
 //!
@@ -20,17 +20,21 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::R
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::amount;
+use parking_lot::Mutex;
+
+use crate::amount::{self, sum};
 use crate::chunk::{
-    block_of, set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE,
-    HEADER_BLOCKS, PAGE,
+    set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE, HEADER_BLOCKS,
+    PAGE,
 };
+use crate::cleaner::Cleanups;
 use crate::error::{HeapFull, HeapFullCause};
 use crate::home::{Gate, Home};
 use crate::ledger::Ledger;
 use crate::no_unwind::no_unwind;
 use crate::object::IObject;
-use crate::pool::{self, BlockUse};
+use crate::pile::Pile;
+use crate::pool;
 use crate::protocol::HeapBytes;
 use crate::requests::Requests;
 use crate::type_info::{register, TypeInfo};
@@ -41,9 +45,9 @@ pub(crate) const CELL_MAX: usize = 8 << 10;
 pub(crate) const RUN_MAX: usize = 1 << 20;
 /// The largest cell in bytes that begins in shared blocks.
 const STARTER_CELL_MAX: usize = 512;
-/// The free pages of a block none of whose pages is used.
-const ALL_PAGES: u16 = u16::MAX;
-/// How many single pages a cursor takes before it takes whole blocks.
+/// Lists that batches may hand back between the reservation for a finish and the finish: what is more takes memory there.
+const RETURNED_MEANWHILE: usize = 64;
+/// How many single pages a cursor has before it takes whole blocks.
 const STARTER_PAGES: usize = 3;
 /// Entries of the table that finds a type's cursors.
 const CACHE_ENTRIES: usize = 128;
@@ -104,7 +108,10 @@ pub(crate) struct Cursor {
     with_room: Vec<SpanRef>,
     /// Spans without.
     full: Vec<SpanRef>,
-    pages_taken: usize,
+    /// Single pages that it has, those that are out to be swept not counted.
+    page_count: usize,
+    /// Those that it had at the last finish.
+    pages_before: usize,
 }
 
 impl Cursor {
@@ -118,7 +125,8 @@ impl Cursor {
             scan: 0,
             with_room: Vec::new(),
             full: Vec::new(),
-            pages_taken: 0,
+            page_count: 0,
+            pages_before: 0,
         }
     }
 
@@ -212,7 +220,8 @@ struct CacheEntry {
 /// Stands in cache entries that are empty; no object type.
 struct NoType;
 
-/// Byte and object counts that may be read at any time, without the lock.
+/// Byte and object counts that may be read at any time, without the lock; and what else goes along with a batch's
+/// objects when they are merged into another space's (P8).
 #[derive(Default)]
 pub(crate) struct Counters {
     /// Bytes of spans that the space has leased.
@@ -230,6 +239,8 @@ pub(crate) struct Counters {
     pub(crate) pending: AtomicUsize,
     /// Bytes charged since the last finish, those given back since included.
     pub(crate) charged_since: AtomicUsize,
+    /// Bytes of spans that came by merges since the last finish and that no object took: pages of small spaces, mostly.
+    pub(crate) adopted_slack: AtomicUsize,
     /// Whether the ledger has a limit, so that allocation looks at it.
     pub(crate) has_limit: AtomicBool,
     /// Whoever runs the collections sleeps until something is allocated. Set by it, taken back by who allocates.
@@ -248,6 +259,10 @@ pub(crate) struct Counters {
     pub(crate) has_waited: AtomicBool,
     /// Changes whenever a cleaner or a drop of a dead object has ended.
     pub(crate) drops_done: AtomicUsize,
+    /// Spans that batches have swept and in which dead objects wait for their drops (B3), until the heap takes them.
+    pub(crate) waiting: Mutex<Vec<SpanRef>>,
+    /// The cleaners that wait.
+    pub(crate) cleanups: Cleanups,
 }
 
 /// What is known of the *old* objects, those that were alive in the last cycle: their mark bits are set (H3).
@@ -317,9 +332,13 @@ impl Counters {
         amount::sum([self.live_estimate.load(Relaxed), self.bytes.since_finish()])
     }
 
-    /// Bytes handed out and charged since the last finish.
+    /// Bytes handed out, charged, and adopted though empty, since the last finish.
     pub(crate) fn spent(&self) -> usize {
-        amount::sum([self.bytes.since_finish(), self.charged_since.load(Relaxed)])
+        amount::sum([
+            self.bytes.since_finish(),
+            self.charged_since.load(Relaxed),
+            self.adopted_slack.load(Relaxed),
+        ])
     }
 
     /// Whether so much was allocated that a collection is due.
@@ -338,6 +357,10 @@ impl Counters {
 
     /// Moves the counts of a space whose objects are merged into another's. Both are held exclusively.
     pub(crate) fn move_into(&self, target: &Counters) {
+        // What was adopted before is a part of it.
+        let slack = self.committed.load(Relaxed).saturating_sub(self.allocated());
+        let slack = slack.max(self.adopted_slack.swap(0, Relaxed));
+        amount::add(&target.adopted_slack, slack);
         self.bytes.move_into(&target.bytes);
         let pairs = [
             (&self.committed, &target.committed),
@@ -349,6 +372,10 @@ impl Counters {
         for (from, into) in pairs {
             amount::add(into, from.swap(0, Relaxed));
         }
+        target.cleanups.absorb(&self.cleanups);
+        // In one step: a batch may put some here at any moment.
+        let mut waiting = core::mem::take(&mut *self.waiting.lock());
+        target.waiting.lock().append(&mut waiting);
         self.over_budget.store(false, Relaxed);
         self.old.forget();
         target.old.forget();
@@ -361,10 +388,26 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct SystemFull;
 
+/// Gives the memory of an empty span back to the pool: how many bytes.
+///
+/// # Safety
+///
+/// Nothing of the span is alive, its bits are zero, and it is the caller's (H4); it is no mapping.
+pub(crate) unsafe fn give_back(span: SpanRef, kind: SpanKind) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
+        span.unmake();
+        match kind {
+            SpanKind::Page => pool::give_back_page(base),
+            _ => pool::give_back_blocks(base, bytes / BLOCK),
+        }
+        bytes
+    }
+}
+
 /// What the heap needs to know of its space.
 pub(crate) struct HeapLinks {
-    /// The number of the home record, for blocks.
-    pub(crate) home: u64,
     pub(crate) gate: Arc<Gate>,
     pub(crate) ledger: Ledger,
     pub(crate) counters: Arc<Counters>,
@@ -374,29 +417,23 @@ pub(crate) struct HeapLinks {
 
 /// All that a heap has, given up to be another's.
 pub(crate) struct GivenUp {
-    spans: Vec<Vec<SpanRef>>,
-    open_starters: Vec<NonNull<u8>>,
-    full_starters: Vec<NonNull<u8>>,
-    retired: Vec<SpanRef>,
-    waiting: Vec<SpanRef>,
+    spans: Pile<SpanRef>,
+    retired: Pile<SpanRef>,
+    waiting: Pile<SpanRef>,
 }
 
 pub(crate) struct Heap {
     cache: [CacheEntry; CACHE_ENTRIES],
     types: HashMap<TypeId, TypeCursors>,
-    /// Blocks that small spans share and that have free pages.
-    open_starters: Vec<NonNull<u8>>,
-    /// Blocks that small spans share and that have none.
-    full_starters: Vec<NonNull<u8>>,
     /// Runs and mappings.
     large: Vec<SpanRef>,
-    /// Lists of spans that came with merged spaces: not allocated in until a sweep has been over them.
-    adopted: Vec<Vec<SpanRef>>,
+    /// Spans that came with merged spaces: not allocated in until a sweep has been over them.
+    adopted: Pile<SpanRef>,
     /// Mappings that a sweep emptied. They are unmapped after the next finish, when no reader of a weak
     /// set can look at their mark bits any more.
-    retired: Vec<SpanRef>,
+    retired: Pile<SpanRef>,
     /// Spans with objects in them, and with dead ones that wait for their drops (B3).
-    waiting: Vec<SpanRef>,
+    waiting: Pile<SpanRef>,
     /// What the last allocation came to, until the collector is told.
     news: News,
     links: HeapLinks,
@@ -454,12 +491,10 @@ impl Heap {
         Heap {
             cache: [none; CACHE_ENTRIES],
             types: HashMap::new(),
-            open_starters: Vec::new(),
-            full_starters: Vec::new(),
             large: Vec::new(),
-            adopted: Vec::new(),
-            retired: Vec::new(),
-            waiting: Vec::new(),
+            adopted: Pile::default(),
+            retired: Pile::default(),
+            waiting: Pile::default(),
             news: News::None,
             links,
         }
@@ -638,7 +673,10 @@ impl Heap {
                 }
                 let info = heap.types[&type_id].info;
                 let here = &mut *cursor;
-                here.span = Some(heap.new_span(here.cell_bytes, &mut here.pages_taken, info)?);
+                let may_be_page = here.page_count.max(here.pages_before) < STARTER_PAGES;
+                let (span, is_page) = heap.new_span(here.cell_bytes, may_be_page, info)?;
+                here.page_count += usize::from(is_page);
+                here.span = Some(span);
             };
             let here = &mut *cursor;
             if let Err(full) = heap.hand_out(cells * here.cell_bytes, cells) {
@@ -751,62 +789,26 @@ impl Heap {
         HeapFull { requested, cause: HeapFullCause::System }
     }
 
+    /// A new span, and whether it is a single page.
     fn new_span(
         &mut self,
         cell_bytes: usize,
-        pages_taken: &mut usize,
+        may_be_page: bool,
         info: &'static TypeInfo,
-    ) -> Result<SpanRef, HeapFull> {
-        if cell_bytes <= STARTER_CELL_MAX && *pages_taken < STARTER_PAGES {
-            let page = self.take_page()?;
-            *pages_taken += 1;
+    ) -> Result<(SpanRef, bool), HeapFull> {
+        if may_be_page && cell_bytes <= STARTER_CELL_MAX {
+            let page = pool::lease_page().ok_or_else(|| self.out_of_memory(PAGE))?;
             self.counters().committed.fetch_add(PAGE, Relaxed);
-            // SAFETY: the page was free in a block of this space, its bits zero.
-            return Ok(unsafe { SpanRef::make(page, SpanKind::Page, 1, cell_bytes, 0, info) });
+            // SAFETY: the page was just leased.
+            let span = unsafe { SpanRef::make(page, SpanKind::Page, 1, cell_bytes, 0, info) };
+            return Ok((span, true));
         }
-        let block = pool::lease_blocks(BlockUse::Whole, 1, self.links.home)
-            .ok_or_else(|| self.out_of_memory(BLOCK))?;
+        let block = pool::lease_blocks(1).ok_or_else(|| self.out_of_memory(BLOCK))?;
         self.counters().committed.fetch_add(BLOCK, Relaxed);
         // SAFETY: the block was just leased.
-        Ok(unsafe { SpanRef::make(block, SpanKind::Block, BLOCK_PAGES, cell_bytes, 0, info) })
-    }
-
-    fn take_page(&mut self) -> Result<NonNull<u8>, HeapFull> {
-        if self.open_starters.is_empty() {
-            let starter = pool::lease_blocks(BlockUse::Starter, 1, self.links.home)
-                .ok_or_else(|| self.out_of_memory(BLOCK))?;
-            // SAFETY: just leased to this space.
-            unsafe { (*block_of(starter.as_ptr())).free_pages = ALL_PAGES };
-            self.open_starters.push(starter);
-        }
-        let starter = *self.open_starters.last().expect("one was added if there was none");
-        // SAFETY: the block is leased to this space, whose lock is held.
-        let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
-        let page = free.trailing_zeros() as usize;
-        *free &= *free - 1;
-        if *free == 0 {
-            self.full_starters.extend(self.open_starters.pop());
-        }
-        // SAFETY: the page lies in the block.
-        Ok(unsafe { starter.add(page * PAGE) })
-    }
-
-    /// Sorts the starters after pages of some were put back, and gives all but one back that are empty.
-    fn sort_starters(&mut self) {
-        let mut all = core::mem::take(&mut self.open_starters);
-        all.append(&mut self.full_starters);
-        let mut has_empty = false;
-        for starter in all {
-            // SAFETY: the block is leased to this space, whose lock is held.
-            match unsafe { (*block_of(starter.as_ptr())).free_pages } {
-                0 => self.full_starters.push(starter),
-                ALL_PAGES if core::mem::replace(&mut has_empty, true) => {
-                    // SAFETY: no span is made in a block whose pages are all free.
-                    unsafe { pool::give_back_blocks(starter, 1) };
-                }
-                _ => self.open_starters.push(starter),
-            }
-        }
+        let span =
+            unsafe { SpanRef::make(block, SpanKind::Block, BLOCK_PAGES, cell_bytes, 0, info) };
+        Ok((span, false))
     }
 
     /// # Safety
@@ -838,16 +840,15 @@ impl Heap {
             let checked = self.links.ledger.check(rounded);
             checked.map_err(|(used, limit)| self.denied(rounded, used, limit))?;
         }
-        let home = self.links.home;
         let is_run = rounded <= RUN_MAX.min((BLOCK_COUNT - HEADER_BLOCKS) * BLOCK);
         let made = if is_run {
-            pool::lease_blocks(BlockUse::Whole, rounded / BLOCK, home).map(|base| LargeMemory {
+            pool::lease_blocks(rounded / BLOCK).map(|base| LargeMemory {
                 base,
                 kind: SpanKind::Run,
                 mapped: 0,
             })
         } else {
-            pool::map_object(rounded, home).map(|(base, mapped)| LargeMemory {
+            pool::map_object(rounded).map(|(base, mapped)| LargeMemory {
                 base,
                 kind: SpanKind::Mapping,
                 mapped,
@@ -895,43 +896,47 @@ impl Heap {
         }
         // A span that is taken and in no list would be lost, with the marks of its objects.
         no_unwind("taking back what was swept", || {
-            let mut put_back_pages = false;
             for span in returned.into_iter().flatten() {
                 // SAFETY: the sweep gave the span up; now it is the mutator's (H4).
-                put_back_pages |= unsafe { self.put_back(span) };
+                unsafe { self.put_back(span) };
             }
             if has_waited {
                 for span in self.take_done_waiting() {
                     // SAFETY: no batch counts for the span any more (B3), so it is the mutator's alone (H4).
-                    put_back_pages |= unsafe { self.put_back(span) };
+                    unsafe { self.put_back(span) };
                 }
-            }
-            if put_back_pages {
-                self.sort_starters();
             }
         });
     }
 
+    /// Takes the spans that sweeps have left with dead objects in them.
+    fn take_begun_to_wait(&mut self) {
+        let begun = core::mem::take(&mut *self.counters().waiting.lock());
+        begun.into_iter().for_each(|span| self.waiting.push(span));
+    }
+
     /// Takes out the spans that wait no longer.
     fn take_done_waiting(&mut self) -> Vec<SpanRef> {
-        // ORDERING: Acquire: what the drops did in the cells comes before what is done there from here on.
-        let (done, waiting) = core::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|span| span.waits().load(Acquire) == 0);
-        self.waiting = waiting;
+        self.take_begun_to_wait();
+        let mut done = Vec::new();
+        self.waiting.retain(|span| {
+            // ORDERING: Acquire: what the drops did in the cells comes before what is done there from here on.
+            let waits = span.waits().load(Acquire) > 0;
+            if !waits {
+                done.push(*span);
+            }
+            waits
+        });
         done
     }
 
-    /// Puts a span where it belongs; whether its page is free again.
+    /// Puts a span where it belongs.
     ///
     /// # Safety
     ///
     /// The span is the mutator's (H4), swept, and in no list.
-    unsafe fn put_back(&mut self, span: SpanRef) -> bool {
-        if span.waits().load(Acquire) > 0 {
-            self.waiting.push(span);
-            return false;
-        }
+    unsafe fn put_back(&mut self, span: SpanRef) {
+        debug_assert_eq!(span.waits().load(Relaxed), 0, "it is among those that wait");
         // SAFETY: the caller's promise.
         let (kind, live, cell, count, info) = unsafe {
             let record = span.record();
@@ -944,46 +949,24 @@ impl Heap {
             )
         };
         match kind {
-            SpanKind::Mapping if live == 0 => {
-                self.retired.push(span);
-                return false;
-            }
+            SpanKind::Mapping if live == 0 => return self.retired.push(span),
             // What was alive when it began to wait has died since.
-            SpanKind::Run | SpanKind::Block if live == 0 => {
+            _ if live == 0 => {
                 // SAFETY: nothing of the span is alive; its bits are zero.
-                unsafe {
-                    let (base, bytes) = (NonNull::new_unchecked(span.base()), span.bytes());
-                    span.unmake();
-                    pool::give_back_blocks(base, bytes / BLOCK);
-                    self.counters().committed.fetch_sub(bytes, Relaxed);
-                }
-                return false;
+                let bytes = unsafe { give_back(span, kind) };
+                self.counters().committed.fetch_sub(bytes, Relaxed);
+                return;
             }
-            SpanKind::Run | SpanKind::Mapping => {
-                self.large.push(span);
-                return false;
-            }
-            SpanKind::Page if live == 0 => {
-                // SAFETY: nothing of the span is alive; its block is this space's.
-                unsafe {
-                    let base = span.base();
-                    span.unmake();
-                    (*block_of(base)).free_pages |= 1 << (base.addr() % BLOCK / PAGE);
-                }
-                self.counters().committed.fetch_sub(PAGE, Relaxed);
-                let cursor = self.cursor_for(info, cell);
-                cursor.pages_taken = cursor.pages_taken.saturating_sub(1);
-                return true;
-            }
+            SpanKind::Run | SpanKind::Mapping => return self.large.push(span),
             _ => {}
         }
         let cursor = self.cursor_for(info, cell);
+        cursor.page_count += usize::from(kind == SpanKind::Page);
         if live * 10 > count * 9 {
             cursor.full.push(span);
         } else {
             cursor.with_room.push(span);
         }
-        false
     }
 
     /// The cursor for cells of a type and size. A type that came with a merged space gets its cursors now.
@@ -995,27 +978,29 @@ impl Heap {
         unsafe { &mut *cursor }
     }
 
-    /// Makes lists long enough for all spans and for those that wait, so that to give them up needs no memory.
+    /// Makes lists long enough for all lists of spans and for those that wait, so that to give them up needs no memory.
     pub(crate) fn reserve_detached(
         &mut self,
-        spans: &mut Vec<SpanRef>,
+        spans: &mut Pile<SpanRef>,
         waiting: &mut Vec<SpanRef>,
     ) -> Result<(), SystemFull> {
-        self.take_returned();
-        let mut count = 0;
-        self.each_list(|list| count += list.len());
+        self.take_begun_to_wait();
+        let (mut lists, mut cursors) = (RETURNED_MEANWHILE, 0);
+        self.each_list(|_| lists += 1);
+        self.types.values().for_each(|of_type| cursors += of_type.cursors.len());
         // One that waits may cease to.
-        let reserved = spans.try_reserve_exact(count);
-        reserved
-            .and_then(|()| waiting.try_reserve_exact(self.waiting.len()))
-            .map_err(|_| SystemFull)
+        let wait_count = self.waiting.len();
+        let reserved = spans.try_reserve(lists, sum([wait_count, cursors]));
+        reserved.and_then(|()| waiting.try_reserve_exact(wait_count)).map_err(|_| SystemFull)
     }
 
-    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones. Those that wait stay, and are
-    /// put into a list of their own: they wait for the caller's batch too from here on (B3). Needs no memory if the lists
-    /// were [made long enough](Heap::reserve_detached).
-    pub(crate) fn detach(&mut self, spans: &mut Vec<SpanRef>, waiting: &mut Vec<SpanRef>) {
-        spans.append(&mut self.large);
+    /// Gives up all spans, so that a sweep can have them; the mutator goes on with new ones. The cost depends on the
+    /// number of types, not on that of spans. Those that wait stay, and are put into a list of their own: they wait for
+    /// the caller's batch too from here on (B3). Needs no memory if the lists were
+    /// [made long enough](Heap::reserve_detached).
+    pub(crate) fn detach(&mut self, spans: &mut Pile<SpanRef>, waiting: &mut Vec<SpanRef>) {
+        // None if it was reserved: sweeps alone make spans wait, and none is under way.
+        self.take_begun_to_wait();
         self.waiting.retain(|span| {
             // ORDERING: as in `take_done_waiting`.
             let waits = span.waits().load(Acquire) > 0;
@@ -1024,35 +1009,46 @@ impl Heap {
             }
             waits
         });
-        for span in &self.waiting {
+        for span in self.waiting.iter() {
             span.waits().fetch_add(1, Relaxed);
             waiting.push(*span);
         }
-        for mut adopted in self.adopted.drain(..) {
-            spans.append(&mut adopted);
-        }
+        core::mem::take(&mut self.adopted).into_lists().for_each(|list| spans.push_bundle(list));
+        spans.push_bundle(core::mem::take(&mut self.large));
+        // Swept by the last batch and not looked at since.
+        self.links.gate.take().into_iter().for_each(|returned| spans.push_bundle(returned));
         let mut left_bytes = 0;
+        self.take_all(|cursor| {
+            left_bytes += cursor.retire_gap() * cursor.cell_bytes;
+            cursor.pages_before = cursor.page_count;
+            if let Some(span) = cursor.span.take() {
+                spans.push(span);
+            }
+            spans.push_bundle(core::mem::take(&mut cursor.with_room));
+            spans.push_bundle(core::mem::take(&mut cursor.full));
+        });
+        self.counters().bytes.take_back(left_bytes);
+        self.counters().over_budget.store(false, Relaxed);
+    }
+
+    /// Calls `f` for each cursor, to end its gap and to take all its spans.
+    fn take_all(&mut self, mut f: impl FnMut(&mut Cursor)) {
         for of_type in self.types.values() {
             for cursor in of_type.each() {
                 // SAFETY: the holder of the heap has its cursors; one reference at a time.
                 let cursor = unsafe { &mut *cursor };
-                left_bytes += cursor.retire_gap() * cursor.cell_bytes;
-                spans.extend(cursor.span.take());
-                cursor.scan = 0;
-                spans.append(&mut cursor.with_room);
-                spans.append(&mut cursor.full);
+                f(cursor);
+                (cursor.scan, cursor.page_count) = (0, 0);
             }
         }
-        self.counters().bytes.take_back(left_bytes);
-        self.counters().over_budget.store(false, Relaxed);
     }
 
     /// Calls `f` for each list of spans that are the mutator's now, those just returned included, and those that wait for
     /// drops.
     fn each_list(&self, mut f: impl FnMut(&[SpanRef])) {
         f(&self.large);
-        f(&self.waiting);
-        self.adopted.iter().for_each(|list| f(list));
+        f(&self.counters().waiting.lock());
+        self.waiting.lists().chain(self.adopted.lists()).for_each(&mut f);
         self.links.gate.with_returned(|returned| returned.iter().for_each(|list| f(list)));
         for of_type in self.types.values() {
             for cursor in of_type.each() {
@@ -1078,47 +1074,50 @@ impl Heap {
     }
 
     /// Mappings that an earlier sweep emptied, to be unmapped after this finish.
-    pub(crate) fn take_retired(&mut self) -> Vec<SpanRef> {
+    pub(crate) fn take_retired(&mut self) -> Pile<SpanRef> {
         core::mem::take(&mut self.retired)
     }
 
-    /// Gives all up to another space's heap, and goes by another home record from now on. The cost depends
-    /// on the number of types, not on that of spans.
-    pub(crate) fn give_up(&mut self, home: &Home) -> GivenUp {
+    /// Gives all up to be another space's. The cost depends on the number of types, not on that of spans.
+    pub(crate) fn give_up(&mut self) -> GivenUp {
         self.retire_gaps();
-        let mut spans = vec![core::mem::take(&mut self.large)];
-        spans.append(&mut self.adopted);
-        for of_type in self.types.values() {
-            for cursor in of_type.each() {
-                // SAFETY: the holder of the heap has its cursors; one reference at a time.
-                let cursor = unsafe { &mut *cursor };
-                cursor.full.extend(cursor.span.take());
-                cursor.scan = 0;
-                cursor.pages_taken = 0;
-                spans.push(core::mem::take(&mut cursor.with_room));
-                spans.push(core::mem::take(&mut cursor.full));
+        let mut spans = core::mem::take(&mut self.adopted);
+        self.take_all(|cursor| {
+            // Its gap has ended.
+            cursor.full.extend(cursor.span.take());
+            cursor.pages_before = 0;
+            for list in [&mut cursor.with_room, &mut cursor.full] {
+                let mut list = Pile::from_iter(core::mem::take(list));
+                spans.prepare(&mut list);
+                spans.absorb(&mut list);
             }
-        }
-        spans.retain(|list| !list.is_empty());
-        self.links.home = home.id();
-        self.links.gate = Arc::clone(&home.gate);
-        self.links.ledger = home.ledger.clone();
-        GivenUp {
-            spans,
-            open_starters: core::mem::take(&mut self.open_starters),
-            full_starters: core::mem::take(&mut self.full_starters),
-            retired: core::mem::take(&mut self.retired),
-            waiting: core::mem::take(&mut self.waiting),
-        }
+        });
+        let mut large = Pile::from_iter(core::mem::take(&mut self.large));
+        spans.prepare(&mut large);
+        spans.absorb(&mut large);
+        let (retired, waiting) =
+            (core::mem::take(&mut self.retired), core::mem::take(&mut self.waiting));
+        GivenUp { spans, retired, waiting }
+    }
+
+    /// Makes room for what another space's heap gave up, to take it over.
+    pub(crate) fn prepare_adoption(&mut self, given_up: &mut GivenUp) {
+        self.adopted.prepare(&mut given_up.spans);
+        self.retired.prepare(&mut given_up.retired);
+        self.waiting.prepare(&mut given_up.waiting);
     }
 
     /// Takes over what another space's heap gave up.
     pub(crate) fn adopt(&mut self, mut given_up: GivenUp) {
-        self.adopted.append(&mut given_up.spans);
-        self.retired.append(&mut given_up.retired);
-        self.waiting.append(&mut given_up.waiting);
-        self.open_starters.append(&mut given_up.open_starters);
-        self.full_starters.append(&mut given_up.full_starters);
+        self.adopted.absorb(&mut given_up.spans);
+        self.retired.absorb(&mut given_up.retired);
+        self.waiting.absorb(&mut given_up.waiting);
+    }
+
+    /// Goes by another home from now on.
+    pub(crate) fn set_home(&mut self, home: &Home) {
+        self.links.gate = Arc::clone(&home.gate);
+        self.links.ledger = home.ledger.clone();
     }
 
     /// Ends all gaps, so that the allocation bits alone say what is allocated (H2).
@@ -1152,15 +1151,7 @@ impl Heap {
             .sum()
     }
 
-    /// Gives the shared blocks back, when no span is left in them: the space is going.
-    pub(crate) fn release_starters(&mut self) {
-        for starter in self.open_starters.drain(..).chain(self.full_starters.drain(..)) {
-            // SAFETY: the space's spans are all gone, so the block holds none.
-            unsafe { pool::give_back_blocks(starter, 1) };
-        }
-    }
-
-    /// Gives back the memory of an empty page span: the space is going.
+    /// Takes an empty mapping back: the space is going.
     ///
     /// # Safety
     ///

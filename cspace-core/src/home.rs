@@ -1,181 +1,192 @@
-//! The home record: what blocks and handles point at instead of their space.
+//! The home of objects: what says which space they belong to.
 //!
-//! A handle may outlive its space, and the objects of a space may be merged into another one. So what
-//! handles need is in a record of its own, counted by the space and by every handle, and the record says
-//! which space it belongs to now. A merge tells the record of the source, whose handles thereby belong to
-//! the target; it touches neither handles nor blocks nor objects.
+//! A handle may outlive its space, and the objects of a space may be merged into another one. So a handle does not
+//! name a space but a *home*, by number, and each space has one home at a time: that of its objects. A merge makes
+//! one home of two, under one of their numbers, and gives the source a new one. The other number *follows*
+//! ([`Successors`]): a handle that has it finds out where it leads when it is used next. The number of which there
+//! are more handles stays, as far as is known; if nobody has the other, nothing follows anything. So objects that are
+//! merged to and fro take their number along.
 //!
-//! - **M1 (belongs).** `space` names the space that has the objects of this record's handles. It is written
-//!   with that space's lock and the next one's held exclusively, so in an access a comparison with the
-//!   access's own space is stable.
-//! - **M2 (absorbed).** The records that were merged into a space are in the list of its own record for as
-//!   long as a handle, a cleaner or a block goes by them.
+//! The next cycle, which looks at every handle anyway, gives each the home's number. Then nothing is left of a merge.
+//!
+//! - **M1 (belongs).** A handle's object is in the space whose home number the handle's number leads to. Which it is
+//!   changes with both spaces held exclusively, so in an access a comparison with the access's own number is stable.
+//! - **M2 (once).** A number is the home of one space at a time, and once it follows another never again of any. So a
+//!   handle that has the access's number belongs to its space, even if the number was written there before the last
+//!   merges (P25).
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::Arc;
+use core::sync::atomic::{self, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
 use crate::chunk::SpanRef;
-use crate::cleaner::{Cleanup, Cleanups};
 use crate::heap::Counters;
 use crate::ledger::Ledger;
-use crate::owned_root::{DroppedCell, OwnedList, OwnedRef};
-use crate::protocol::CycleGate;
-use crate::root::{RootSnapshot, RootTable};
+use crate::owned_root::OwnedList;
+use crate::protocol::{CycleGate, Successors};
+use crate::root::RootTable;
 use crate::space::Space;
+use crate::sync::AtomicU64;
 
 /// The gate of a space's cycles; swept spans come back by it.
 pub(crate) type Gate = CycleGate<SpanRef, Arc<Counters>, Space>;
 
-/// The part of a space that handles outside of accesses refer to.
+/// What belongs to a space's objects, and is replaced when they are merged into another's.
 pub(crate) struct Home {
-    /// What blocks name. 0 is no record.
+    /// What handles name.
     id: u64,
-    /// The space that the record belongs to (M1).
-    space: AtomicU64,
-    pub(crate) roots: Mutex<RootTable>,
-    pub(crate) owned: Mutex<OwnedList>,
-    pub(crate) cleanups: Cleanups,
     pub(crate) gate: Arc<Gate>,
     /// What is charged to it; not by this record, but by wherever the books have moved.
     pub(crate) ledger: Ledger,
-    /// Records of spaces that were merged into this one's (M2).
-    absorbed: Mutex<Vec<Absorbed>>,
 }
 
-struct Absorbed {
-    home: Arc<Home>,
-    /// A cycle of the new space condemned since: once it is reclaimed, no block names the record.
-    is_swept: bool,
-}
+/// The next home's number.
+static NEXT_ID: atomic::AtomicU64 = atomic::AtomicU64::new(1);
 
-/// The next record's number.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// The numbers that follow others, since the last cycles of their spaces.
+static SUCCESSORS: LazyLock<Successors> = LazyLock::new(Successors::default);
 
 impl Home {
-    pub(crate) fn new(space: u64, counters: &Arc<Counters>, ledger: Ledger) -> Arc<Home> {
-        Arc::new(Home {
-            id: NEXT_ID.fetch_add(1, Relaxed),
-            space: AtomicU64::new(space),
-            roots: Mutex::default(),
-            owned: Mutex::default(),
-            cleanups: Cleanups::default(),
-            gate: Arc::new(CycleGate::new(Arc::clone(counters))),
-            ledger,
-            absorbed: Mutex::default(),
-        })
+    /// A home of no handle.
+    pub(crate) fn new(counters: &Arc<Counters>, ledger: Ledger) -> Arc<Home> {
+        let id = NEXT_ID.fetch_add(1, Relaxed);
+        Arc::new(Home { id, gate: Arc::new(CycleGate::new(Arc::clone(counters))), ledger })
     }
 
-    /// What blocks name.
+    /// This home under the number of another one and with its books, which were merged.
+    pub(crate) fn renamed(&self, id: u64, ledger: Ledger) -> Arc<Home> {
+        Arc::new(Home { id, gate: Arc::clone(&self.gate), ledger })
+    }
+
+    /// What handles name. Stable in an access (M1).
+    #[inline(always)]
     pub(crate) fn id(&self) -> u64 {
         self.id
     }
+}
 
-    /// The number of the space that the record belongs to. Stable in an access to that space (M1).
-    #[inline(always)]
-    pub(crate) fn space_id(&self) -> u64 {
-        self.space.load(Relaxed)
+/// Whether a handle belongs to the home with the number `id`, that of an access (M1).
+#[inline(always)]
+pub(crate) fn is_same(handle: &AtomicU64, id: u64) -> bool {
+    handle.load(Relaxed) == id || leads_to(handle, id)
+}
+
+#[cold]
+#[inline(never)]
+fn leads_to(handle: &AtomicU64, id: u64) -> bool {
+    SUCCESSORS.resolve(handle) == id
+}
+
+/// The handles on a space's objects. They move as a whole.
+#[derive(Default)]
+pub(crate) struct Handles {
+    pub(crate) roots: Mutex<RootTable>,
+    pub(crate) owned: Mutex<OwnedList>,
+    /// Numbers that follow that of the space's home.
+    followers: Mutex<Vec<u64>>,
+}
+
+impl Handles {
+    fn may_exist(&self) -> bool {
+        self.roots.lock().may_have_handles() || !self.owned.lock().is_empty()
     }
 
-    /// The records merged into this one.
-    pub(crate) fn absorbed(&self) -> Vec<Arc<Home>> {
-        self.absorbed.lock().iter().map(|absorbed| Arc::clone(&absorbed.home)).collect()
-    }
-
-    /// A cycle begins: forgets the records that neither a handle nor a block goes by any more (M2).
-    pub(crate) fn begin_cycle(&self) {
-        // The batch of the cycle before is reclaimed, or this one could not have been claimed.
-        self.absorbed.lock().retain(|absorbed| !absorbed.is_swept || absorbed.home.has_handles());
-    }
-
-    /// A cycle has condemned: its batch will sweep every block.
-    pub(crate) fn note_condemned(&self) {
-        for absorbed in &mut *self.absorbed.lock() {
-            absorbed.is_swept = true;
-        }
-    }
-
-    fn has_handles(&self) -> bool {
-        self.roots.lock().live_count() > 0
-            || !self.owned.lock().is_empty()
-            || !self.cleanups.is_empty()
-    }
-
-    /// Merges this record, and those merged into it before, into another space's.
+    /// Makes room for those of a space that is to be merged into this one, and decides on the number under which both
+    /// will be: of their homes `own` and `others`. What has the other number finds it from now on.
     ///
-    /// The caller holds both spaces exclusively (M1).
-    pub(crate) fn merge_into(self: &Arc<Home>, target: &Home) {
-        let space = target.space_id();
-        let mut moving = core::mem::take(&mut *self.absorbed.lock());
-        for absorbed in &mut moving {
-            absorbed.home.space.store(space, Relaxed);
-            absorbed.is_swept = false;
+    /// The caller holds both spaces exclusively, and merges them (M1).
+    pub(crate) fn prepare(&self, other: &Handles, own: u64, others: u64) -> u64 {
+        self.roots.lock().prepare(&mut other.roots.lock());
+        self.owned.lock().prepare(&mut other.owned.lock());
+        let (mut followers, mut from) = (self.followers.lock(), other.followers.lock());
+        let is_taken_over = match (self.may_exist(), other.may_exist()) {
+            (_, false) => {
+                SUCCESSORS.forget(&mut from);
+                return own;
+            }
+            (false, true) => {
+                SUCCESSORS.forget(&mut followers);
+                core::mem::swap(&mut *followers, &mut from);
+                return others;
+            }
+            (true, true) => followers.len() < from.len(),
+        };
+        let (mut stays, mut follows) = (own, others);
+        if is_taken_over {
+            core::mem::swap(&mut stays, &mut follows);
+            core::mem::swap(&mut *followers, &mut from);
         }
-        self.space.store(space, Relaxed);
-        moving.push(Absorbed { home: Arc::clone(self), is_swept: false });
-        let mut list = target.absorbed.lock();
-        list.append(&mut moving);
+        SUCCESSORS.follow(follows, stays);
+        followers.reserve(from.len() + 1);
+        followers.append(&mut from);
+        followers.push(follows);
+        stays
     }
 
-    /// How many roots there are, by this record and those merged into it.
-    pub(crate) fn num_roots(&self) -> usize {
-        let absorbed = self.absorbed();
-        let others: usize = absorbed.iter().map(|home| home.roots.lock().live_count()).sum();
-        self.roots.lock().live_count() + others
-    }
-
-    /// The roots of the records merged into this one, to be read without their mutexes.
-    pub(crate) fn absorbed_roots(&self) -> Vec<(Arc<Home>, RootSnapshot)> {
-        let absorbed = self.absorbed().into_iter();
-        absorbed
-            .map(|home| {
-                let roots = home.roots.lock().snapshot();
-                (home, roots)
-            })
-            .collect()
-    }
-
-    /// The owned cells whose handles exist, by this record and those merged into it.
-    pub(crate) fn owned_cells(&self) -> Vec<OwnedRef> {
-        let mut cells = self.owned.lock().live();
-        for home in self.absorbed() {
-            cells.append(&mut home.owned.lock().live());
+    /// Takes over those of a space that is merged into this one.
+    pub(crate) fn absorb(&self, other: &Handles) {
+        let mut from = other.roots.lock();
+        if from.may_have_handles() {
+            self.roots.lock().absorb(&mut from);
         }
-        cells
+        drop(from);
+        self.owned.lock().absorb(&mut other.owned.lock());
     }
 
-    /// Takes out the owned cells whose handles are gone.
-    pub(crate) fn take_dropped(&self) -> Vec<DroppedCell> {
-        let mut dropped = self.owned.lock().take_dropped();
-        for home in self.absorbed() {
-            dropped.append(&mut home.owned.lock().take_dropped());
+    /// Every handle has the home's number: what followed it is forgotten. By the collector.
+    pub(crate) fn forget_followers(&self) {
+        SUCCESSORS.forget(&mut self.followers.lock());
+    }
+}
+
+impl Drop for Handles {
+    /// The space is gone: its handles lead nowhere.
+    fn drop(&mut self) {
+        SUCCESSORS.forget(self.followers.get_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SUCCESSORS;
+    use crate::{GcRoot, Space};
+
+    /// What no merge of another test can hide: how many numbers follow others is measured by the numbers of these spaces.
+    fn followers(spaces: &[&Space]) -> usize {
+        spaces.iter().map(|space| space.inner.handles().followers.lock().len()).sum()
+    }
+
+    fn space() -> Space {
+        Space::builder().build().unwrap()
+    }
+
+    fn root(space: &Space, value: u64) -> GcRoot<u64> {
+        space.exclusive(|cx| cx.root(cx.alloc(value)))
+    }
+
+    #[test]
+    fn objects_take_their_number_along_to_and_fro() {
+        let (a, b) = (space(), space());
+        let mut roots = vec![root(&a, 0)];
+        for i in 1..1000 {
+            let (from, into) = if i % 2 == 1 { (&a, &b) } else { (&b, &a) };
+            into.transfer_from(from).unwrap();
+            roots.push(root(into, i));
+            assert_eq!(followers(&[&a, &b]), 0);
         }
-        dropped
+        b.shared(|cx| assert_eq!(roots.iter().map(|root| *root.get(cx)).sum::<u64>(), 499_500));
     }
 
-    /// Takes out the actions of all cleaners, the oldest first: those of the records merged into this one were
-    /// registered before their merge. In a finish, or at the end of the space.
-    pub(crate) fn detach_cleanups(&self) -> Vec<Cleanup> {
-        let mut all = Vec::new();
-        for home in self.absorbed() {
-            home.cleanups.detach(&mut all);
-        }
-        self.cleanups.detach(&mut all);
-        all
-    }
-
-    /// Lets go of all owned cells, and of the records merged into this one: the space is gone.
-    pub(crate) fn release_all(&self) -> Vec<DroppedCell> {
-        let mut dropped = self.owned.lock().release_all();
-        for absorbed in core::mem::take(&mut *self.absorbed.lock()) {
-            dropped.append(&mut absorbed.home.owned.lock().release_all());
-        }
-        dropped
-    }
-
-    /// Whether blocks that name this record are this one's.
-    pub(crate) fn has_id(&self, id: u64) -> bool {
-        self.id == id || self.absorbed.lock().iter().any(|absorbed| absorbed.home.id == id)
+    #[test]
+    fn numbers_that_follow_are_forgotten_with_their_space() {
+        let (a, b) = (space(), space());
+        let roots = (root(&a, 1), root(&b, 2));
+        a.transfer_from(&b).unwrap();
+        let number = a.inner.handles().followers.lock()[0];
+        assert_eq!(SUCCESSORS.resolve(&number.into()), a.inner.current_home().id());
+        drop(a);
+        assert_eq!(SUCCESSORS.resolve(&number.into()), number);
+        drop(roots);
     }
 }

@@ -352,18 +352,18 @@ impl Books {
     }
 
     /// Adds the books of a space whose objects are merged into this one's. Limits stay.
-    fn absorb(&mut self, from: Books) {
-        for (into, entry) in self.accounts.iter_mut().zip(from.accounts) {
+    fn absorb(&mut self, from: &mut Books) {
+        for (into, entry) in self.accounts.iter_mut().zip(core::mem::take(&mut from.accounts)) {
             into.count += entry.count;
             into.capacity += entry.capacity;
             into.bytes += entry.bytes;
             into.pending += entry.pending;
             into.note();
         }
-        self.charged += from.charged;
-        self.pending += from.pending;
-        self.reported += from.reported;
-        if let Some(owner) = from.owner {
+        self.charged += core::mem::take(&mut from.charged);
+        self.pending += core::mem::take(&mut from.pending);
+        self.reported += core::mem::take(&mut from.reported);
+        if let Some(owner) = from.owner.take() {
             owner.counters.charged.store(0, Relaxed);
             owner.counters.pending.store(0, Relaxed);
         }
@@ -476,12 +476,13 @@ impl Ledger {
     }
 
     /// Moves what is charged to another space's ledger, and the counts of objects by `objects`: who reads either ledger
-    /// finds both there, or neither. Both spaces are held exclusively.
-    pub(crate) fn move_into(&self, target: &Ledger, objects: impl FnOnce()) {
-        self.0.move_into(&target.0, |from, into| {
+    /// finds both there, or neither. Returns which is the ledger of both now: of this one and the target's the one that
+    /// more others lead to. Both spaces are held exclusively.
+    pub(crate) fn join(&self, target: &Ledger, objects: impl FnOnce()) -> Ledger {
+        Ledger(self.0.join(&target.0, |from, into| {
             objects();
             into.absorb(from);
-        });
+        }))
     }
 
     /// Whether there is room for so many bytes of objects; if not, what is in use, and the limit.

@@ -61,6 +61,7 @@ mod no_unwind;
 mod object;
 mod os;
 mod owned_root;
+mod pile;
 mod pool;
 pub mod protocol;
 mod ptr_slot;

@@ -31,7 +31,6 @@ impl Memory {
         poison_freed: bool,
     ) -> Arc<Memory> {
         let links = HeapLinks {
-            home: home.id(),
             gate: Arc::clone(&home.gate),
             ledger: home.ledger.clone(),
             counters: Arc::clone(&counters),

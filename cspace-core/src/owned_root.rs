@@ -12,19 +12,24 @@ use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use std::sync::Arc;
+use core::sync::atomic::Ordering::Relaxed;
 
 use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
 use crate::error::WrongSpace;
-use crate::home::Home;
+use crate::home;
 use crate::object::{IObject, Rootable};
+use crate::pile::Pile;
 use crate::protocol::OwnedState;
+use crate::space::SpaceInner;
+use crate::sync::AtomicU64;
 use crate::visitor::Visitor;
 
 #[repr(C)]
 pub(crate) struct OwnedHeader {
     state: OwnedState,
+    /// The number of the value's home, as far as it is known: as that of a root's entry.
+    home: AtomicU64,
     visit: unsafe fn(NonNull<OwnedHeader>, &mut Visitor<'_>),
     free: unsafe fn(NonNull<OwnedHeader>),
 }
@@ -44,7 +49,7 @@ unsafe impl Send for OwnedRef {}
 
 /// The owned cells of a space.
 #[derive(Default)]
-pub(crate) struct OwnedList(Vec<OwnedRef>);
+pub(crate) struct OwnedList(Pile<OwnedRef>);
 
 impl OwnedList {
     /// Whether no handle exists whose cell was not taken out.
@@ -52,14 +57,26 @@ impl OwnedList {
         self.0.is_empty()
     }
 
-    /// The cells whose handles exist.
-    pub(crate) fn live(&self) -> Vec<OwnedRef> {
-        // SAFETY: listed cells are not freed.
-        self.0
-            .iter()
-            .copied()
-            .filter(|cell| unsafe { !cell.0.as_ref().state.is_handle_dropped() })
-            .collect()
+    /// The cells whose handles exist. These name the home `home` afterwards; the caller is the collector of the space
+    /// whose home that is.
+    pub(crate) fn live(&self, home: u64) -> Vec<OwnedRef> {
+        let is_live = |cell: &&OwnedRef| {
+            // SAFETY: listed cells are not freed.
+            let header = unsafe { cell.0.as_ref() };
+            header.home.store(home, Relaxed);
+            !header.state.is_handle_dropped()
+        };
+        self.0.iter().filter(is_live).copied().collect()
+    }
+
+    /// Makes room for what another list has, to take it over.
+    pub(crate) fn prepare(&mut self, other: &mut OwnedList) {
+        self.0.prepare(&mut other.0);
+    }
+
+    /// Takes over the cells of another space's list.
+    pub(crate) fn absorb(&mut self, other: &mut OwnedList) {
+        self.0.absorb(&mut other.0);
     }
 
     /// Takes out the cells whose handles are gone.
@@ -159,7 +176,6 @@ unsafe fn free_cell<T>(cell: NonNull<OwnedHeader>) {
 /// ```
 pub struct OwnedRoot<R: Rootable> {
     cell: NonNull<OwnedHeader>,
-    home: Arc<Home>,
     family: Family<R>,
 }
 
@@ -169,18 +185,32 @@ unsafe impl<R: Rootable> Send for OwnedRoot<R> {}
 unsafe impl<R: Rootable> Sync for OwnedRoot<R> {}
 
 impl<R: Rootable> OwnedRoot<R> {
-    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(home: &Arc<Home>, value: T) -> OwnedRoot<R> {
+    /// # Safety
+    ///
+    /// The space's lock is held, in whatever mode.
+    pub(crate) unsafe fn new<'gc, T: IObject<'gc, R = R>>(
+        space: &SpaceInner,
+        value: T,
+    ) -> OwnedRoot<R> {
+        // SAFETY: the caller's promise.
+        let home = unsafe { space.home() }.id();
         let cell = Box::new(OwnedCell {
             header: OwnedHeader {
                 state: OwnedState::new(),
+                home: AtomicU64::new(home),
                 visit: visit_cell::<T>,
                 free: free_cell::<T>,
             },
             value: UnsafeCell::new(value),
         });
         let cell: NonNull<OwnedHeader> = NonNull::from(Box::leak(cell)).cast();
-        home.owned.lock().0.push(OwnedRef(cell));
-        OwnedRoot { cell, home: Arc::clone(home), family: PhantomData }
+        space.handles().owned.lock().0.push(OwnedRef(cell));
+        OwnedRoot { cell, family: PhantomData }
+    }
+
+    fn is_at_home(&self, home: u64) -> bool {
+        // SAFETY: the cell is there as long as its handle.
+        home::is_same(unsafe { &(*self.cell.as_ptr()).home }, home)
     }
 
     /// The value, to read.
@@ -203,7 +233,7 @@ impl<R: Rootable> OwnedRoot<R> {
         &'a self,
         cx: &impl Access<'gc>,
     ) -> Result<&'a R::At<'gc>, WrongSpace> {
-        if self.home.space_id() != cx.space_id() {
+        if !self.is_at_home(cx.home_id()) {
             return Err(WrongSpace);
         }
         // SAFETY: the cell holds the family's type; the token keeps the collector out, and `&self`
@@ -234,7 +264,7 @@ impl<R: Rootable> OwnedRoot<R> {
         &'a mut self,
         cx: &impl ExclusiveAccess<'gc>,
     ) -> Result<&'a mut R::At<'gc>, WrongSpace> {
-        if self.home.space_id() != cx.space_id() {
+        if !self.is_at_home(cx.home_id()) {
             return Err(WrongSpace);
         }
         // SAFETY: as in `try_get`; the handle is borrowed uniquely for as long as the reference, and

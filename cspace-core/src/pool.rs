@@ -1,4 +1,5 @@
-//! The process-wide pool of chunks. Spaces lease blocks from it and give them back.
+//! The process-wide pool of chunks. Spaces lease blocks from it and give them back, and single pages of blocks that
+//! all spaces share: what a small space holds, and what it leaves when it is merged into another, is pages.
 //!
 //! Chunks are never unmapped, so that an address which was once in a chunk can always be looked up;
 //! what they do not need goes back to the system page by page ([`trim`]). Mappings for single
@@ -11,18 +12,21 @@ use std::sync::LazyLock;
 
 use parking_lot::Mutex;
 
-use crate::chunk::{block_of, Block, BLOCK, BLOCK_COUNT, CHUNK, HEADER_BLOCKS};
+use crate::chunk::{block_of, BLOCK, BLOCK_COUNT, BLOCK_PAGES, CHUNK, HEADER_BLOCKS, PAGE};
 use crate::os;
 
 /// What kind of blocks a chunk serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum BlockUse {
+enum BlockUse {
     /// Blocks that many small spans share: no large pages, an idle space must stay small.
     Starter,
     /// Whole blocks for one type, and runs: large pages pay.
     Whole,
 }
 
+/// The free pages of a block none of whose pages is used.
+const ALL_PAGES: u16 = u16::MAX;
+const _: () = assert!(BLOCK_PAGES == u16::BITS as usize);
 const BLOCK_MASK: u64 = !((1 << HEADER_BLOCKS) - 1);
 /// Free memory above this and above what is leased goes back to the system: a heap that is collected
 /// when it has doubled needs as much again until the next time.
@@ -56,7 +60,14 @@ struct Pool {
     whole_chunks: usize,
     free_blocks: usize,
     leased_blocks: usize,
+    /// Shared blocks that have free pages, the one to take from last.
+    starters: Vec<NonNull<u8>>,
+    /// How many of these have no page that is used: one at most.
+    empty_starters: usize,
 }
+
+// SAFETY: blocks by their addresses; what lies there is guarded by H4.
+unsafe impl Send for Pool {}
 
 static POOL: LazyLock<Mutex<Pool>> = LazyLock::new(Mutex::default);
 static MAPPED_BYTES: AtomicUsize = AtomicUsize::new(0);
@@ -90,7 +101,7 @@ impl Pool {
         Some(index)
     }
 
-    fn take(&mut self, chunk: usize, first: usize, count: usize, home: u64) -> NonNull<u8> {
+    fn take(&mut self, chunk: usize, first: usize, count: usize) -> NonNull<u8> {
         let entry = &mut self.chunks[chunk];
         let mask = run_mask(first, count);
         debug_assert_eq!(entry.free & mask, mask);
@@ -99,19 +110,10 @@ impl Pool {
         self.free_blocks -= count;
         self.leased_blocks += count;
         // SAFETY: the block lies in the chunk.
-        let base = unsafe { entry.base.add(first * BLOCK) };
-        for block in 0..count {
-            // SAFETY: the block was free, so its record is the pool's; the pool is locked.
-            unsafe {
-                let record: *mut Block = block_of(base.as_ptr().add(block * BLOCK));
-                (*record).home.store(home, Relaxed);
-                (*record).free_pages = 0;
-            }
-        }
-        base
+        unsafe { entry.base.add(first * BLOCK) }
     }
 
-    fn lease(&mut self, use_: BlockUse, count: usize, home: u64) -> Option<NonNull<u8>> {
+    fn lease(&mut self, use_: BlockUse, count: usize) -> Option<NonNull<u8>> {
         // The chunk on top of the stack first: what was freed last is warm.
         while let Some(&chunk) = self.open[use_ as usize].last() {
             if self.chunks[chunk].free != 0 {
@@ -127,18 +129,12 @@ impl Pool {
             Some(found) => found,
             None => (self.add_chunk(use_)?, HEADER_BLOCKS),
         };
-        Some(self.take(chunk, first, count, home))
+        Some(self.take(chunk, first, count))
     }
 
     fn give_back(&mut self, base: NonNull<u8>, count: usize) {
         let chunk = self.by_base[&(base.addr().get() & !(CHUNK - 1))];
         let first = (base.addr().get() & (CHUNK - 1)) / BLOCK;
-        for block in 0..count {
-            // SAFETY: the block was leased to the caller, who gives it up.
-            unsafe {
-                (*block_of(base.as_ptr().add(block * BLOCK))).home.store(0, Relaxed);
-            }
-        }
         let entry = &mut self.chunks[chunk];
         entry.free |= run_mask(first, count);
         if !entry.listed {
@@ -147,6 +143,56 @@ impl Pool {
         }
         self.free_blocks += count;
         self.leased_blocks -= count;
+    }
+
+    fn lease_page(&mut self) -> Option<NonNull<u8>> {
+        if self.starters.is_empty() {
+            let starter = self.lease(BlockUse::Starter, 1)?;
+            // SAFETY: just leased.
+            unsafe { (*block_of(starter.as_ptr())).free_pages = ALL_PAGES };
+            self.list_starter(starter);
+            self.empty_starters += 1;
+        }
+        let starter = *self.starters.last().expect("one was added if there was none");
+        // SAFETY: records of shared blocks are the pool's, which is locked.
+        let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
+        self.empty_starters -= usize::from(*free == ALL_PAGES);
+        let page = free.trailing_zeros() as usize;
+        *free &= *free - 1;
+        if *free == 0 {
+            self.starters.pop();
+        }
+        // SAFETY: the page lies in the block.
+        Some(unsafe { starter.add(page * PAGE) })
+    }
+
+    fn give_back_page(&mut self, page: NonNull<u8>) {
+        let offset = page.addr().get() % BLOCK;
+        // SAFETY: the page lies in its block.
+        let starter = unsafe { page.sub(offset) };
+        // SAFETY: records of shared blocks are the pool's, which is locked.
+        let record = unsafe { &mut *block_of(starter.as_ptr()) };
+        let was_full = record.free_pages == 0;
+        record.free_pages |= 1 << (offset / PAGE);
+        let (is_empty, place) = (record.free_pages == ALL_PAGES, record.place as usize);
+        if was_full {
+            self.list_starter(starter);
+        } else if is_empty && self.empty_starters > 0 {
+            self.starters.swap_remove(place);
+            if let Some(moved) = self.starters.get(place) {
+                // SAFETY: as above.
+                unsafe { (*block_of(moved.as_ptr())).place = place as u32 };
+            }
+            self.give_back(starter, 1);
+        } else if is_empty {
+            self.empty_starters += 1;
+        }
+    }
+
+    fn list_starter(&mut self, starter: NonNull<u8>) {
+        // SAFETY: records of shared blocks are the pool's, which is locked.
+        unsafe { (*block_of(starter.as_ptr())).place = self.starters.len() as u32 };
+        self.starters.push(starter);
     }
 
     fn trim(&mut self) {
@@ -188,12 +234,28 @@ fn find_run(free: u64, count: usize) -> Option<usize> {
     (starts != 0).then(|| starts.trailing_zeros() as usize)
 }
 
-/// Leases `count` blocks in a row to the space with the home record of that number; `None` when the system has no memory.
+/// Leases `count` blocks in a row; `None` when the system has no memory.
 ///
 /// Their mark and allocation bits are zero, no span is made in them, their contents are arbitrary.
-pub(crate) fn lease_blocks(use_: BlockUse, count: usize, home: u64) -> Option<NonNull<u8>> {
+pub(crate) fn lease_blocks(count: usize) -> Option<NonNull<u8>> {
     debug_assert!((1..=BLOCK_COUNT - HEADER_BLOCKS).contains(&count));
-    POOL.lock().lease(use_, count, home)
+    POOL.lock().lease(BlockUse::Whole, count)
+}
+
+/// Leases a page of a block that spaces share; `None` when the system has no memory.
+///
+/// Its mark and allocation bits are zero, no span is made in it, its contents are arbitrary.
+pub(crate) fn lease_page() -> Option<NonNull<u8>> {
+    POOL.lock().lease_page()
+}
+
+/// Gives a leased page back.
+///
+/// # Safety
+///
+/// The caller's space leased the page; no span is made in it and its bits are zero.
+pub(crate) unsafe fn give_back_page(page: NonNull<u8>) {
+    POOL.lock().give_back_page(page);
 }
 
 /// Gives leased blocks back.
@@ -211,19 +273,15 @@ pub(crate) fn trim() {
 }
 
 /// Maps memory for one object of `bytes`: the mapping's bytes, and where the object goes.
-pub(crate) fn map_object(bytes: usize, home: u64) -> Option<(NonNull<u8>, usize)> {
+pub(crate) fn map_object(bytes: usize) -> Option<(NonNull<u8>, usize)> {
     let header = HEADER_BLOCKS * BLOCK;
     let mapped = bytes.checked_add(header)?.checked_next_multiple_of(CHUNK)?;
     let base = os::reserve(mapped, CHUNK)?;
     assert_addressable(base, mapped);
     MAPPED_BYTES.fetch_add(mapped, Relaxed);
     POOL.lock().mappings.insert(base.addr().get(), mapped);
-    // SAFETY: the object goes behind the header of the fresh mapping, whose records are ours.
-    unsafe {
-        let object = base.add(header);
-        (*block_of(object.as_ptr())).home.store(home, Relaxed);
-        Some((object, mapped))
-    }
+    // SAFETY: the object goes behind the header of the fresh mapping.
+    Some((unsafe { base.add(header) }, mapped))
 }
 
 /// Unmaps what [`map_object`] gave.
@@ -268,6 +326,29 @@ mod tests {
         assert_eq!(find_run(0b1110_0110, 4), None);
         assert_eq!(find_run(BLOCK_MASK, 62), Some(2));
         assert_eq!(find_run(0, 1), None);
+    }
+
+    #[test]
+    fn pages_share_blocks_and_empty_blocks_go_back() {
+        let mut pool = Pool::default();
+        let mut pages: Vec<_> =
+            (0..100 * BLOCK_PAGES).map(|_| pool.lease_page().unwrap()).collect();
+        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (100, 0, 0));
+        let distinct: std::collections::HashSet<_> = pages.iter().copied().collect();
+        assert_eq!(distinct.len(), pages.len());
+        // Every other page of each block, and then the rest, the first blocks last.
+        for (i, page) in pages.iter().enumerate().filter(|(i, _)| i % 2 == 0) {
+            pool.give_back_page(*page);
+            assert_eq!(pool.starters.len(), i / BLOCK_PAGES + 1);
+        }
+        pages.iter().enumerate().rev().filter(|(i, _)| i % 2 == 1).for_each(|(_, page)| {
+            pool.give_back_page(*page);
+        });
+        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 1, 1));
+        pages = (0..BLOCK_PAGES).map(|_| pool.lease_page().unwrap()).collect();
+        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 0, 0));
+        pages.iter().for_each(|page| pool.give_back_page(*page));
+        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 1, 1));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cycle_gate;
 mod fate;
 mod forwarding;
 mod heap_bytes;
+mod successors;
 mod want;
 
 pub use cleanups::{Cleanup, Cleanups, OnceAction};
@@ -17,11 +18,13 @@ pub use cycle_gate::CycleGate;
 pub use fate::{Fate, Standing, Verdicts};
 pub use forwarding::Forwarding;
 pub use heap_bytes::HeapBytes;
+pub use successors::Successors;
 pub use want::Want;
 
 use crate::sync::{fence, AtomicU8, AtomicUsize, Ordering};
 
-/// How many handles a root entry has.
+/// How many handles a root entry has, and how many users a segment of entries: its table, and each entry that has
+/// handles.
 ///
 /// - **P1 (live).** While a handle exists the count is above zero, so a collection that reads the
 ///   count after the handle was made (ordered by the lock, or by the table's mutex) traces the root.
@@ -64,7 +67,13 @@ impl HandleCount {
         false
     }
 
-    /// Whether a handle exists.
+    /// Whether there is one user and no other. For a user: if it is the one, others come by it only. What the others did
+    /// happened before.
+    pub fn is_last(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 1
+    }
+
+    /// Whether a handle exists. If not, what those did that there were happened before, and the entry may be used again.
     pub fn is_live(&self) -> bool {
         self.0.load(Ordering::Acquire) > 0
     }

@@ -5,7 +5,7 @@
 //! two or to the collector, which holds it upgradable and then exclusively); and small tables behind
 //! mutexes of their own.
 //!
-//! Lock order: the space's lock, the mutexes of `home`, the pool's. No user code runs while one of the
+//! Lock order: the space's lock, the mutexes of `handles`, the pool's. No user code runs while one of the
 //! mutexes is held.
 
 use core::cell::UnsafeCell;
@@ -29,7 +29,7 @@ use crate::eviction::{Eviction, EvictionNotice, EvictionPolicy};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
-use crate::home::Home;
+use crate::home::{Handles, Home};
 use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
@@ -93,6 +93,7 @@ pub(crate) struct SpaceInner {
     /// lock in some mode, or has the mutex beside it; written by who has both, the lock exclusively.
     home: UnsafeCell<Arc<Home>>,
     home_change: Mutex<()>,
+    handles: Handles,
     memory: Arc<Memory>,
     /// Of the holder of the exclusive lock.
     root_set: UnsafeCell<RootSet>,
@@ -167,6 +168,11 @@ impl SpaceInner {
         let _changing = self.home_change.lock();
         // SAFETY: the caller holds the lock, this function the mutex.
         core::mem::replace(unsafe { &mut *self.home.get() }, home)
+    }
+
+    #[inline(always)]
+    pub(crate) fn handles(&self) -> &Handles {
+        &self.handles
     }
 
     #[inline(always)]
@@ -676,8 +682,8 @@ impl Drop for SpaceInner {
             heap.take_returned();
             heap.detach(&mut work.spans, &mut work.waiting);
             debug_assert!(work.waiting.is_empty(), "what runs drops keeps the space (P9)");
-            work.cleanups = home.detach_cleanups();
-            work.dropped = home.release_all();
+            work.cleanups = self.memory.counters.cleanups.detach();
+            work.dropped = self.handles.owned.get_mut().release_all();
             work.slot_values = self.ptr_slots.take_all();
             Batch {
                 claim: None,
@@ -784,7 +790,7 @@ impl Space {
         let (memory_limit, memory_soft_limit) = (config.memory_limit, config.memory_soft_limit);
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
         let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| {
-            let home = Home::new(id, &counters, Ledger::of_space(&counters, this));
+            let home = Home::new(&counters, Ledger::of_space(&counters, this));
             SpaceInner {
                 lock: RawRwLock::INIT,
                 requests: Requests::new(config.collector.clone(), stress),
@@ -800,6 +806,7 @@ impl Space {
                 },
                 home: UnsafeCell::new(home),
                 home_change: Mutex::default(),
+                handles: Handles::default(),
                 root_set: UnsafeCell::default(),
                 ptr_slots: PtrSlots::default(),
                 eviction: Eviction::default(),
@@ -1171,7 +1178,7 @@ impl Space {
 
     /// How many roots are held by [`GcRoot`](crate::GcRoot) handles.
     pub fn num_roots(&self) -> usize {
-        self.inner.current_home().num_roots()
+        self.inner.handles.roots.lock().live_count()
     }
 
     /// Totals of the collections so far.

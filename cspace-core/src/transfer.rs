@@ -1,9 +1,12 @@
 //! Merging: all objects of one space become another's (ceda's `TransferCSpace`).
 //!
 //! Both spaces are held exclusively, so neither is in a mark or a finish; a sweep of either goes on and is not
-//! waited for. What moves are lists and counts: the heap's spans as the lists that they are in, the home
-//! record with its roots and owned values as a whole, the batch that is out by its gate. Nothing is done for
-//! each object, block or root. The source goes on with a fresh home record and an empty heap.
+//! waited for. What moves are lists and counts: spans, roots, owned values and cleaners as the lists that they are in
+//! (`pile.rs`), handles by the number of their home (`home.rs`), charges by their books, the batch that is out by its
+//! gate. Nothing is done for each object, block or root, and nothing stays of a merge but numbers, until the next cycle.
+//! The source goes on with a fresh home and an empty heap.
+//!
+//! All that can fail comes first. Then the merge is done in one go: a panic half-way would lose objects.
 
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use crate::error::{LockError, TransferError};
 use crate::guard::LockMode;
 use crate::held;
 use crate::home::Home;
+use crate::no_unwind::no_unwind;
 use crate::space::{Space, SpaceInner, Wait};
 
 /// What a merge came to.
@@ -34,11 +38,17 @@ impl Space {
     /// objects and the statistics. The source is empty and usable. What is the space's rather than its
     /// objects' stays with each: name, settings, callbacks, the number of completed collections.
     ///
-    /// Waits for both locks, and so for a mark, but neither for a sweep nor for drops. The cost depends on
-    /// neither objects nor blocks nor roots: about ten microseconds, and some nanoseconds for each earlier
-    /// merge into the source whose handles still exist. Evicted objects of the source whose callback was not called yet
-    /// have it called by the thread that runs this space's collections, or at the end of the next exclusive access if
-    /// there is none.
+    /// Waits for both locks, and so for a mark, but neither for a sweep nor for drops. The cost, a few microseconds,
+    /// depends on neither objects nor blocks nor roots, nor on earlier merges: spaces can be merged by the million, one
+    /// for each request into a server's, or to and fro.
+    ///
+    /// What moves takes the memory that it took. A small space has a page of 4 KiB for each type of which it made
+    /// objects, so an object that is the only one of its type in its request keeps a page; the rest of the page is
+    /// there for objects of that type that this space makes after its next collection. Pages without objects are free
+    /// then. Collections come sooner for pages that are mostly empty; limits count objects, not pages.
+    ///
+    /// Evicted objects of the source whose callback was not called yet have it called by the thread that runs this
+    /// space's collections, or at the end of the next exclusive access if there is none.
     ///
     /// ```
     /// use cspace_core::Space;
@@ -118,44 +128,66 @@ fn transfer(
             return Err(TransferError::MemoryFull { space: into.name(), needed, limit });
         }
     }
-    // Nothing fails from here on.
-    let fresh = Home::new(from.id(), &from.memory().counters, source_ledger.fresh());
+    // What can fail, and what makes room.
+    let fresh = Home::new(&from.memory().counters, source_ledger.fresh());
     // SAFETY: this thread holds both spaces exclusively, and has no other reference into them; the mutators'
     // heaps are between accesses.
+    let (home, own) = unsafe { (Arc::clone(from.home()), Arc::clone(into.home())) };
+    // SAFETY: as above.
     unsafe {
-        let given_up = (*from.heap()).give_up(&fresh);
-        let home = from.replace_home(fresh);
-        let mut sweep_under_way = false;
-        let (mut objects, mut bytes) = (0, 0);
-        let (moved, into_home) = (&home, into.home());
+        into.root_set().prepare(from.root_set());
+        into.eviction().prepare(from.eviction());
+        into.counters().cleanups.prepare(&from.counters().cleanups);
+    }
+    // Ended here, where their drops may take long: their marks are of two graphs.
+    // SAFETY: as above (I1).
+    drop(unsafe { (from.incremental().take(), into.incremental().take()) });
+    let number = into.handles().prepare(from.handles(), own.id(), home.id());
+    let report = no_unwind("a merge of spaces", || {
+        // SAFETY: as above.
+        unsafe {
+            let mut given_up = (*from.heap()).give_up();
+            (*into.heap()).prepare_adoption(&mut given_up);
+            (*into.heap()).adopt(given_up);
+        }
+        let (mut report, mut ledger) = (TransferReport::default(), None);
         home.gate.move_into(
-            &into_home.gate,
+            &own.gate,
             || {
-                sweep_under_way = true;
+                report.sweep_under_way = true;
                 target.clone()
             },
             |from, into| {
-                (objects, bytes) = (from.objects.load(Relaxed), from.allocated());
+                (report.objects, report.bytes) = (from.objects.load(Relaxed), from.allocated());
                 // With the books, so that nobody finds these without those.
-                moved.ledger.move_into(&into_home.ledger, || from.move_into(into));
+                ledger = Some(home.ledger.join(&own.ledger, || from.move_into(into)));
             },
         );
-        // Their marks are of two graphs.
-        drop((from.incremental().take(), into.incremental().take()));
-        home.merge_into(into.home());
-        (*into.heap()).adopt(given_up);
-        into.root_set().absorb(from.root_set());
+        let ledger = ledger.expect("a gate settles once");
+        let renamed = own.renamed(number, ledger);
+        into.handles().absorb(from.handles());
+        // SAFETY: as above.
+        unsafe {
+            (*from.heap()).set_home(&fresh);
+            (*into.heap()).set_home(&renamed);
+            from.replace_home(fresh);
+            into.replace_home(renamed);
+            into.root_set().absorb(from.root_set());
+        }
         into.eviction().absorb(from.eviction());
         let stats = core::mem::take(&mut *from.stats.lock());
         into.stats.lock().add(&stats);
-        from.adjust_budget();
-        into.adjust_budget();
-        if bytes > 0 || into.counters().charged_since.load(Relaxed) > 0 {
-            // As if it had been allocated there: a collector may be asleep until something is.
-            into.requests().note_allocation(into.counters());
-        }
-        into.home().ledger.tell_of_merge();
-        into.tell_of_evicted();
-        Ok(TransferReport { objects, bytes, sweep_under_way })
+        report
+    });
+    // These may tell the collectors.
+    from.adjust_budget();
+    into.adjust_budget();
+    if report.bytes > 0 || into.counters().spent() > 0 {
+        // As if it had been allocated there: a collector may be asleep until something is.
+        into.requests().note_allocation(into.counters());
     }
+    // SAFETY: this thread holds both.
+    unsafe { into.home() }.ledger.tell_of_merge();
+    into.tell_of_evicted();
+    Ok(report)
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::lock_api::RawRwLockTimed as _;
 
 use crate::batch::{panic_message, run_deferred};
-use crate::chunk::{block_of, info_of, is_marked, page_info, SpanRef, GRANULE};
+use crate::chunk::{info_of, is_marked, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
 use crate::error::{CollectError, LockError};
 use crate::guard::LockMode;
@@ -142,8 +142,9 @@ impl Marks {
 
 /// Looks at one space.
 struct Verifier<'s> {
-    space: &'s Space,
     allocated: HashSet<usize>,
+    /// Where the space's spans begin and end, in order.
+    extents: Vec<(usize, usize)>,
     marks: Marks,
     visitor: Visitor<'s>,
     report: VerifyReport,
@@ -212,13 +213,17 @@ impl Verifier<'_> {
         if !pool::is_mapped(target.addr()) {
             return Some(Fault::Dangling);
         }
-        // SAFETY: the address lies in a mapped chunk; handles carry its provenance. The records of
-        // other spaces' blocks are atomics.
-        let (home, info) =
-            unsafe { ((*block_of(target)).home.load(Relaxed), page_info(target).load(Relaxed)) };
-        // SAFETY: the verifier holds the space.
-        let elsewhere = home != 0 && !unsafe { self.space.inner.home() }.has_id(home);
-        Some(if elsewhere && !info.is_null() { Fault::OtherSpace } else { Fault::Dangling })
+        // SAFETY: the address lies in a mapped chunk; handles carry its provenance. The types of other spaces' pages
+        // are atomics.
+        let is_in_span = unsafe { !page_info(target).load(Relaxed).is_null() };
+        let elsewhere = is_in_span && !self.is_own(target.addr());
+        Some(if elsewhere { Fault::OtherSpace } else { Fault::Dangling })
+    }
+
+    /// Whether the address lies in a span of the space.
+    fn is_own(&self, address: usize) -> bool {
+        let next = self.extents.partition_point(|(begin, _)| *begin <= address);
+        next > 0 && address < self.extents[next - 1].1
     }
 }
 
@@ -292,8 +297,8 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     }
     let _release = Release(space);
     let mut verifier = Verifier {
-        space,
         allocated: HashSet::new(),
+        extents: Vec::new(),
         marks: Marks::Nothing,
         visitor: Visitor::recording(),
         report: VerifyReport::default(),
@@ -314,6 +319,9 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         };
         (*inner.heap()).retire_gaps();
         let spans = (*inner.heap()).spans();
+        let extent = |span: &SpanRef| (span.base().addr(), span.base().addr() + span.bytes());
+        verifier.extents = spans.iter().map(extent).collect();
+        verifier.extents.sort_unstable();
         let cells: Vec<*const u8> = spans.iter().flat_map(|span| allocated_cells(*span)).collect();
         verifier.allocated = cells.iter().map(|cell| cell.addr()).collect();
         if cells.len() != count {
@@ -343,29 +351,22 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
                 visitor.trace(*cell);
             });
         }
-        let home = inner.home();
-        let (roots, absorbed) = (home.roots.lock().snapshot(), home.absorbed_roots());
+        let roots = inner.handles().roots.lock().snapshot();
         // Read once: other threads drop handles meanwhile.
         let mut objects: Vec<*const u8> = inner.root_set().iter().collect();
         roots.for_each(|object| objects.push(object));
-        for (_home, roots) in &absorbed {
-            roots.for_each(|object| objects.push(object));
-        }
         verifier.edges(None, 0, false, |visitor| {
             objects.iter().for_each(|object| visitor.edge_any(*object));
         });
-        for home in home.absorbed().iter().chain([home]) {
-            home.cleanups.for_each(|target| {
-                if !verifier.allocated.contains(&target.addr()) {
-                    let problem = format!(
-                        "a cleaner waits at {:#x}, where there is no object",
-                        target.addr()
-                    );
-                    verifier.report.problems.push(problem);
-                }
-            });
-        }
-        for cell in home.owned_cells() {
+        inner.counters().cleanups.for_each(|target| {
+            if !verifier.allocated.contains(&target.addr()) {
+                let problem =
+                    format!("a cleaner waits at {:#x}, where there is no object", target.addr());
+                verifier.report.problems.push(problem);
+            }
+        });
+        let cells = inner.handles().owned.lock().live(inner.home().id());
+        for cell in cells {
             verifier.edges(None, 0, false, |visitor| cell.visit(visitor));
         }
     }

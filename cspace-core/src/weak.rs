@@ -7,16 +7,14 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-use std::sync::Arc;
-
 use crate::access::Access;
 use crate::brand::Family;
 use crate::chunk::is_marked;
 use crate::error::WrongSpace;
 use crate::gc::Gc;
-use crate::home::Home;
 use crate::object::{IObject, Rootable};
 use crate::root::GcRoot;
+use crate::space::SpaceInner;
 use crate::visitor::Visitor;
 
 /// The object behind a weak reference. Emptied by the collector in the finish; else never changed.
@@ -134,11 +132,15 @@ pub struct WeakRoot<R: Rootable> {
 }
 
 impl<R: Rootable> WeakRoot<R> {
-    pub(crate) fn new<'gc, T: IObject<'gc, R = R>>(
-        home: &Arc<Home>,
+    /// # Safety
+    ///
+    /// As [`GcRoot::new`].
+    pub(crate) unsafe fn new<'gc, T: IObject<'gc, R = R>>(
+        space: &SpaceInner,
         weak: GcWeak<'gc, T>,
     ) -> WeakRoot<R> {
-        WeakRoot { cell: GcRoot::new(home, weak.cell), family: PhantomData }
+        // SAFETY: the caller's promise.
+        WeakRoot { cell: unsafe { GcRoot::new(space, weak.cell) }, family: PhantomData }
     }
 
     /// The object, unless a collection found it dead.

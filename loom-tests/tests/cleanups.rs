@@ -78,9 +78,10 @@ impl List for Cleanups<usize, u32> {
         self.insert(target, Arc::new(OnceAction::new(action)));
     }
     fn detach(&self) -> Vec<(usize, u32)> {
-        let mut all = Vec::new();
-        Cleanups::detach(self, &mut all);
-        all.into_iter().map(|entry| (entry.target, entry.action.take().unwrap())).collect()
+        self.detach_all()
+            .into_iter()
+            .map(|entry| (entry.target, entry.action.take().unwrap()))
+            .collect()
     }
     fn put_back(&self, living: Vec<(usize, u32)>) {
         let entry =

@@ -1,7 +1,8 @@
 //! Root entries: released and used again while the collector reads them ([`HandleCount`]).
 //!
-//! The scene is that of `root.rs`: a table with a mutex for making roots and freeing entries, and
-//! entries that handles release and the collector reads without it.
+//! The scene is that of `root.rs`: a table with a mutex for making roots in entries without handles, and
+//! entries that handles release and the collector reads without it; and a segment of entries, which belongs to its
+//! table and to the handles in it.
 
 use std::collections::BTreeSet;
 
@@ -44,6 +45,7 @@ struct Entry<C> {
 
 #[derive(Default)]
 struct Table {
+    /// Whether the entry was never used.
     free: bool,
     marking: bool,
     late: Vec<usize>,
@@ -61,10 +63,10 @@ impl<C: Count> Roots<C> {
         Arc::new(Roots { entry, table: Mutex::new(Table { free: true, ..Table::default() }) })
     }
 
-    /// Makes a root if the entry is free.
+    /// Makes a root if the entry has no handle.
     fn insert(&self, object: usize) -> bool {
         let mut table = self.table.lock().unwrap();
-        let free = std::mem::take(&mut table.free);
+        let free = std::mem::take(&mut table.free) || !self.entry.count.is_live();
         if free {
             self.entry.object.store(object, Relaxed);
             self.entry.count.begin();
@@ -76,9 +78,7 @@ impl<C: Count> Roots<C> {
     }
 
     fn release(&self) {
-        if self.entry.count.release() {
-            self.table.lock().unwrap().free = true;
-        }
+        self.entry.count.release();
     }
 
     fn begin_mark(&self) {
@@ -210,6 +210,71 @@ fn an_entry_is_used_again_after_all_uses() {
     every_use_comes_before_the_reuse::<HandleCount>();
 }
 
+/// A segment with one entry.
+struct Segment<C> {
+    users: C,
+    count: C,
+    content: Plain,
+    freed: AtomicUsize,
+}
+
+impl<C: Count> Segment<C> {
+    /// With the table and one handle.
+    fn new() -> Arc<Self> {
+        let (users, count) = (C::new(), C::new());
+        users.begin();
+        users.acquire();
+        count.begin();
+        Arc::new(Segment { users, count, content: Plain::new(1), freed: AtomicUsize::new(0) })
+    }
+
+    fn drop_handle(&self) {
+        assert_eq!(self.content.read(), 1, "used after it was freed");
+        if self.count.release() {
+            self.let_go();
+        }
+    }
+
+    /// The table, under its mutex: makes another handle if it may use the entry again.
+    fn make_handle(&self) -> bool {
+        let is_free = !self.count.is_live();
+        if is_free {
+            self.users.acquire();
+            self.count.begin();
+        }
+        is_free
+    }
+
+    fn let_go(&self) {
+        if self.users.release() {
+            self.content.write(0);
+            self.freed.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The table and two handles, the second of which may use the entry again while the first one is on its way out, let go.
+fn a_segment_goes_with_its_last_user<C: Count>() {
+    play(|| {
+        let segment = Segment::<C>::new();
+        let dropper = {
+            let segment = Arc::clone(&segment);
+            spawn(move || segment.drop_handle())
+        };
+        if segment.make_handle() {
+            segment.drop_handle();
+        }
+        segment.let_go();
+        dropper.join().unwrap();
+        assert_eq!(segment.freed.load(Relaxed), 1, "not freed exactly once");
+    });
+}
+
+#[test]
+fn a_segment_is_freed_once_and_after_all_uses() {
+    a_segment_goes_with_its_last_user::<HandleCount>();
+}
+
 #[cfg(cspace_loom)]
 mod weakened {
     use super::*;
@@ -280,6 +345,13 @@ mod weakened {
         what_is_rooted_at_the_finish_is_marked::<Whole>(true);
         a_root_with_a_handle_is_live::<Whole>(true);
         every_use_comes_before_the_reuse::<Whole>();
+        a_segment_goes_with_its_last_user::<Whole>();
+    }
+
+    #[test]
+    #[should_panic = "Causality violation"]
+    fn a_segment_freed_without_the_releases_fence_is_found_out() {
+        a_segment_goes_with_its_last_user::<Weak<true, true, false>>();
     }
 
     #[test]

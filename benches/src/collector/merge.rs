@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace::{CSpace, CollectError, GcMode, IObject};
+use cspace::{CSpace, Category, CollectError, GcMode, IObject};
 
 use super::case::{Case, Figure};
 use super::graph;
@@ -40,7 +40,100 @@ pub(super) static CASES: &[Case] = &[
                    as there are live objects; of merges that came before its end.",
         run: merge_during_sweep,
     },
+    Case {
+        name: "merge-requests",
+        part: Part::Merge,
+        question: "A server merges a space for each request, of which one root is kept: how long do the merges take, and \
+                   how long does a collection of the server then keep others out? The targets are those of a merge, and \
+                   some times what a server takes that made the objects itself.",
+        run: merge_requests,
+    },
+    Case {
+        name: "merge-to-and-fro",
+        part: Part::Merge,
+        question: "Two spaces are merged to and fro, beside a root and a charge of each: how long do the first tenth of the \
+                   merges and the last tenth take?",
+        run: merge_to_and_fro,
+    },
 ];
+
+/// The finish of a collection does not depend on how many requests were merged.
+const FINISH_MICROS_TARGET: f64 = 100.0;
+/// A request with one object has a page of 4 KiB.
+const REQUEST_KIB_TARGET: f64 = 4.5;
+
+fn merge_requests(sizes: &Sizes) -> Result<Vec<Figure>, String> {
+    let server = space()?;
+    let mut times = Waits::default();
+    let mut roots = Vec::new();
+    let resident = resident_kib();
+    for key in 0..sizes.requests {
+        let request = space()?;
+        roots.push(request.exclusive(|cx| cx.root(cx.alloc(key))));
+        let begun = Instant::now();
+        let report = server.transfer_from(&request);
+        times.push(begun.elapsed());
+        report.map_err(|error| error.to_string())?;
+    }
+    let grown = resident_kib() - resident;
+    let mut finish = Waits::default();
+    let mut pauses = Waits::default();
+    for _ in 0..5 {
+        let report = server.synchronous_gc().map_err(|error| error.to_string())?;
+        finish.push(report.finish);
+        pauses.push(report.pause);
+    }
+    let sum: u64 = server.shared(|cx| roots.iter().map(|root| *root.get(cx)).sum());
+    assert_eq!(sum, (0..sizes.requests).sum::<u64>());
+    let [p50, p99, _] = times.figures("the call");
+    let [finish, ..] = finish.figures("everybody out");
+    let [pause, ..] = pauses.figures("writers out");
+    Ok(vec![
+        Figure::new("requests", sizes.requests as f64),
+        p50.at_most(MICROS_TARGET),
+        p99.at_most(MICROS_TARGET),
+        finish.at_most(FINISH_MICROS_TARGET),
+        pause,
+        Figure::new("resident, KiB for each", grown / sizes.requests as f64)
+            .at_most(REQUEST_KIB_TARGET),
+    ])
+}
+
+/// What of this process is in memory; 0 where the system does not say.
+fn resident_kib() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|pages| pages.split(' ').nth(1)?.parse::<f64>().ok());
+    pages.map_or(0.0, |pages| pages * 4.0)
+}
+
+fn merge_to_and_fro(sizes: &Sizes) -> Result<Vec<Figure>, String> {
+    let (a, b) = (space()?, space()?);
+    let handles = [&a, &b].map(|space| {
+        let root = space.exclusive(|cx| cx.root(cx.alloc(1u64)));
+        let charge = space.ledger().try_charge(Category::External, 1).expect("there is no limit");
+        (root, charge)
+    });
+    let (mut first, mut last) = (Waits::default(), Waits::default());
+    for merge in 0..sizes.requests {
+        let (from, into) = if merge % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        let begun = Instant::now();
+        let report = into.transfer_from(from);
+        let time = begun.elapsed();
+        report.map_err(|error| error.to_string())?;
+        if merge < sizes.requests / 10 {
+            first.push(time);
+        } else if merge >= sizes.requests / 10 * 9 {
+            last.push(time);
+        }
+    }
+    let into = if sizes.requests % 2 == 1 { &b } else { &a };
+    into.shared(|cx| assert!(handles.iter().all(|(root, _)| *root.get(cx) == 1)));
+    let [first, ..] = first.figures("the first");
+    let [last, ..] = last.figures("the last");
+    let target = first.value.max(1.0) * 3.0;
+    Ok(vec![Figure::new("merges", sizes.requests as f64), first, last.at_most(target)])
+}
 
 fn merges_large(sizes: &Sizes) -> u32 {
     sizes.merges.div_ceil(5)

@@ -75,6 +75,10 @@ pub struct Sizes {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub merges: u32,
 
+    /// Requests with spaces of their own that are merged into a server's, and merges to and fro.
+    #[arg(long, default_value = "50k", value_parser = size::parse)]
+    pub requests: u64,
+
     /// Idle spaces.
     #[arg(long, default_value = "10k", value_parser = size::parse)]
     pub spaces: u64,
@@ -91,14 +95,16 @@ impl Sizes {
     }
 
     /// The arguments that say these sizes.
-    pub(super) fn to_arguments(&self) -> [String; 7] {
-        let Sizes { objects, objects_large, roots, roots_many, merges, spaces, millis } = self;
+    pub(super) fn to_arguments(&self) -> [String; 8] {
+        let Sizes { objects, objects_large, roots, roots_many, merges, requests, spaces, millis } =
+            self;
         [
             format!("--objects={objects}"),
             format!("--objects-large={objects_large}"),
             format!("--roots={roots}"),
             format!("--roots-many={roots_many}"),
             format!("--merges={merges}"),
+            format!("--requests={requests}"),
             format!("--spaces={spaces}"),
             format!("--millis={millis}"),
         ]

@@ -1,6 +1,6 @@
 //! Actions that run once: when their objects are condemned, or by hand ([`OnceAction`], [`Cleanups`]).
 //!
-//! A list of actions belongs to a home record. Accesses *insert*, shared ones too, and beside a mark. The finish,
+//! A list of actions belongs to a space. Accesses *insert*, shared ones too, and beside a mark. The finish,
 //! which nobody is inside of, *detaches* the whole list in one step; its batch tells the dead from the living by
 //! their marks, before the sweep clears those, *puts back* the living, and runs the actions of the dead.
 //!
@@ -8,10 +8,12 @@
 //!   finds it taken.
 //! - **P12 (none missed).** An action that was inserted in an access before a finish is examined by the batch of
 //!   that finish; one that was inserted after it waits for the next. No action is in two places.
-//! - **P13 (in order).** Actions are examined in the order in which they were inserted, those of one object too.
+//! - **P13 (in order).** Actions are examined in the order in which they were inserted, those of one object too; after a
+//!   merge, those of each of the two spaces.
 
 use std::sync::Arc;
 
+use crate::pile::Pile;
 use crate::sync::{AtomicBool, Mutex, Ordering};
 
 /// Something to be done that is taken at most once.
@@ -62,7 +64,7 @@ pub struct Cleanups<K, A> {
 
 #[derive(Debug)]
 struct List<K, A> {
-    waiting: Vec<Cleanup<K, A>>,
+    waiting: Pile<Cleanup<K, A>>,
     /// At this length the list is searched for actions that were taken by hand.
     purge_at: usize,
 }
@@ -72,7 +74,7 @@ const PURGE_MIN: usize = 64;
 
 impl<K, A> Default for Cleanups<K, A> {
     fn default() -> Self {
-        Cleanups { list: Mutex::new(List { waiting: Vec::new(), purge_at: PURGE_MIN }) }
+        Cleanups { list: Mutex::new(List { waiting: Pile::default(), purge_at: PURGE_MIN }) }
     }
 }
 
@@ -89,27 +91,38 @@ impl<K, A> Cleanups<K, A> {
         list.waiting.push(Cleanup { target, action });
     }
 
-    /// Takes the whole list out, and appends it to `all`. In a finish; the cost does not depend on the length if
-    /// `all` is empty.
-    pub fn detach(&self, all: &mut Vec<Cleanup<K, A>>) {
+    /// Takes the whole list out. In a finish: the cost does not depend on the length.
+    pub(crate) fn detach(&self) -> Pile<Cleanup<K, A>> {
         let mut list = self.list.lock();
         list.purge_at = PURGE_MIN;
-        if all.is_empty() {
-            *all = core::mem::take(&mut list.waiting);
-        } else {
-            all.append(&mut list.waiting);
-        }
+        core::mem::take(&mut list.waiting)
+    }
+
+    /// Takes the whole list out, in order.
+    pub fn detach_all(&self) -> Vec<Cleanup<K, A>> {
+        self.detach().into_vec()
     }
 
     /// Puts back what was detached and is not due, in front of what was inserted since (P13).
-    pub fn put_back(&self, mut living: Vec<Cleanup<K, A>>) {
-        if living.is_empty() {
-            return;
-        }
+    pub fn put_back(&self, living: Vec<Cleanup<K, A>>) {
         let mut list = self.list.lock();
-        living.append(&mut list.waiting);
-        list.waiting = living;
+        list.waiting.push_front(living);
         list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
+    }
+
+    /// Makes room for what another list has, to take it over.
+    pub fn prepare(&self, other: &Cleanups<K, A>) {
+        let mut from = other.list.lock();
+        self.list.lock().waiting.prepare(&mut from.waiting);
+    }
+
+    /// Takes over what another list has: its space's objects are merged into this one's.
+    pub fn absorb(&self, other: &Cleanups<K, A>) {
+        let mut from = other.list.lock();
+        let mut list = self.list.lock();
+        list.waiting.absorb(&mut from.waiting);
+        list.purge_at = list.purge_at.max(list.waiting.len() * 2);
+        from.purge_at = PURGE_MIN;
     }
 
     /// Whether nothing waits.
@@ -140,25 +153,29 @@ mod tests {
     fn what_is_put_back_comes_before_what_was_inserted_since() {
         let list = Cleanups::<u8, u32>::default();
         (1..=2).for_each(|i| list.insert(0, action(i)));
-        let mut detached = Vec::new();
-        list.detach(&mut detached);
+        let detached = list.detach_all();
         list.insert(0, action(3));
         list.put_back(detached);
-        let mut all = Vec::new();
-        list.detach(&mut all);
-        assert_eq!(numbers(all), [1, 2, 3]);
+        assert_eq!(numbers(list.detach_all()), [1, 2, 3]);
         assert!(list.is_empty());
     }
 
     #[test]
-    fn lists_are_detached_one_behind_the_other() {
+    fn a_list_takes_over_another_and_keeps_its_order() {
         let (older, newer) = (Cleanups::<u8, u32>::default(), Cleanups::default());
-        newer.insert(0, action(3));
-        (1..=2).for_each(|i| older.insert(0, action(i)));
-        let mut all = Vec::new();
-        older.detach(&mut all);
-        newer.detach(&mut all);
-        assert_eq!(numbers(all), [1, 2, 3]);
+        (1..=3).for_each(|i| older.insert(0, action(i)));
+        let detached = older.detach_all();
+        older.insert(0, action(4));
+        newer.insert(1, action(10));
+        newer.prepare(&older);
+        newer.absorb(&older);
+        // The batch comes back after the merge.
+        newer.put_back(detached);
+        newer.insert(0, action(5));
+        let mut all = numbers(newer.detach_all());
+        all.retain(|number| *number != 10);
+        assert_eq!(all, [1, 2, 3, 4, 5]);
+        assert!(older.is_empty());
     }
 
     #[test]
@@ -173,8 +190,6 @@ mod tests {
             assert_eq!(action.take(), None);
         }
         assert!(list.list.lock().waiting.len() <= PURGE_MIN);
-        let mut all = Vec::new();
-        list.detach(&mut all);
-        assert_eq!(numbers(all), [0]);
+        assert_eq!(numbers(list.detach_all()), [0]);
     }
 }

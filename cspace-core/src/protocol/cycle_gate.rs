@@ -1,6 +1,6 @@
 //! Who may run a cycle, which batches are out, and the way back for what they swept.
 //!
-//! Each home record has a gate. A cycle *claims* it, *begins* when it holds the space's lock, and *releases*
+//! Each home has a gate. A cycle *claims* it, *begins* when it holds the space's lock, and *releases*
 //! it when its batch is swept; meanwhile what the sweep has done with is *put* into the gate, from where
 //! the mutator *takes* it. When the objects of a space are merged into another one, its gate *moves* into
 //! that one's: a batch that is out then belongs to the other space, whose next cycle waits for it.

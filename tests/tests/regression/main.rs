@@ -39,6 +39,7 @@ mod listener_value_that_panics_ends_a_pools_thread;
 mod memory_that_never_came_is_the_most_there_was;
 mod merge_does_not_wake_the_collector;
 mod merged_books_say_less_than_is_charged;
+mod merged_spaces_leave_pages_and_records;
 mod panic_is_excused_by_another_threads;
 mod refused_memory_leaves_a_trace;
 mod request_lost_with_its_cycle;

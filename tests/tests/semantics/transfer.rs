@@ -496,3 +496,84 @@ fn a_deferred_batch_of_the_source_ends_in_the_target() {
     target.collect().unwrap();
     assert_clean(&[&target]);
 }
+
+/// Handles of spaces that are merged at random are found in the space that has their objects, and in no other.
+#[test]
+fn handles_find_their_space_through_any_merges() {
+    type Owned = OwnedRoot<Rootable![Vec<Gc<'_, u64>>]>;
+    let spaces: Vec<_> = (0..5).map(|_| manual()).collect();
+    let mut handles: Vec<(GcRoot<u64>, Option<Owned>, u64, usize)> = Vec::new();
+    let mut random = 1u64;
+    let mut below = move |n: u64| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % n
+    };
+    for step in 0..3000 {
+        let (at, other) = (below(5) as usize, below(5) as usize);
+        match below(8) {
+            0..=2 => {
+                let (root, owned) = spaces[at].exclusive(|cx| {
+                    let object = cx.alloc(step);
+                    let owned = (step % 3 == 0).then(|| cx.own_root(vec![object]));
+                    (cx.root(object), owned)
+                });
+                handles.push((root, owned, step, at));
+            }
+            3 if !handles.is_empty() => {
+                let gone = below(handles.len() as u64) as usize;
+                drop(handles.swap_remove(gone));
+            }
+            4..=6 if at != other => {
+                spaces[at].transfer_from(&spaces[other]).unwrap();
+                let moved = handles.iter_mut().filter(|handle| handle.3 == other);
+                moved.for_each(|handle| handle.3 = at);
+            }
+            7 => _ = spaces[at].collect().unwrap(),
+            _ => {}
+        }
+        // Now and then, so that some are looked for after many merges, and after cycles or before.
+        if below(4) == 0 {
+            spaces[other].shared(|cx| {
+                for (root, owned, value, space) in &handles {
+                    let found = root.try_get(cx).ok();
+                    assert_eq!(found.map(|object| *object), (*space == other).then_some(*value));
+                    if let Some(owned) = owned {
+                        let found = owned.try_get(cx).ok().map(|objects| *objects[0]);
+                        assert_eq!(found, (*space == other).then_some(*value));
+                    }
+                }
+            });
+            let count = handles.iter().filter(|handle| handle.3 == other).count();
+            assert_eq!(spaces[other].num_roots(), count);
+        }
+    }
+    assert_clean(&spaces.iter().collect::<Vec<_>>());
+}
+
+/// Cleaners that came along with merges, before and after the batch that put some back.
+#[test]
+fn cleaners_of_one_object_run_in_order_through_merges() {
+    let (tell, told) = channel();
+    let (first, second) = (manual(), manual());
+    let root = first.exclusive(|cx| cx.root(cx.alloc(1u64)));
+    let register = |space: &CSpace, number: u32| {
+        let tell = tell.clone();
+        space.shared(|cx| {
+            cx.register_cleaner(root.get(cx), move || tell.send(number).unwrap());
+        });
+    };
+    (1..=2).for_each(|number| register(&first, number));
+    let batch = condemn(&first);
+    (3..=4).for_each(|number| register(&first, number));
+    second.transfer_from(&first).unwrap();
+    register(&second, 5);
+    drop(batch.reclaim());
+    register(&second, 6);
+    assert_clean(&[&first, &second]);
+    first.transfer_from(&second).unwrap();
+    register(&first, 7);
+    drop(root);
+    assert_eq!(first.collect().unwrap().cleaners_run, 7);
+    assert!(told.try_iter().eq(1..=7));
+}

@@ -1,0 +1,197 @@
+//! Things in no order, which take over those of another pile in constant time ([`Pile`]).
+
+use std::collections::TryReserveError;
+
+/// Vectors up to this length are joined; longer ones are kept as they are. Large enough for few vectors, small enough
+/// to be moved in a microsecond.
+const BUNDLE: usize = 512;
+
+/// A collection for what moves when spaces merge.
+///
+/// The cost of [`absorb`](Pile::absorb) does not depend on how many things there are, but for a vector's pointer for
+/// each [`BUNDLE`] of the smaller pile. Nothing is allocated there if [`prepare`](Pile::prepare) came before.
+#[derive(Debug)]
+pub(crate) struct Pile<T> {
+    /// What is added one by one.
+    loose: Vec<T>,
+    /// What came as a whole.
+    bundles: Vec<Vec<T>>,
+}
+
+impl<T> Default for Pile<T> {
+    fn default() -> Self {
+        Pile { loose: Vec::new(), bundles: Vec::new() }
+    }
+}
+
+impl<T> Pile<T> {
+    pub(crate) fn push(&mut self, thing: T) {
+        self.loose.push(thing);
+    }
+
+    /// Takes some thing out.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        loop {
+            if let Some(thing) = self.loose.pop() {
+                return Some(thing);
+            }
+            self.loose = self.bundles.pop()?;
+        }
+    }
+
+    /// Adds a vector in front of all else.
+    pub(crate) fn push_front(&mut self, bundle: Vec<T>) {
+        if !bundle.is_empty() {
+            self.bundles.insert(0, bundle);
+        }
+    }
+
+    /// Adds a vector behind all that came so.
+    pub(crate) fn push_bundle(&mut self, bundle: Vec<T>) {
+        if !bundle.is_empty() {
+            self.bundles.push(bundle);
+        }
+    }
+
+    /// All of them, as lists.
+    pub(crate) fn lists(&self) -> impl Iterator<Item = &[T]> + '_ {
+        self.bundles.iter().map(Vec::as_slice).chain([self.loose.as_slice()])
+    }
+
+    /// As [`lists`](Pile::lists), to be taken over.
+    pub(crate) fn into_lists(self) -> impl Iterator<Item = Vec<T>> {
+        self.bundles.into_iter().chain([self.loose])
+    }
+
+    /// Makes room for so many vectors, and things one by one.
+    pub(crate) fn try_reserve(
+        &mut self,
+        bundles: usize,
+        loose: usize,
+    ) -> Result<(), TryReserveError> {
+        self.bundles.try_reserve(bundles)?;
+        self.loose.try_reserve(loose)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.loose.len() + self.bundles.iter().map(Vec::len).sum::<usize>()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.loose.is_empty() && self.bundles.iter().all(Vec::is_empty)
+    }
+
+    /// All of them: what came as a whole first, each in the order in which it was added.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> + '_ {
+        self.bundles.iter().flatten().chain(&self.loose)
+    }
+
+    /// Keeps those that `f` says.
+    pub(crate) fn retain(&mut self, mut f: impl FnMut(&T) -> bool) {
+        for bundle in &mut self.bundles {
+            bundle.retain(&mut f);
+        }
+        self.bundles.retain(|bundle| !bundle.is_empty());
+        self.loose.retain(f);
+    }
+
+    /// All of them, in the order of [`iter`](Pile::iter).
+    pub(crate) fn into_vec(mut self) -> Vec<T> {
+        if self.bundles.is_empty() {
+            return self.loose;
+        }
+        let mut all = Vec::with_capacity(self.len());
+        for bundle in &mut self.bundles {
+            all.append(bundle);
+        }
+        all.append(&mut self.loose);
+        all
+    }
+
+    /// Makes room for what `absorb` of the same pile will take over.
+    pub(crate) fn prepare(&mut self, other: &mut Pile<T>) {
+        let (loose, others) = longer_first(&mut self.loose, &mut other.loose);
+        if others.len() <= BUNDLE {
+            loose.reserve(others.len());
+        }
+        let (bundles, others) = longer_first(&mut self.bundles, &mut other.bundles);
+        bundles.reserve(others.len() + 1);
+    }
+
+    /// Takes over what another pile has. What is in either stays in its order.
+    pub(crate) fn absorb(&mut self, other: &mut Pile<T>) {
+        if self.loose.len() < other.loose.len() {
+            core::mem::swap(&mut self.loose, &mut other.loose);
+        }
+        if self.bundles.len() < other.bundles.len() {
+            core::mem::swap(&mut self.bundles, &mut other.bundles);
+        }
+        if other.loose.len() <= BUNDLE {
+            self.loose.append(&mut other.loose);
+        } else {
+            self.bundles.push(core::mem::take(&mut other.loose));
+        }
+        self.bundles.append(&mut other.bundles);
+        *other = Pile::default();
+    }
+}
+
+fn longer_first<'a, T>(a: &'a mut Vec<T>, b: &'a mut Vec<T>) -> (&'a mut Vec<T>, &'a Vec<T>) {
+    if a.len() < b.len() {
+        (b, a)
+    } else {
+        (a, b)
+    }
+}
+
+impl<T> FromIterator<T> for Pile<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(things: I) -> Self {
+        Pile { loose: things.into_iter().collect(), bundles: Vec::new() }
+    }
+}
+
+impl<T> IntoIterator for Pile<T> {
+    type Item = T;
+    type IntoIter =
+        core::iter::Chain<core::iter::Flatten<std::vec::IntoIter<Vec<T>>>, std::vec::IntoIter<T>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.bundles.into_iter().flatten().chain(self.loose)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_absorbed_is_all_there_once() {
+        for (own, others) in [(0, 3), (3, 0), (BUNDLE, 2000), (2000, BUNDLE), (2000, 3000)] {
+            let mut pile: Pile<usize> = (0..own).collect();
+            let mut other: Pile<usize> = (own..own + others).collect();
+            pile.prepare(&mut other);
+            pile.absorb(&mut other);
+            assert!(other.is_empty());
+            let mut all: Vec<_> = pile.iter().copied().collect();
+            assert_eq!(pile.len(), all.len());
+            all.sort_unstable();
+            assert!(all.iter().copied().eq(0..own + others));
+            pile.retain(|thing| thing % 2 == 0);
+            assert_eq!(pile.pop().map(|thing| thing % 2), (own + others > 0).then_some(0));
+        }
+    }
+
+    #[test]
+    fn many_small_piles_make_few_vectors() {
+        let mut pile = Pile::default();
+        for i in 0..100 * BUNDLE {
+            let mut other = Pile::from_iter([i]);
+            if i % 2 == 0 {
+                core::mem::swap(&mut pile, &mut other);
+            }
+            pile.prepare(&mut other);
+            pile.absorb(&mut other);
+        }
+        assert_eq!((pile.len(), pile.bundles.len()), (100 * BUNDLE, 0));
+    }
+}
