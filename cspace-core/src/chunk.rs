@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chunk   | header (2 blocks)                         | block 2 | block 3 | … | block 63 |
-//! header  | marks 32 KiB | allocs 32 KiB | pages 8 KiB | spans 32 KiB | blocks 1 KiB |
+//! header  | marks 32 KiB | allocs 32 KiB | pages 8 KiB | spans 32 KiB | blocks 1.5 KiB | untraced 16 KiB |
 //! ```
 //!
 //! - One mark bit and one allocation bit for each 16-byte *granule*; an object is named by the
@@ -62,6 +62,8 @@ pub(crate) struct Chunk {
     pages: [AtomicPtr<TypeInfo>; PAGE_COUNT],
     spans: [Span; PAGE_COUNT],
     blocks: [Block; BLOCK_COUNT],
+    /// A bit for two granules each: an object that begins there waits to be traced (V3). Mostly never touched.
+    untraced: [AtomicU64; BLOCK_COUNT * BLOCK_WORDS / 2],
 }
 
 const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
@@ -74,6 +76,10 @@ pub(crate) struct Block {
     pub(crate) home: AtomicU64,
     /// For a block that small spans share: a bit for each page that is free.
     pub(crate) free_pages: u16,
+    /// Whether the block is in a list of those in which objects wait to be traced, and the next one in it. The space's
+    /// marker's (V3).
+    pub(crate) has_untraced: bool,
+    pub(crate) next_untraced: *mut Block,
 }
 
 /// A run of pages with cells of one type and one size. Lives in the chunk header (H4).
@@ -195,6 +201,44 @@ pub(crate) unsafe fn block_of(address: *const u8) -> *mut Block {
     let index = (address.addr() & (CHUNK - 1)) / BLOCK;
     // SAFETY: the caller's address has its chunk's provenance; the index is in range.
     unsafe { (&raw mut (*chunk_of(address)).blocks).cast::<Block>().add(index) }
+}
+
+/// The first byte of a block, with the chunk's provenance.
+///
+/// # Safety
+///
+/// `block` is the record of a block, with the chunk's provenance.
+pub(crate) unsafe fn block_base(block: *mut Block) -> *mut u8 {
+    let chunk = chunk_of(block.cast::<u8>());
+    let offset = block.addr() - chunk.addr() - core::mem::offset_of!(Chunk, blocks);
+    chunk.cast::<u8>().wrapping_add(offset / size_of::<Block>() * BLOCK)
+}
+
+/// The word of an object among those that say what waits to be traced, and its bit in it.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1).
+pub(crate) unsafe fn untraced_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
+    let pair = granule(object) / 2;
+    // SAFETY: as for `mark_word`.
+    let word =
+        unsafe { &*(&raw const (*chunk_of(object)).untraced).cast::<AtomicU64>().add(pair / 64) };
+    (word, 1 << (pair % 64))
+}
+
+/// The words of a block that say what waits to be traced: a bit for two granules each.
+///
+/// # Safety
+///
+/// `block` is the record of a block, with the chunk's provenance.
+pub(crate) unsafe fn untraced_words<'a>(block: *mut Block) -> &'a [AtomicU64] {
+    // SAFETY: the caller's promise; the words of a block lie within the array.
+    unsafe {
+        let first = granule(block_base(block)) / 2 / 64;
+        let untraced = (&raw const (*chunk_of(block.cast::<u8>())).untraced).cast::<AtomicU64>();
+        core::slice::from_raw_parts(untraced.add(first), BLOCK_WORDS / 2)
+    }
 }
 
 /// The span record for the page that an address lies on; a span only if one starts there.
@@ -338,6 +382,23 @@ impl SpanRef {
             let marks = (&raw const (*chunk).marks).cast::<AtomicU64>().add(first);
             let allocs = (&raw const (*chunk).allocs).cast::<AtomicU64>().add(first);
             (core::slice::from_raw_parts(marks, count), core::slice::from_raw_parts(allocs, count))
+        }
+    }
+
+    /// Calls `f` for each object of the span whose mark bit is set.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4).
+    pub(crate) unsafe fn for_each_marked(self, mut f: impl FnMut(*const u8)) {
+        // SAFETY: the caller's promise.
+        for (word, bits) in unsafe { self.words() }.0.iter().enumerate() {
+            let mut bits = bits.load(Relaxed);
+            while bits != 0 {
+                let granule = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                f(self.base().wrapping_add(granule * GRANULE));
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use crate::chunk::SpanRef;
 use crate::cleaner::{Cleanup, Cleanups};
 use crate::heap::Counters;
 use crate::ledger::Ledger;
+use crate::list::has_room;
 use crate::owned_root::{DroppedCell, OwnedList, OwnedRef};
 use crate::protocol::CycleGate;
 use crate::root::{RootSnapshot, RootTable};
@@ -125,24 +126,28 @@ impl Home {
         self.roots.lock().live_count() + others
     }
 
-    /// The roots of the records merged into this one, to be read without their mutexes.
-    pub(crate) fn absorbed_roots(&self) -> Vec<(Arc<Home>, RootSnapshot)> {
-        let absorbed = self.absorbed().into_iter();
-        absorbed
-            .map(|home| {
-                let roots = home.roots.lock().snapshot();
-                (home, roots)
-            })
-            .collect()
+    /// The roots of the records merged into this one, to be read without their mutexes; none if there is no memory.
+    pub(crate) fn absorbed_roots(&self) -> Option<Vec<(Arc<Home>, RootSnapshot)>> {
+        let absorbed = self.absorbed.lock();
+        let mut all = Vec::new();
+        if !has_room(&mut all, absorbed.len()) {
+            return None;
+        }
+        for Absorbed { home, .. } in &*absorbed {
+            let roots = home.roots.lock().snapshot()?;
+            all.push((Arc::clone(home), roots));
+        }
+        Some(all)
     }
 
-    /// The owned cells whose handles exist, by this record and those merged into it.
-    pub(crate) fn owned_cells(&self) -> Vec<OwnedRef> {
-        let mut cells = self.owned.lock().live();
-        for home in self.absorbed() {
-            cells.append(&mut home.owned.lock().live());
+    /// The owned cells whose handles exist, by this record and those merged into it; none if there is no memory.
+    pub(crate) fn owned_cells(&self) -> Option<Vec<OwnedRef>> {
+        let mut cells = Vec::new();
+        let mut is_whole = self.owned.lock().add_live(&mut cells);
+        for Absorbed { home, .. } in &*self.absorbed.lock() {
+            is_whole = is_whole && home.owned.lock().add_live(&mut cells);
         }
-        cells
+        is_whole.then_some(cells)
     }
 
     /// Takes out the owned cells whose handles are gone.

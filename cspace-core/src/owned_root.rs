@@ -11,6 +11,7 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
 use crate::error::WrongSpace;
 use crate::home::Home;
+use crate::list::has_room;
+use crate::nesting::drop_value;
 use crate::object::{IObject, Rootable};
 use crate::protocol::OwnedState;
 use crate::visitor::Visitor;
@@ -52,14 +55,15 @@ impl OwnedList {
         self.0.is_empty()
     }
 
-    /// The cells whose handles exist.
-    pub(crate) fn live(&self) -> Vec<OwnedRef> {
+    /// Adds the cells whose handles exist to a list; false if there is no memory.
+    #[must_use]
+    pub(crate) fn add_live(&self, list: &mut Vec<OwnedRef>) -> bool {
         // SAFETY: listed cells are not freed.
-        self.0
-            .iter()
-            .copied()
-            .filter(|cell| unsafe { !cell.0.as_ref().state.is_handle_dropped() })
-            .collect()
+        let is_live = |cell: &&OwnedRef| unsafe { !cell.0.as_ref().state.is_handle_dropped() };
+        has_room(list, self.0.len()) && {
+            list.extend(self.0.iter().filter(is_live));
+            true
+        }
     }
 
     /// Takes out the cells whose handles are gone.
@@ -126,9 +130,12 @@ unsafe fn visit_cell<'gc, T: IObject<'gc>>(cell: NonNull<OwnedHeader>, visitor: 
 /// # Safety
 ///
 /// `cell` heads an `OwnedCell<T>` from a box that nobody uses any more.
-unsafe fn free_cell<T>(cell: NonNull<OwnedHeader>) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(cell.cast::<OwnedCell<T>>().as_ptr()) });
+unsafe fn free_cell<'gc, T: IObject<'gc>>(cell: NonNull<OwnedHeader>) {
+    // Freed also if the drop of the content panics.
+    // SAFETY: the caller's promise; `ManuallyDrop` has the layout of what is in it.
+    let cell = unsafe { Box::from_raw(cell.cast::<OwnedCell<ManuallyDrop<T>>>().as_ptr()) };
+    // SAFETY: the content is initialised, and nobody uses it again.
+    unsafe { drop_value(cell.value.get().cast::<T>()) };
 }
 
 /// A plain Rust value outside of the heap that may hold handles: an interpreter's stacks, frames
