@@ -731,7 +731,7 @@ fn destroy(memory: &Memory, spans: Vec<SpanRef>) {
 unsafe fn unmap(span: SpanRef) {
     // SAFETY: the caller's promise.
     unsafe {
-        let mapped = span.record().mapped_bytes;
+        let mapped = span.mapped_bytes();
         pool::unmap_object(NonNull::new_unchecked(span.base()), mapped);
     }
 }

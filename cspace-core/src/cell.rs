@@ -10,6 +10,7 @@ use core::marker::PhantomData;
 use crate::access::{Alloc, CellAccess, CellAccessMut, Exclusive};
 use crate::brand::Brand;
 use crate::hooks::Hooks;
+use crate::nesting::{Depth, Drops};
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -158,5 +159,16 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for GcCell<'gc, T> {
     #[inline]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
         self.value.get_mut().on_condemned(hooks);
+    }
+    const MAY_NEST: bool = T::MAY_NEST;
+    #[inline]
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        // SAFETY: a `Depth` is there only for values that nobody changes meanwhile.
+        unsafe { &*self.value.get() }.is_deeper_than(depth)
+    }
+    #[inline]
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise, for the content, which is all that there is to drop.
+        unsafe { T::drop_parts((*this).value.get(), drops) };
     }
 }

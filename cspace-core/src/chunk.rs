@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! chunk   | header (2 blocks)                         | block 2 | block 3 | … | block 63 |
-//! header  | marks 32 KiB | allocs 32 KiB | pages 8 KiB | spans 32 KiB | blocks 1 KiB |
+//! header  | marks 32 KiB | allocs 32 KiB | pages 8 KiB | spans 32 KiB | blocks 1.5 KiB | untraced 16 KiB |
 //! ```
 //!
 //! - One mark bit and one allocation bit for each 16-byte *granule*; an object is named by the
@@ -62,6 +62,8 @@ pub(crate) struct Chunk {
     pages: [AtomicPtr<TypeInfo>; PAGE_COUNT],
     spans: [Span; PAGE_COUNT],
     blocks: [Block; BLOCK_COUNT],
+    /// A bit for two granules each: an object that begins there waits to be traced (V3). Mostly never touched.
+    untraced: [AtomicU64; BLOCK_COUNT * BLOCK_WORDS / 2],
 }
 
 const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
@@ -73,6 +75,10 @@ pub(crate) struct Block {
     pub(crate) free_pages: u16,
     /// Where the block is in the pool's list of those that have free pages.
     pub(crate) place: u32,
+    /// Whether the block is in a list of those in which objects wait to be traced, and the next one in it. The space's
+    /// marker's (V3); not used for a block that small spans share, which may be of several spaces.
+    pub(crate) has_untraced: bool,
+    pub(crate) next_untraced: *mut Block,
 }
 
 /// A run of pages with cells of one type and one size. Lives in the chunk header (H4).
@@ -84,10 +90,13 @@ pub(crate) struct Span {
     pub(crate) page_count: u32,
     /// Cells that the last sweep found alive.
     pub(crate) live_count: u32,
-    /// Bytes of the mapping if the span is a single object with a mapping of its own, else 0.
-    pub(crate) mapped_bytes: usize,
+    /// Of a page of a shared block, the next one in a list of those in which objects wait to be traced (V3). Of a single
+    /// object with a mapping of its own, the bytes of the mapping, as an address. Else null.
+    link: *mut Span,
     /// Kind of span, decides how its memory is given back.
     pub(crate) kind: SpanKind,
+    /// Whether it is in such a list. The space's marker's, as the list.
+    has_untraced: bool,
     /// Batches whose dead in this span wait for their drops (B3). While there are some, other threads than the holder of
     /// the space read and write this field, so nobody makes a reference to the whole record.
     waits: AtomicU32,
@@ -196,6 +205,44 @@ pub(crate) unsafe fn block_of(address: *const u8) -> *mut Block {
     unsafe { (&raw mut (*chunk_of(address)).blocks).cast::<Block>().add(index) }
 }
 
+/// The first byte of a block, with the chunk's provenance.
+///
+/// # Safety
+///
+/// `block` is the record of a block, with the chunk's provenance.
+pub(crate) unsafe fn block_base(block: *mut Block) -> *mut u8 {
+    let chunk = chunk_of(block.cast::<u8>());
+    let offset = block.addr() - chunk.addr() - core::mem::offset_of!(Chunk, blocks);
+    chunk.cast::<u8>().wrapping_add(offset / size_of::<Block>() * BLOCK)
+}
+
+/// The word of an object among those that say what waits to be traced, and its bit in it.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1).
+pub(crate) unsafe fn untraced_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
+    let pair = granule(object) / 2;
+    // SAFETY: as for `mark_word`.
+    let word =
+        unsafe { &*(&raw const (*chunk_of(object)).untraced).cast::<AtomicU64>().add(pair / 64) };
+    (word, 1 << (pair % 64))
+}
+
+/// The words of a block that say what waits to be traced: a bit for two granules each.
+///
+/// # Safety
+///
+/// `block` is the record of a block, with the chunk's provenance.
+pub(crate) unsafe fn untraced_words<'a>(block: *mut Block) -> &'a [AtomicU64] {
+    // SAFETY: the caller's promise; the words of a block lie within the array.
+    unsafe {
+        let first = granule(block_base(block)) / 2 / 64;
+        let untraced = (&raw const (*chunk_of(block.cast::<u8>())).untraced).cast::<AtomicU64>();
+        core::slice::from_raw_parts(untraced.add(first), BLOCK_WORDS / 2)
+    }
+}
+
 /// The span record for the page that an address lies on; a span only if one starts there.
 ///
 /// # Safety
@@ -258,6 +305,73 @@ impl SpanRef {
     pub(crate) unsafe fn kind(self) -> SpanKind {
         // SAFETY: as above.
         unsafe { (*self.0).kind }
+    }
+
+    /// Bytes of the mapping of a single object with one of its own.
+    ///
+    /// # Safety
+    ///
+    /// The span is such an object's.
+    pub(crate) unsafe fn mapped_bytes(self) -> usize {
+        // SAFETY: the caller's promise; the field does not change.
+        unsafe { (*self.0).link }.addr()
+    }
+
+    /// Puts the page into a list of those in which objects wait to be traced, in front of `first`; false if it is in one.
+    ///
+    /// # Safety
+    ///
+    /// It is a page of a shared block, and the caller is its space's marker, whose list it is (V3).
+    pub(crate) unsafe fn link_untraced(self, first: Option<SpanRef>) -> bool {
+        // SAFETY: the caller's promise: nobody else uses the fields.
+        unsafe {
+            if (*self.0).has_untraced {
+                return false;
+            }
+            (*self.0).has_untraced = true;
+            (*self.0).link = first.map_or(core::ptr::null_mut(), |first| first.0);
+        }
+        true
+    }
+
+    /// The next page in the list.
+    ///
+    /// # Safety
+    ///
+    /// As for [`link_untraced`](SpanRef::link_untraced); it is in the list.
+    pub(crate) unsafe fn next_untraced(self) -> Option<SpanRef> {
+        // SAFETY: the caller's promise.
+        let next = unsafe { (*self.0).link };
+        (!next.is_null()).then_some(SpanRef(next))
+    }
+
+    /// Takes the page out of the list, as its first one; returns the next.
+    ///
+    /// # Safety
+    ///
+    /// As for [`next_untraced`](SpanRef::next_untraced).
+    pub(crate) unsafe fn unlink_untraced(self) -> Option<SpanRef> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let next = self.next_untraced();
+            (*self.0).has_untraced = false;
+            (*self.0).link = core::ptr::null_mut();
+            next
+        }
+    }
+
+    /// The words that say what waits to be traced in a page.
+    ///
+    /// # Safety
+    ///
+    /// As for [`link_untraced`](SpanRef::link_untraced).
+    pub(crate) unsafe fn untraced_words<'a>(self) -> &'a [AtomicU64] {
+        let first = granule(self.base()) / 2 / 64;
+        // SAFETY: the words lie in the chunk's header; atomics may be shared.
+        unsafe {
+            let untraced = (&raw const (*self.chunk()).untraced).cast::<AtomicU64>();
+            core::slice::from_raw_parts(untraced.add(first), PAGE / GRANULE / 2 / 64)
+        }
     }
 
     /// Notes how many cells a sweep found alive.
@@ -340,6 +454,23 @@ impl SpanRef {
         }
     }
 
+    /// Calls `f` for each object of the span whose mark bit is set.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the span (H4).
+    pub(crate) unsafe fn for_each_marked(self, mut f: impl FnMut(*const u8)) {
+        // SAFETY: the caller's promise.
+        for (word, bits) in unsafe { self.words() }.0.iter().enumerate() {
+            let mut bits = bits.load(Relaxed);
+            while bits != 0 {
+                let granule = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                f(self.base().wrapping_add(granule * GRANULE));
+            }
+        }
+    }
+
     /// How many cells fit.
     ///
     /// # Safety
@@ -379,8 +510,9 @@ impl SpanRef {
                 cell_bytes,
                 page_count: u32::try_from(page_count).unwrap_or(u32::MAX),
                 live_count: 0,
-                mapped_bytes,
+                link: core::ptr::without_provenance_mut(mapped_bytes),
                 kind,
+                has_untraced: false,
                 waits: AtomicU32::new(0),
             };
             let first = (base.addr() & (CHUNK - 1)) / PAGE;

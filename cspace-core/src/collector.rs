@@ -38,6 +38,7 @@
 //! The mark of a full cycle may be done in parts, each in a phase of its own that ends with it
 //! ([`try_increment`](MarkPhase::try_increment), `incremental.rs`).
 
+use core::any::TypeId;
 use core::sync::atomic::fence;
 use core::sync::atomic::Ordering::{self, Relaxed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -59,17 +60,18 @@ use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
-use crate::heap::SystemFull;
+use crate::heap::{Heap, SystemFull};
 use crate::held;
 pub use crate::held::Driving;
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
 };
+use crate::list::try_box;
 use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
-use crate::root::{RootSnapshot, RootTable};
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
+use crate::weak::WeakCell;
 
 /// Who runs the collections that are due: see [`Collector::runner`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -183,14 +185,21 @@ enum Progress {
 pub struct MarkPhase {
     progress: Progress,
     claim: Option<CycleClaim>,
-    visitor: Box<Visitor<'static>>,
-    choice: Box<Choice>,
+    /// Until it is left for the next increment, or handed to the finish.
+    visitor: Option<Box<Visitor<'static>>>,
+    /// Until it is handed to the finish.
+    choice: Option<Box<Choice>>,
     number: u64,
     /// Whether somebody asked for the cycle.
     serves: bool,
     is_minor: bool,
     increments: usize,
     begun: Instant,
+}
+
+/// The visitor or the choice of a phase.
+fn own<T>(part: &mut Option<Box<T>>) -> &mut T {
+    part.as_mut().expect("taken at the end of an increment or a mark, which consumes the phase")
 }
 
 impl MarkPhase {
@@ -200,8 +209,8 @@ impl MarkPhase {
     ///
     /// # Errors
     ///
-    /// If this thread is inside of the space, if the lock cannot be had, if `wait` says not to go on, or if the
-    /// claim is stale ([`CollectError::Transferred`]): then claim again.
+    /// If this thread is inside of the space, if the lock cannot be had, if `wait` says not to go on, if there is no
+    /// memory, or if the claim is stale ([`CollectError::Transferred`]): then claim again.
     pub fn begin(claim: CycleClaim, wait: LockWait<'_>) -> Result<MarkPhase, CollectError> {
         let inner = &claim.space().inner;
         let mut waiting = None;
@@ -244,13 +253,20 @@ impl MarkPhase {
         }
         let serves = inner.requests().serve();
         order_marks_after_epochs();
-        let visitor = Box::new(Visitor::marking());
+        let (Some(visitor), Ok(choice)) = (new_visitor(inner), try_box(Choice::default())) else {
+            if serves {
+                inner.requests().ask_again();
+            }
+            held::forget(inner.id());
+            give_up_upgradable(inner);
+            return Err(CollectError::NoMemory { what: "what it marks" });
+        };
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
         Ok(MarkPhase {
             progress: Progress::New,
             claim: Some(claim),
-            visitor,
-            choice: Box::default(),
+            visitor: Some(visitor),
+            choice: Some(choice),
             number,
             serves,
             is_minor: false,
@@ -291,26 +307,25 @@ impl MarkPhase {
         // SAFETY: as above.
         let count = match unsafe { inner.incremental().take() } {
             Some(under_way) => {
-                self.visitor = under_way.visitor;
-                self.visitor.begin_increment();
+                self.visitor.insert(under_way.visitor).begin_increment();
                 under_way.count
             }
             None => {
                 // SAFETY: the phase holds the space, and no batch is out (Y1).
                 unsafe { clear_marks(&inner) };
-                self.show_roots(|roots| roots.snapshot())?;
+                self.show_roots()?;
                 0
             }
         };
         let work = if inner.is_stress() { STRESS_WORK } else { INCREMENT_WORK };
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        caught(|| unsafe { self.visitor.drain_some(work) })?;
-        let recording = Box::new(Visitor::recording());
+        caught(own(&mut self.visitor), |visitor| unsafe { visitor.drain_some(work) })?;
         no_unwind("the hand-over of an incremental mark", || {
-            self.visitor.end_increment();
-            let visitor = core::mem::replace(&mut self.visitor, recording);
-            // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
-            unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
+            own(&mut self.visitor).end_increment();
+            if let Some(visitor) = self.visitor.take() {
+                // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
+                unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
+            }
             let counters = inner.counters();
             let next = amount::sum([counters.spent(), INCREMENT_BYTES]);
             counters.budget.store(next.min(inner.incremental().whole_budget()), Relaxed);
@@ -342,7 +357,8 @@ impl MarkPhase {
     ///
     /// # Errors
     ///
-    /// If a `visit_objects` panicked. The cycle cannot go on; drop it.
+    /// If a `visit_objects` panicked, or there was [no memory](CollectError::NoMemory) for what cannot be done without.
+    /// The cycle cannot go on; drop it.
     ///
     /// # Panics
     ///
@@ -370,7 +386,7 @@ impl MarkPhase {
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
             Some(under_way) if may_keep && !inner.eviction().wants_full_mark() => {
-                self.visitor = under_way.visitor;
+                self.visitor = Some(under_way.visitor);
                 self.increments = under_way.count;
             }
             _ => self.is_minor = may_keep && inner.minor_cycle_pays(),
@@ -385,19 +401,21 @@ impl MarkPhase {
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
+            let visitor = own(&mut self.visitor);
             if self.is_minor {
                 let count = inner.counters().old.objects();
-                self.visitor.begin_minor(&(*inner.heap()).spans(), count);
+                visitor.begin_minor(&*inner.heap(), count);
             } else if self.increments > 0 {
-                self.visitor.begin_last_increment(&(*inner.heap()).spans());
+                visitor.begin_last_increment(&*inner.heap());
             } else {
                 clear_marks(&inner);
             }
         }
-        self.show_roots(RootTable::begin_mark)?;
-        let (visitor, choice) = (&mut self.visitor, &mut self.choice);
+        inner.handles().roots.lock().begin_mark();
+        self.show_roots()?;
+        let choice = own(&mut self.choice);
         // SAFETY: what roots name are objects (R1); the graph is frozen (Y2).
-        caught(|| unsafe {
+        caught(own(&mut self.visitor), |visitor| unsafe {
             inner.eviction().mark_evicted(visitor);
             visitor.drain();
             choice.run(visitor, &inner);
@@ -405,19 +423,23 @@ impl MarkPhase {
     }
 
     /// Shows the visitor all roots and owned values, whose handles name the space's home afterwards.
-    fn show_roots(
-        &mut self,
-        begin: impl FnOnce(&mut RootTable) -> RootSnapshot,
-    ) -> Result<(), CollectError> {
+    ///
+    /// # Errors
+    ///
+    /// As [`mark`](MarkPhase::mark).
+    fn show_roots(&mut self) -> Result<(), CollectError> {
         let inner = Arc::clone(&self.space().inner);
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() }.id();
         let handles = inner.handles();
-        let roots = begin(&mut handles.roots.lock());
-        let visitor = &mut self.visitor;
+        let roots = handles.roots.lock().snapshot();
+        let owned = handles.owned.lock().live(home);
+        let (Some(roots), Some(owned)) = (roots, owned) else {
+            return Err(CollectError::NoMemory { what: "its roots" });
+        };
         // SAFETY: the space keeps its home; the root set is the collector's while it holds the upgradable lock, so
         // that nobody writes owned values either (O1).
-        caught(|| unsafe {
+        caught(own(&mut self.visitor), |visitor| unsafe {
             let should_shrink = roots.for_each_at_home(home, |object| visitor.edge_any(object));
             if should_shrink {
                 handles.roots.lock().shrink();
@@ -425,9 +447,8 @@ impl MarkPhase {
             for object in inner.root_set().iter() {
                 visitor.edge_any(object);
             }
-            let cells = handles.owned.lock().live(home);
             handles.forget_followers();
-            for cell in cells {
+            for cell in owned {
                 cell.visit(visitor);
             }
             // What owned values own is not given back by collections, so it is no reason for them.
@@ -448,7 +469,7 @@ impl MarkPhase {
         self.assert_marked();
         let space = self.space().clone();
         self.progress = Progress::Failed;
-        let late = drain_late(&space, &mut self.visitor, &mut self.choice)?;
+        let late = drain_late(&space, own(&mut self.visitor), own(&mut self.choice))?;
         self.progress = Progress::Marked;
         Ok(late)
     }
@@ -495,12 +516,11 @@ impl MarkPhase {
         // ORDERING: parking_lot 0.12.5 upgrades with a relaxed compare-and-swap; the fence orders what the
         // readers did, whose unlocking releases, before the finish.
         fence(Ordering::Acquire);
-        let visitor = core::mem::replace(&mut self.visitor, Box::new(Visitor::recording()));
-        let choice = core::mem::take(&mut self.choice);
+        let handed_over = "there until here, which consumes the phase";
         Ok(FinishPhase {
             claim: self.claim.take(),
-            visitor,
-            choice,
+            visitor: self.visitor.take().expect(handed_over),
+            choice: self.choice.take().expect(handed_over),
             number: self.number,
             serves: self.serves,
             is_minor: self.is_minor,
@@ -517,7 +537,9 @@ impl Drop for MarkPhase {
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
-        unsafe { give_up_cycle(inner, &mut self.choice, self.serves) };
+        unsafe {
+            give_up_cycle(inner, own(&mut self.visitor), own(&mut self.choice), self.serves);
+        }
         held::forget(inner.id());
         give_up_upgradable(inner);
     }
@@ -528,11 +550,17 @@ impl Drop for MarkPhase {
 /// # Safety
 ///
 /// The caller holds the space as the collector whose cycle it is, and no batch of it is being reclaimed.
-unsafe fn give_up_cycle(inner: &SpaceInner, choice: &mut Choice, serves: bool) {
+unsafe fn give_up_cycle(
+    inner: &SpaceInner,
+    visitor: &mut Visitor<'_>,
+    choice: &mut Choice,
+    serves: bool,
+) {
     no_unwind("the end of a cycle that is given up", || {
         // SAFETY: the caller's promise.
         unsafe {
             choice.give_up(inner);
+            visitor.give_up();
             clear_marks(inner);
             inner.handles().roots.lock().end_mark();
         }
@@ -571,28 +599,52 @@ pub(crate) unsafe fn clear_marks(inner: &SpaceInner) {
     }
 }
 
+/// A visitor for a mark, unless there is no memory.
+fn new_visitor(inner: &SpaceInner) -> Option<Box<Visitor<'static>>> {
+    let mut visitor = try_box(Visitor::marking()).ok()?;
+    visitor.begin(inner.is_stress()).then_some(visitor)
+}
+
 /// Runs code that calls `visit_objects`.
-fn caught<R>(f: impl FnOnce() -> R) -> Result<R, CollectError> {
-    catch_unwind(AssertUnwindSafe(f))
-        .map_err(|panic| CollectError::VisitPanicked { message: panic_message(panic) })
+fn caught<R>(
+    visitor: &mut Visitor<'static>,
+    f: impl FnOnce(&mut Visitor<'static>) -> R,
+) -> Result<R, CollectError> {
+    let result = catch_unwind(AssertUnwindSafe(|| f(visitor)))
+        .map_err(|panic| CollectError::VisitPanicked { message: panic_message(panic) })?;
+    if visitor.has_failed() {
+        return Err(CollectError::NoMemory { what: "what it found" });
+    }
+    Ok(result)
 }
 
 /// By a phase, which holds the space.
 fn drain_late(
     space: &Space,
-    visitor: &mut Visitor<'_>,
+    visitor: &mut Visitor<'static>,
     choice: &mut Choice,
 ) -> Result<usize, CollectError> {
-    let late = space.inner.handles().roots.lock().take_late();
-    caught(|| {
-        for object in &late {
-            visitor.edge_any(*object);
+    let handles = space.inner.handles();
+    let late = handles.roots.lock().take_late();
+    let all = match late {
+        Some(_) => None,
+        // Of those that were not noted nobody knows, so all are shown.
+        None => {
+            let all = handles.roots.lock().snapshot();
+            Some(all.ok_or(CollectError::NoMemory { what: "its roots" })?)
         }
-        // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        unsafe {
-            visitor.drain();
-            late.len() + choice.keep_late(visitor, space.inner.eviction())
+    };
+    // SAFETY: the space keeps its home; roots name objects (R1); the graph is frozen (Y2).
+    caught(visitor, |visitor| unsafe {
+        let mut count = 0;
+        if let Some(late) = &late {
+            count = late.for_each(|object| visitor.edge_any(object));
         }
+        if let Some(all) = &all {
+            all.for_each(|object| visitor.edge_any(object));
+        }
+        visitor.drain();
+        count + choice.keep_late(visitor, space.inner.eviction())
     })
 }
 
@@ -622,8 +674,8 @@ impl FinishPhase {
     ///
     /// # Errors
     ///
-    /// If a `visit_objects` panicked, or the system has no memory for the list of what is to be swept; the cycle is given
-    /// up then.
+    /// As [`mark`](MarkPhase::mark), or if there is no memory for the list of what is to be swept; the cycle is given up
+    /// then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
         let space = self.space().clone();
         let inner = &space.inner;
@@ -649,6 +701,7 @@ impl FinishPhase {
             bytes_evicted: residents.evicted.bytes,
             pause: self.begun.elapsed(),
             finish: self.finish_begun.elapsed(),
+            is_short_of_memory: self.visitor.refused() > 0,
             ..CollectReport::default()
         };
         release(inner);
@@ -663,9 +716,14 @@ impl FinishPhase {
         inner: &SpaceInner,
         mut work: Box<Work>,
     ) -> (Batch, usize, Residents) {
+        self.visitor.end_mark();
         for cell in self.visitor.weak_cells.drain(..) {
             // SAFETY: a reachable object of the space, nobody changes it.
             unsafe { (*cell).clear_if_dead() };
+        }
+        if self.visitor.has_unlisted_weak_cells {
+            // SAFETY: the collector holds the space exclusively; weak cells that are marked are there.
+            unsafe { clear_weak_cells(&*inner.heap()) };
         }
         for (place, clear) in self.visitor.at_finish.drain(..) {
             // SAFETY: pushed together in this cycle; the place was reached, so it is there.
@@ -722,9 +780,26 @@ impl Drop for FinishPhase {
         let Some(claim) = &self.claim else { return };
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe { give_up_cycle(inner, &mut self.choice, self.serves) };
+        unsafe { give_up_cycle(inner, &mut self.visitor, &mut self.choice, self.serves) };
         release(inner);
     }
+}
+
+/// Clears all weak cells that are marked and whose targets are not: there was no memory to list them.
+///
+/// # Safety
+///
+/// The caller is in the finish of the heap's space, after all marking.
+#[cold]
+unsafe fn clear_weak_cells(heap: &Heap) {
+    heap.each_span(|span| {
+        // SAFETY: the caller's promise; where a mark bit is set in a span of weak cells there is one.
+        unsafe {
+            if span.info().type_id == TypeId::of::<WeakCell>() {
+                span.for_each_marked(|cell| (*cell.cast::<WeakCell>()).clear_if_dead());
+            }
+        }
+    });
 }
 
 /// Releases the exclusive lock of a finish.
@@ -901,6 +976,7 @@ impl Space {
         report.cycle = inner.cycles.get() + 1;
         stats.cycles += 1;
         stats.cycles_minor += u64::from(report.is_minor);
+        stats.cycles_short_of_memory += u64::from(report.is_short_of_memory);
         stats.objects_reclaimed += report.objects_reclaimed as u64;
         stats.drop_panics += reclaimed.drop_panics.len() as u64;
         stats.cleaners_run += reclaimed.cleaners_run as u64;
@@ -968,9 +1044,12 @@ impl Space {
 
     /// Notes a cycle that was given up. For collectors.
     pub fn note_abandoned(&self, error: &CollectError) {
-        if let CollectError::VisitPanicked { message } = error {
-            self.inner.stats.lock().cycles_abandoned += 1;
-            self.inner.emit(&Event::CollectionAbandoned { message: message.clone() });
-        }
+        let message = match error {
+            CollectError::VisitPanicked { message } => message.clone(),
+            CollectError::NoMemory { .. } => error.to_string(),
+            _ => return,
+        };
+        self.inner.stats.lock().cycles_abandoned += 1;
+        self.inner.emit(&Event::CollectionAbandoned { message });
     }
 }

@@ -29,6 +29,7 @@
 mod waiting;
 
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::collections::hash_map::Entry as Slot;
 
@@ -37,6 +38,8 @@ use crate::any::GcAny;
 use crate::brand::{Brand, Family};
 use crate::chunk::is_marked;
 use crate::gc::Gc;
+use crate::hooks::Hooks;
+use crate::nesting::{drop_value, is_deep, Depth, Drops, Owner};
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -124,6 +127,26 @@ impl<V> Table<V> {
 }
 
 impl<'gc, V: IObject<'gc>> Table<V> {
+    /// Drops the dead entries whose values are so deep that it takes care; returns how many there were.
+    fn purge_deep(&mut self) -> usize {
+        if !V::MAY_NEST {
+            return 0;
+        }
+        let now = self.clock.now();
+        // SAFETY: the table is borrowed mutably.
+        let is_deep = |entry: &Entry<V>| !entry.shows(now) && unsafe { is_deep(&entry.value) };
+        let deep = self.entries.iter().filter(|(_, entry)| is_deep(entry));
+        let deep: Vec<Address> = deep.map(|(key, _)| *key).collect();
+        for key in &deep {
+            if let Some(entry) = self.entries.remove(key) {
+                let mut value = ManuallyDrop::new(entry.value);
+                // SAFETY: not used again.
+                unsafe { drop_value(&raw mut *value) };
+            }
+        }
+        deep.len()
+    }
+
     /// Looks through the entries of a map that was reached: J2.
     ///
     /// # Safety
@@ -134,7 +157,7 @@ impl<'gc, V: IObject<'gc>> Table<V> {
         let table = unsafe { &*table.cast::<Table<V>>() };
         let now = table.clock.now();
         table.clock.next.store(visitor.ephemerons.number(), Relaxed);
-        visitor.at_finish.push(((&raw const table.clock).cast(), Clock::advance));
+        visitor.at_finish(((&raw const table.clock).cast(), Clock::advance));
         for (key, entry) in &table.entries {
             if !entry.shows(now) {
                 continue;
@@ -150,7 +173,9 @@ impl<'gc, V: IObject<'gc>> Table<V> {
                 unsafe { Table::<V>::show(place, visitor) };
             } else {
                 visitor.watch();
-                visitor.ephemerons.wait(*key, Place { place, show: Table::<V>::show });
+                if !visitor.ephemerons.wait(*key, Place { place, show: Table::<V>::show }) {
+                    visitor.fail();
+                }
             }
         }
     }
@@ -315,6 +340,7 @@ impl<'gc, K: EphemeronKey<'gc>, V: IObject<'gc>> EphemeronMap<'gc, K, V> {
     pub fn insert(&mut self, _: &Alloc<'gc>, key: K, value: V) -> Option<V> {
         let table = &mut self.table;
         if table.entries.len() >= table.purge_at {
+            table.purge_deep();
             table.retain(|_, _| true);
         }
         let now = table.clock.now();
@@ -353,13 +379,14 @@ impl<'gc, K: EphemeronKey<'gc>, V: IObject<'gc>> EphemeronMap<'gc, K, V> {
 
     /// Keeps the entries for which `keep` says so, drops the others and the dead ones.
     pub fn retain(&mut self, _: &Alloc<'gc>, mut keep: impl FnMut(K, &mut V) -> bool) {
+        self.table.purge_deep();
         // SAFETY: as in `iter`.
         self.table.retain(|key, value| keep(unsafe { K::from_address(key) }, value));
     }
 
     /// Drops the values of dead entries now, and returns how many there were.
     pub fn purge(&mut self, _: &Alloc<'gc>) -> usize {
-        self.table.retain(|_, _| true)
+        self.table.purge_deep() + self.table.retain(|_, _| true)
     }
 
     /// How many entries there are, counting some that may be dead by now.
@@ -382,14 +409,44 @@ unsafe impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc> IObject<'gc>
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         let entry_bytes = size_of::<(Address, Entry<V>)>() + 1;
         visitor.report_bytes(self.table.entries.capacity() * entry_bytes);
-        if visitor.is_recording() {
-            for (key, value) in self.table.showing() {
-                visitor.edge_any(key);
-                value.visit_objects(visitor);
-            }
+        if !visitor.is_marking() {
+            visitor.visit_owner(self);
         } else if !self.table.entries.is_empty() {
             let place = (&raw const self.table).cast();
-            visitor.ephemerons.find(Place { place, show: Table::<V>::look_through });
+            if !visitor.ephemerons.find(Place { place, show: Table::<V>::look_through }) {
+                visitor.fail();
+            }
+        }
+    }
+    const MAY_NEST: bool = true;
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        V::MAY_NEST && self.has_parts_below(depth)
+    }
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { drops.drop_owner(this) };
+    }
+}
+// Values have no hooks called.
+impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc> Owner<'gc> for EphemeronMap<'gc, K, V> {
+    fn visit_parts(&self, visitor: &mut Visitor<'_>) {
+        for (key, value) in self.table.showing() {
+            visitor.edge_any(key);
+            value.visit_objects(visitor);
+        }
+    }
+    fn hook_parts(&mut self, _: &mut Hooks<'_>) {}
+    fn has_parts_below(&self, depth: Depth) -> bool {
+        match depth.below() {
+            None => !self.table.entries.is_empty(),
+            Some(depth) => {
+                self.table.entries.values().any(|entry| entry.value.is_deeper_than(depth))
+            }
+        }
+    }
+    fn take_apart(self, drops: &mut Drops<'_>) {
+        for entry in self.table.entries.into_values() {
+            drops.drop_one(entry.value);
         }
     }
 }
@@ -419,11 +476,14 @@ mod tests {
         // Holds the space, and clears the marks when it is dropped.
         let _phase = MarkPhase::begin(space.try_claim_cycle().unwrap(), LockWait::FOREVER).unwrap();
         let mut visitor = Visitor::marking();
+        assert!(visitor.begin(false));
         // SAFETY: the phase holds the space.
         unsafe {
             let (handles, home) = (space.inner.handles(), space.inner.home().id());
-            handles.roots.lock().snapshot().for_each(|object| visitor.edge_any(object));
-            handles.owned.lock().live(home).into_iter().for_each(|cell| cell.visit(&mut visitor));
+            let roots = handles.roots.lock().snapshot().unwrap();
+            roots.for_each(|object| visitor.edge_any(object));
+            let owned = handles.owned.lock().live(home).unwrap();
+            owned.into_iter().for_each(|cell| cell.visit(&mut visitor));
             visitor.drain();
         }
         assert_eq!(visitor.marked_count(), count + 1);

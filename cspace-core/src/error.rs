@@ -178,6 +178,9 @@ pub enum CollectError {
         message: String,
     },
     /// The system has no memory for what the collection has to note. It was given up; nothing was condemned.
+    ///
+    /// A mark goes on without memory where it can: the mark stack has a way to do with what it has. What it cannot do
+    /// without is little: copies of lists of roots, lists of weak sets and ephemeron maps.
     #[error("there was no memory for a collection to note {what}; it was abandoned, and no object was reclaimed")]
     NoMemory {
         /// What could not be noted.

@@ -12,9 +12,10 @@ use crate::histogram::PauseHistogram;
 pub enum Event {
     /// A collection is complete.
     Collected(CollectReport),
-    /// A collection was given up because a `visit_objects` panicked. Nothing was condemned.
+    /// A collection was given up because a `visit_objects` panicked, or because there was
+    /// [no memory](crate::CollectError::NoMemory) for it. Nothing was condemned.
     CollectionAbandoned {
-        /// The panic's message.
+        /// The panic's message, or what there was no memory for.
         message: String,
     },
     /// Readers kept a collection from its end for so long that new ones were made to wait, for a while at a time.
@@ -71,6 +72,9 @@ pub struct CollectReport {
     pub is_minor: bool,
     /// Parts of its mark that were done before it, between which writers went on.
     pub increments: usize,
+    /// Whether there was not the memory for its mark stack that it asked for. It went on with what there was, which
+    /// takes longer.
+    pub is_short_of_memory: bool,
     /// Objects that were alive.
     pub objects_live: usize,
     /// Objects that were reclaimed. Of types without drop glue, counted by cells.
@@ -130,8 +134,11 @@ pub struct GcStats {
     pub cycles_minor: u64,
     /// Parts of marks that were done before the collection that they are for.
     pub increments: u64,
-    /// Collections given up because of a panic.
+    /// Collections given up because of a panic, or for want of memory.
     pub cycles_abandoned: u64,
+    /// Collections that had less memory for their mark stack than they asked for: they went on with what there was,
+    /// which takes longer.
+    pub cycles_short_of_memory: u64,
     /// Objects reclaimed.
     pub objects_reclaimed: u64,
     /// Drops that panicked, and `on_collect` hooks.
@@ -161,6 +168,7 @@ impl GcStats {
         self.cycles_minor += other.cycles_minor;
         self.increments += other.increments;
         self.cycles_abandoned += other.cycles_abandoned;
+        self.cycles_short_of_memory += other.cycles_short_of_memory;
         self.objects_reclaimed += other.objects_reclaimed;
         self.drop_panics += other.drop_panics;
         self.cleaners_run += other.cleaners_run;

@@ -49,7 +49,7 @@ unsafe impl<'gc> IObject<'gc> for EvictCell {
         // SAFETY: the caller's promise: the address of a cell, which is an object.
         let cell = unsafe { CellRef::from_address(object) };
         if cell.fate.chosen_by() == 0 {
-            visitor.evict_cells.push(cell);
+            visitor.note_evict_cell(cell);
         }
     }
 }
@@ -99,7 +99,7 @@ pub(crate) unsafe fn measure<'gc, T: IObject<'gc>>(object: Gc<'gc, T>) -> usize 
     if !T::NEEDS_VISIT {
         return own;
     }
-    let mut visitor = Visitor::recording();
+    let mut visitor = Visitor::measuring();
     // SAFETY: as above.
     unsafe { T::visit_at(address, &mut visitor) };
     own.saturating_add(visitor.external_bytes())

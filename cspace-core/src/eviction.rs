@@ -54,6 +54,7 @@ use crate::evictable::EvictCell;
 use crate::gc::Gc;
 use crate::guard::LockMode;
 use crate::held;
+use crate::list::{has_room, has_room_in_map};
 use crate::protocol::Verdicts;
 use crate::space::{drop_guarded, Space, SpaceInner, Wait};
 use crate::stamp::Floor;
@@ -550,7 +551,9 @@ impl Choice {
                 visitor.drain();
             }
             if let Some(policy) = policy.filter(|_| !self.victims.is_empty()) {
-                self.deliver = guarded(eviction, || policy.wants_victims()).unwrap_or(false);
+                // To be asked for memory in the finish would be too late.
+                self.deliver = guarded(eviction, || policy.wants_victims()).unwrap_or(false)
+                    && has_room(&mut eviction.evicted.lock(), 1);
             }
             if self.deliver {
                 self.mark_victims(visitor);
@@ -579,10 +582,17 @@ impl Choice {
             // SAFETY: a cell that was found has a target that no finish condemned (E1).
             let is_strong = unsafe { is_marked(target) };
             newest = newest.max(cell.stamp.load(Relaxed));
+            // What there is no memory to list is kept, and no candidate.
+            if !has_room(&mut self.entries, 1) || !has_room_in_map(&mut self.seen, 1) {
+                visitor.edge_any(target);
+                continue;
+            }
             match self.seen.entry(Address(target)) {
                 MapEntry::Occupied(seen) => {
                     let seen = *seen.get();
-                    self.add_to(seen, *cell, is_strong, eviction);
+                    if !self.add_to(seen, *cell, is_strong, eviction) {
+                        visitor.edge_any(target);
+                    }
                 }
                 MapEntry::Vacant(new) if is_strong => {
                     new.insert(HELD | size);
@@ -600,9 +610,10 @@ impl Choice {
     }
 
     /// Adds a reference to an object that there was one to before: they are one entry, as large as the largest of them
-    /// says. `seen` is what is noted of it.
+    /// says. `seen` is what is noted of it. False if there is no memory: then the object is to be marked.
     #[cold]
-    fn add_to(&mut self, seen: usize, cell: CellRef, is_strong: bool, eviction: &Eviction) {
+    #[must_use]
+    fn add_to(&mut self, seen: usize, cell: CellRef, is_strong: bool, eviction: &Eviction) -> bool {
         let size = cell.size.load(Relaxed);
         if seen & HELD != 0 {
             let (counted, size) = (seen & !HELD, size & !HELD);
@@ -610,10 +621,16 @@ impl Choice {
                 self.strong.grow(size - counted);
                 self.seen.insert(Address(cell.target()), HELD | size);
             }
-            return;
+            return true;
+        }
+        if !has_room_in_map(&mut self.groups, 1) {
+            return false;
         }
         let entry = &mut self.entries[seen];
         let group = self.groups.entry(seen).or_default();
+        if !has_room(&mut group.cells, 2) {
+            return false;
+        }
         if group.cells.is_empty() {
             group.cells.push(entry.cell);
         }
@@ -635,6 +652,7 @@ impl Choice {
                 group.held_size = group.held_size.max(size);
             }
         }
+        true
     }
 
     /// When an entry was touched last.
@@ -651,13 +669,16 @@ impl Choice {
         self.groups.get(&index).into_iter().flat_map(|group| &group.cells)
     }
 
-    /// Has the policy choose among the entries that are kept.
+    /// Has the policy choose among the entries that are kept. If there is no memory to list them, all are.
     fn let_go(&mut self, policy: &dyn EvictionPolicy, eviction: &Eviction) {
         let residents = self.residents();
         if guarded(eviction, || policy.is_over(&residents)) != Some(true) {
             return;
         }
-        let mut list = Vec::with_capacity(self.weak.count);
+        let mut list = Vec::new();
+        if !has_room(&mut list, self.weak.count) {
+            return;
+        }
         for (index, entry) in self.entries.iter().enumerate() {
             if let Some(next) = self.entries.get(index + AHEAD) {
                 prefetch(next.cell.address());
@@ -667,7 +688,7 @@ impl Choice {
             }
         }
         let count = guarded(eviction, || policy.choose(&residents, &mut list)).unwrap_or(0);
-        if count == 0 {
+        if count == 0 || !has_room(&mut self.victims, count.min(list.len())) {
             return;
         }
         if self.number == 0 {

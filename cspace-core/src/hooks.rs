@@ -6,31 +6,29 @@
 //!
 //! How hooks are found: `IObject::HAS_HOOKS` says whether a type may have some, `IObject::on_condemned` passes on to
 //! the parts that may. What owns its parts through an allocation of its own says that it has: a type may contain
-//! itself that way, and a constant cannot depend on itself. Keys of maps and elements of sets can only be changed
-//! when they are taken out, so they are, and dropped one by one.
+//! itself that way, and a constant cannot depend on itself. Such a type goes through `nesting.rs`, so that no value is too
+//! deep. Keys of maps and elements of sets can only be changed when they are taken out, so they are, and dropped when the
+//! hooks of all that is in them are done.
 
 use crate::batch::guarded;
+use crate::nesting::Nesting;
 use crate::static_data::Static;
 
 /// Calls hooks, and keeps what the panicking ones said. Only the derive's expansion calls it.
 #[doc(hidden)]
 pub struct Hooks<'p> {
-    panics: &'p mut Vec<String>,
+    pub(crate) panics: &'p mut Vec<String>,
+    pub(crate) nesting: Nesting<Hooks<'p>>,
 }
 
 impl<'p> Hooks<'p> {
     pub(crate) fn new(panics: &'p mut Vec<String>) -> Hooks<'p> {
-        Hooks { panics }
+        Hooks { panics, nesting: Nesting::new() }
     }
 
     /// Calls the hook of a field. Its panic is kept, so that other hooks are called too.
     pub fn call<F: HookedField>(&mut self, field: &mut F, hook: fn(&mut F::Data)) {
         guarded(self.panics, || hook(field.data()));
-    }
-
-    /// Drops what was taken out of a set. A panic is kept.
-    pub(crate) fn drop<T>(&mut self, value: T) {
-        guarded(self.panics, || drop(value));
     }
 }
 

@@ -122,6 +122,11 @@ impl Incremental {
         let Some(mark) = (unsafe { &mut *self.mark.get() }) else { return };
         show(&mut mark.visitor);
         mark.visitor.bound_noted();
+        if mark.visitor.has_failed() {
+            // It could not be noted, so the mark is given up.
+            mark.visitor.give_up();
+            return;
+        }
         self.is_under_way.store(true, Relaxed);
     }
 

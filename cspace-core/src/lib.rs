@@ -55,8 +55,10 @@ mod hooks;
 mod incremental;
 mod interface;
 mod ledger;
+mod list;
 mod memory;
 mod nan_box;
+mod nesting;
 mod no_unwind;
 mod object;
 mod os;
@@ -138,6 +140,7 @@ macro_rules! Rootable {
 pub mod __private {
     pub use crate::brand::AccessEndsWithItsBlock_RootWhatIsKeptLonger;
     pub use crate::hooks::{HookedField, Hooks};
+    pub use crate::nesting::{Depth, Drops};
     pub use cspace_derive::__rootable;
     pub use generativity;
 }

@@ -3,6 +3,7 @@
 mod std_impls;
 
 use crate::hooks::Hooks;
+use crate::nesting::{drop_value, Depth, Drops};
 use crate::visitor::Visitor;
 
 /// A type whose values may live in a space (ceda's `IObject`).
@@ -27,6 +28,24 @@ use crate::visitor::Visitor;
 /// run code of yours next to dead objects: `Cell`, `RefCell`, `OnceLock`, `Mutex`, `Rc`, `Arc`,
 /// `Cow`, function pointers, `Box<dyn Trait>`. Where such a thing is wholly `'static`, `Send` and
 /// `Sync`, [`Static`](crate::Static) takes it.
+///
+/// # How deep may a value be?
+///
+/// A value may own others that own others in turn: a list of boxes, vectors in vectors. Wherever the collector walks
+/// such a value there is no limit to its depth, and no stack that might overflow.
+///
+/// - *Visits* go by calls for a few levels, and leave what is deeper for later. So do measures of
+///   [evictable](crate::Evictable) objects and [`verify`](crate::Space::verify). An implementation by hand of a type
+///   that owns its content through a pointer of its own calls [`Visitor::visit_owned`] for the same.
+/// - *Hooks* (`on_collect`) are called in the same way.
+/// - *Drops* of dead objects and of [`OwnedRoot`](crate::OwnedRoot)s take values that are deep apart, where the types
+///   between are derived or the standard library's. What is opaque to the space is dropped as everywhere else in
+///   Rust, by calls to its full depth on the thread that drops it: what is in a [`Static`](crate::Static), in a skipped
+///   field, in a type that implements this trait by hand, or in a [`PtrSlot`](crate::PtrSlot). The stack of the
+///   collector's threads is that of a usual main thread, and a setting.
+///
+/// Should there be no memory left to note what was left for later, a visit gives the collection up with
+/// [`CollectError::NoMemory`](crate::CollectError::NoMemory), and a drop leaks the rest and reports that as a panic.
 ///
 /// # Safety
 ///
@@ -90,6 +109,30 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
         let _ = hooks;
     }
 
+    /// Whether a value may own values that own values, to any depth (`nesting.rs`).
+    #[doc(hidden)]
+    const MAY_NEST: bool = false;
+
+    /// Whether a value is more than so many owners deep.
+    #[doc(hidden)]
+    #[inline(always)]
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        let _ = depth;
+        false
+    }
+
+    /// Drops the value part by part, so that its depth does not matter.
+    ///
+    /// # Safety
+    ///
+    /// As for [`drop_in_place`](core::ptr::drop_in_place).
+    #[doc(hidden)]
+    #[inline]
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise.
+        unsafe { drops.drop_part(this) };
+    }
+
     /// Bytes of an element if the type has a tail of elements, else `None`.
     #[doc(hidden)]
     const TAIL: Option<usize> = None;
@@ -129,7 +172,7 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     #[doc(hidden)]
     unsafe fn drop_at(object: *mut u8) {
         // SAFETY: the caller's promise.
-        unsafe { core::ptr::drop_in_place(object.cast::<Self>()) };
+        unsafe { drop_value(object.cast::<Self>()) };
     }
 }
 

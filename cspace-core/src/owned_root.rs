@@ -11,6 +11,7 @@
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -18,6 +19,8 @@ use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
 use crate::error::WrongSpace;
 use crate::home;
+use crate::list::has_room;
+use crate::nesting::drop_value;
 use crate::object::{IObject, Rootable};
 use crate::pile::Pile;
 use crate::protocol::OwnedState;
@@ -57,16 +60,21 @@ impl OwnedList {
         self.0.is_empty()
     }
 
-    /// The cells whose handles exist. These name the home `home` afterwards; the caller is the collector of the space
-    /// whose home that is.
-    pub(crate) fn live(&self, home: u64) -> Vec<OwnedRef> {
+    /// The cells whose handles exist; none if there is no memory. These name the home `home` afterwards; the caller is the
+    /// collector of the space whose home that is.
+    pub(crate) fn live(&self, home: u64) -> Option<Vec<OwnedRef>> {
+        let mut cells = Vec::new();
+        if !has_room(&mut cells, self.0.len()) {
+            return None;
+        }
         let is_live = |cell: &&OwnedRef| {
             // SAFETY: listed cells are not freed.
             let header = unsafe { cell.0.as_ref() };
             header.home.store(home, Relaxed);
             !header.state.is_handle_dropped()
         };
-        self.0.iter().filter(is_live).copied().collect()
+        cells.extend(self.0.iter().filter(is_live));
+        Some(cells)
     }
 
     /// Makes room for what another list has, to take it over.
@@ -143,9 +151,12 @@ unsafe fn visit_cell<'gc, T: IObject<'gc>>(cell: NonNull<OwnedHeader>, visitor: 
 /// # Safety
 ///
 /// `cell` heads an `OwnedCell<T>` from a box that nobody uses any more.
-unsafe fn free_cell<T>(cell: NonNull<OwnedHeader>) {
-    // SAFETY: the caller's promise.
-    drop(unsafe { Box::from_raw(cell.cast::<OwnedCell<T>>().as_ptr()) });
+unsafe fn free_cell<'gc, T: IObject<'gc>>(cell: NonNull<OwnedHeader>) {
+    // Freed also if the drop of the content panics.
+    // SAFETY: the caller's promise; `ManuallyDrop` has the layout of what is in it.
+    let cell = unsafe { Box::from_raw(cell.cast::<OwnedCell<ManuallyDrop<T>>>().as_ptr()) };
+    // SAFETY: the content is initialised, and nobody uses it again.
+    unsafe { drop_value(cell.value.get().cast::<T>()) };
 }
 
 /// A plain Rust value outside of the heap that may hold handles: an interpreter's stacks, frames

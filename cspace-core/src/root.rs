@@ -27,6 +27,7 @@ use crate::brand::Family;
 use crate::error::WrongSpace;
 use crate::gc::Gc;
 use crate::home;
+use crate::list::{try_collect, try_push};
 use crate::object::{IObject, Rootable};
 use crate::pile::Pile;
 use crate::protocol::HandleCount;
@@ -153,6 +154,8 @@ pub(crate) struct RootTable {
     /// Whether a cycle is marking (R2).
     marking: bool,
     late: Vec<NonNull<RootEntry>>,
+    /// Whether there was no memory to note a late one.
+    has_unlisted_late: bool,
 }
 
 // SAFETY: entries are shared structures of atomics; the table is a user of their memory.
@@ -211,35 +214,36 @@ impl RootTable {
         // SAFETY: as above; the entry's handles are one user more.
         unsafe { at.segment.as_ref() }.users.acquire();
         at.count.begin();
-        if self.marking {
-            self.late.push(entry);
+        if self.marking && !try_push(&mut self.late, entry) {
+            self.has_unlisted_late = true;
         }
         entry
     }
 
-    /// Starts noting late roots and copies the segment list (R2).
-    pub(crate) fn begin_mark(&mut self) -> RootSnapshot {
+    /// Starts noting late roots (R2). Before the segment list is copied.
+    pub(crate) fn begin_mark(&mut self) {
         self.marking = true;
         self.late.clear();
-        self.snapshot()
+        self.has_unlisted_late = false;
     }
 
-    /// Copies the segment list.
-    pub(crate) fn snapshot(&self) -> RootSnapshot {
-        RootSnapshot(self.segments.iter().copied().collect())
+    /// Copies the segment list; none if there is no memory.
+    pub(crate) fn snapshot(&self) -> Option<RootSnapshot> {
+        try_collect(self.segments.iter().copied()).map(RootSnapshot)
     }
 
-    /// The roots made since the last call; the caller holds the space exclusively, or calls again.
-    pub(crate) fn take_late(&mut self) -> Vec<*const u8> {
+    /// The roots made since the last call; the caller holds the space exclusively, or calls again. None if there was
+    /// no memory to note them: then any root may be one.
+    pub(crate) fn take_late(&mut self) -> Option<LateRoots> {
         let late = core::mem::take(&mut self.late);
-        // SAFETY: the table is a user of its segments, and the caller has it locked.
-        late.iter().filter_map(|entry| unsafe { entry.as_ref() }.live_object()).collect()
+        (!core::mem::take(&mut self.has_unlisted_late)).then_some(LateRoots(late))
     }
 
     /// Stops noting late roots.
     pub(crate) fn end_mark(&mut self) {
         self.marking = false;
         self.late = Vec::new();
+        self.has_unlisted_late = false;
     }
 
     /// How many entries have handles.
@@ -368,6 +372,22 @@ impl RootSnapshot {
                 }
             }
         }
+    }
+}
+
+/// Roots made while a cycle marks, to be read without the table's mutex.
+pub(crate) struct LateRoots(Vec<NonNull<RootEntry>>);
+
+impl LateRoots {
+    /// Calls `f` for the object of each that is still one; returns how many there were.
+    ///
+    /// # Safety
+    ///
+    /// The table still exists.
+    pub(crate) unsafe fn for_each(&self, f: impl FnMut(*const u8)) -> usize {
+        // SAFETY: entries live as long as the table; they are atomics.
+        let objects = self.0.iter().filter_map(|entry| unsafe { entry.as_ref() }.live_object());
+        objects.map(f).count()
     }
 }
 

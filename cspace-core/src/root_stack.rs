@@ -165,7 +165,7 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for RootStack<T> {
                 break;
             }
         }
-        visitor.at_finish.push((core::ptr::from_ref(self).cast(), clear_above::<T>));
+        visitor.at_finish((core::ptr::from_ref(self).cast(), clear_above::<T>));
     }
     const HAS_HOOKS: bool = true;
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {

@@ -11,11 +11,13 @@
 //! - **T1 (prefix).** The first `len` elements are initialised at every moment; `len` changes only
 //!   while the object is made.
 
+use core::marker::PhantomData;
 use core::ops::Deref;
 
 use crate::brand::Family;
 use crate::gc::Gc;
 use crate::hooks::Hooks;
+use crate::nesting::{drop_value, drop_values};
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 
@@ -180,15 +182,15 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
         // header's drop panics.
         unsafe {
             let elements = core::ptr::slice_from_raw_parts_mut(Tail::elements(base), (*base).len);
-            struct DropElements<E>(*mut [E]);
-            impl<E> Drop for DropElements<E> {
+            struct DropElements<'gc, E: IObject<'gc>>(*mut [E], PhantomData<&'gc ()>);
+            impl<'gc, E: IObject<'gc>> Drop for DropElements<'gc, E> {
                 fn drop(&mut self) {
                     // SAFETY: the elements of the object that `drop_at` was given.
-                    unsafe { core::ptr::drop_in_place(self.0) };
+                    unsafe { drop_values(self.0) };
                 }
             }
-            let _elements = DropElements(elements);
-            core::ptr::drop_in_place(&raw mut (*base).header);
+            let _elements = DropElements(elements, PhantomData);
+            drop_value(&raw mut (*base).header);
         }
     }
 }

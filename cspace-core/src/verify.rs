@@ -162,6 +162,7 @@ impl Verifier<'_> {
         let visitor = &mut self.visitor;
         let shown = catch_unwind(AssertUnwindSafe(|| {
             visitor.take_recorded();
+            visitor.forget_nesting();
             show(visitor);
             let first = visitor.take_recorded();
             show(visitor);
@@ -261,7 +262,7 @@ unsafe fn allocated_bytes(span: SpanRef) -> usize {
 ///
 /// # Errors
 ///
-/// If this thread is inside of the space, or the lock was leaked.
+/// If this thread is inside of the space, the lock was leaked, or there is no memory.
 pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     let space = claim.space();
     let inner = &space.inner;
@@ -307,10 +308,9 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     // function's to read.
     unsafe {
         let count = inner.count_objects();
-        let addresses = |objects: &[*const u8]| objects.iter().map(|o| o.addr()).collect();
         let under_way = inner.incremental().with(|mark| Marks::UnderWay {
-            gray: addresses(mark.visitor.gray_objects()),
-            noted: addresses(mark.visitor.noted()),
+            gray: mark.visitor.gray_objects().map(<*const u8>::addr).collect(),
+            noted: mark.visitor.noted().iter().map(|object| object.addr()).collect(),
         });
         verifier.marks = match under_way {
             Some(marks) => marks,
@@ -351,7 +351,12 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
                 visitor.trace(*cell);
             });
         }
-        let roots = inner.handles().roots.lock().snapshot();
+        let handles = inner.handles();
+        let (roots, owned) =
+            (handles.roots.lock().snapshot(), handles.owned.lock().live(inner.home().id()));
+        let (Some(roots), Some(owned)) = (roots, owned) else {
+            return Err(CollectError::NoMemory { what: "the roots" });
+        };
         // Read once: other threads drop handles meanwhile.
         let mut objects: Vec<*const u8> = inner.root_set().iter().collect();
         roots.for_each(|object| objects.push(object));
@@ -365,10 +370,12 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
                 verifier.report.problems.push(problem);
             }
         });
-        let cells = inner.handles().owned.lock().live(inner.home().id());
-        for cell in cells {
+        for cell in owned {
             verifier.edges(None, 0, false, |visitor| cell.visit(visitor));
         }
+    }
+    if verifier.visitor.has_failed() {
+        return Err(CollectError::NoMemory { what: "the edges" });
     }
     Ok(verifier.report)
 }

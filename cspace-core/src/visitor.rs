@@ -6,8 +6,8 @@
 //! it enters a second ring ([`OBJECT_RING`]), which it leaves to be traced. On graphs whose order
 //! in memory is not that of their edges the two prefetches hide most of the cache misses.
 //!
-//! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or in the
-//!   second ring; a target seen but not marked is in the first ring.
+//! - **V1 (gray).** An object whose mark bit is set has been traced, or is on the stack, or waits for room there (V3,
+//!   `visitor/mark_stack.rs`), or is in the second ring; a target seen but not marked is in the first ring.
 //!   In a minor cycle it may also be old, of a type that does not change: then what it shows is marked, as it
 //!   was in the cycle before (K1). After increments it may have been changed since it was traced (I3).
 //! - **V2 (frozen).** While a visitor marks, nobody changes the graph: the space is held by the
@@ -16,25 +16,37 @@
 //! While an entry of an ephemeron map waits for its key, the marker *watches*: what is newly marked wakes the
 //! entries that wait for it (`ephemeron.rs`, J3).
 //!
+//! All that a visitor gathers is in lists that may fail to grow. What cannot be done without fails the cycle
+//! ([`Visitor::fail`]), which is given up before it changes anything; for the rest there are ways to do with less.
+//!
 //! A visitor can record edges instead, for [`verify`](crate::Space), and between two increments (I3): then nothing is
 //! marked.
+
+mod mark_stack;
+#[cfg(test)]
+mod tests;
 
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::chunk::{info_of, mark_address, mark_word, page_info_address, SpanRef, GRANULE};
+use crate::chunk::{info_of, mark_address, mark_word, page_info_address};
 use crate::ephemeron::Ephemerons;
 use crate::eviction::CellRef;
 use crate::gc::Gc;
+use crate::heap::Heap;
+use crate::list::try_push;
+use crate::nesting::Nesting;
 use crate::object::IObject;
 use crate::type_info::TypeInfo;
 use crate::weak::WeakCell;
 use crate::weak_set::FlipWeakSet;
+use mark_stack::{MarkStack, SPARE};
 
 /// Edges in flight between being seen and being marked. A power of two.
 const EDGE_RING: usize = 8;
 /// Objects in flight between the stack and being traced. A power of two.
 const OBJECT_RING: usize = 32;
+const _: () = assert!(OBJECT_RING < SPARE);
 /// Edges that are noted between two increments before they are marked.
 const NOTED_MAX: usize = 1 << 12;
 /// Set in an edge's address (objects are 16-byte aligned): the target is a leaf.
@@ -55,6 +67,8 @@ enum Mode {
     Watching,
     /// It records the edges.
     Recording,
+    /// It counts bytes alone.
+    Measuring,
 }
 
 /// What [`IObject::visit_objects`] shows its handles to.
@@ -69,11 +83,17 @@ pub struct Visitor<'v> {
     edge_count: usize,
     mode: Mode,
     recorded: Vec<*const u8>,
-    stack: Vec<*const u8>,
+    stack: MarkStack,
+    /// Owners that the visit is in (`nesting.rs`).
+    pub(crate) nesting: Nesting<Self>,
+    /// There was no memory for something that cannot be done without.
+    has_failed: bool,
     marked_count: usize,
     external_bytes: usize,
     /// Weak cells that were reached and whose target was not marked then.
     pub(crate) weak_cells: Vec<*const WeakCell>,
+    /// Whether there was no memory to list some: then the finish looks for them in the heap.
+    pub(crate) has_unlisted_weak_cells: bool,
     pub(crate) weak_sets: Vec<FlipWeakSet>,
     /// Evict cells that were reached and not chosen before, until the choice takes them.
     pub(crate) evict_cells: Vec<CellRef>,
@@ -84,7 +104,7 @@ pub struct Visitor<'v> {
 }
 
 impl Visitor<'_> {
-    /// A visitor that marks.
+    /// A visitor that marks, once it [has a stack](Visitor::begin).
     pub(crate) fn marking() -> Self {
         Visitor {
             edges: [core::ptr::null(); EDGE_RING],
@@ -92,10 +112,13 @@ impl Visitor<'_> {
             edge_count: 0,
             mode: Mode::Marking,
             recorded: Vec::new(),
-            stack: Vec::with_capacity(1024),
+            stack: MarkStack::new(),
+            nesting: Nesting::new(),
+            has_failed: false,
             marked_count: 0,
             external_bytes: 0,
             weak_cells: Vec::new(),
+            has_unlisted_weak_cells: false,
             weak_sets: Vec::new(),
             evict_cells: Vec::new(),
             ephemerons: Ephemerons::new(),
@@ -106,12 +129,67 @@ impl Visitor<'_> {
 
     /// A visitor that records the edges it is shown and marks nothing.
     pub(crate) fn recording() -> Self {
-        Visitor { mode: Mode::Recording, stack: Vec::new(), ..Visitor::marking() }
+        Visitor { mode: Mode::Recording, ..Visitor::marking() }
     }
 
-    /// Whether it records the edges that it is shown.
-    pub(crate) fn is_recording(&self) -> bool {
-        self.mode == Mode::Recording
+    /// A visitor that looks at no edge, and counts the bytes that it is told of.
+    pub(crate) fn measuring() -> Self {
+        Visitor { mode: Mode::Measuring, ..Visitor::marking() }
+    }
+
+    /// Gets memory for the stack; false if there is none.
+    pub(crate) fn begin(&mut self, stress: bool) -> bool {
+        self.stack.begin(stress)
+    }
+
+    /// Whether it marks what it is shown.
+    #[inline]
+    pub(crate) fn is_marking(&self) -> bool {
+        matches!(self.mode, Mode::Marking | Mode::Watching)
+    }
+
+    /// There is no memory for something that cannot be done without: what is marked is not all.
+    #[cold]
+    pub(crate) fn fail(&mut self) {
+        self.has_failed = true;
+    }
+
+    /// Whether it failed. Then the cycle has to be given up.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Objects that had to wait because there was no memory for the stack to grow.
+    pub(crate) fn refused(&self) -> usize {
+        self.stack.refused()
+    }
+
+    /// Puts work for the finish into its list, which cannot be done without.
+    pub(crate) fn at_finish(&mut self, work: FinishWork) {
+        if !try_push(&mut self.at_finish, work) {
+            self.fail();
+        }
+    }
+
+    /// Notes a weak cell whose target is not marked yet.
+    pub(crate) fn note_weak_cell(&mut self, cell: *const WeakCell) {
+        if !try_push(&mut self.weak_cells, cell) {
+            self.has_unlisted_weak_cells = true;
+        }
+    }
+
+    /// Notes a weak set, which has to be flipped; none if there was no memory for that.
+    pub(crate) fn note_weak_set(&mut self, set: Option<FlipWeakSet>) {
+        if !set.is_some_and(|set| try_push(&mut self.weak_sets, set)) {
+            self.fail();
+        }
+    }
+
+    /// Notes an evict cell that was not chosen. If there is no memory, it is no candidate, and its target is kept.
+    pub(crate) fn note_evict_cell(&mut self, cell: CellRef) {
+        if self.is_marking() && !try_push(&mut self.evict_cells, cell) {
+            self.edge_any(cell.target());
+        }
     }
 
     /// Watches from now on, while anything waits.
@@ -176,8 +254,15 @@ impl Visitor<'_> {
 
     #[cold]
     fn edge_slow(&mut self, tagged: *const u8) {
-        if self.is_recording() {
-            return self.recorded.push(tagged.map_addr(|a| a & !TAGS));
+        match self.mode {
+            Mode::Marking | Mode::Watching => {}
+            Mode::Recording => {
+                if !try_push(&mut self.recorded, tagged.map_addr(|a| a & !TAGS)) {
+                    self.fail();
+                }
+                return;
+            }
+            Mode::Measuring => return,
         }
         let left = self.enter_ring(tagged);
         if left.is_null() {
@@ -217,15 +302,16 @@ impl Visitor<'_> {
             _ => true,
         };
         if !is_leaf {
-            self.stack.push(object);
+            // SAFETY: as above, and marked.
+            unsafe { self.stack.push(object) };
         }
         true
     }
 
     /// As [`gray`](Visitor::gray), and wakes the entries that wait for the object (J3).
     fn gray_watching(&mut self, tagged: *const u8) {
-        if self.gray(tagged) {
-            self.ephemerons.wake(tagged.map_addr(|a| a & !TAGS));
+        if self.gray(tagged) && !self.ephemerons.wake(tagged.map_addr(|a| a & !TAGS)) {
+            self.fail();
         }
     }
 
@@ -234,26 +320,25 @@ impl Visitor<'_> {
     ///
     /// # Safety
     ///
-    /// The mark bits in the spans are those of the last cycle (H3), and the graph is frozen (V2).
-    pub(crate) unsafe fn begin_minor(&mut self, spans: &[SpanRef], count: usize) {
-        debug_assert!(self.marked_count == 0 && self.stack.is_empty());
+    /// The mark bits in the heap's spans are those of the last cycle (H3), and the graph is frozen (V2).
+    pub(crate) unsafe fn begin_minor(&mut self, heap: &Heap, count: usize) {
+        debug_assert!(self.marked_count == 0 && !self.stack.has_any());
         self.marked_count = count;
         // SAFETY: the caller's promise.
-        unsafe { self.gray_again(spans, |info| info.may_change) };
+        unsafe { self.gray_again(heap, |info| info.may_change) };
     }
 
     /// Begins the last increment: marked objects of types that may change unseen are gray again (I3).
     ///
     /// # Safety
     ///
-    /// The mark bits in the spans are this visitor's, and the graph is frozen from now on (V2).
-    pub(crate) unsafe fn begin_last_increment(&mut self, spans: &[SpanRef]) {
+    /// The mark bits in the heap's spans are this visitor's, and the graph is frozen from now on (V2).
+    pub(crate) unsafe fn begin_last_increment(&mut self, heap: &Heap) {
         self.begin_increment();
         // What is on the stack already must not be traced twice: finish work is to be found once.
-        // SAFETY: what is on the stack are objects (I2).
-        self.stack.retain(|object| !unsafe { info_of(*object) }.changes_unseen);
+        self.stack.forget(|info| info.changes_unseen);
         // SAFETY: the caller's promise.
-        unsafe { self.gray_again(spans, |info| info.changes_unseen) };
+        unsafe { self.gray_again(heap, |info| info.changes_unseen) };
     }
 
     /// Marked objects of some types are gray again.
@@ -261,22 +346,16 @@ impl Visitor<'_> {
     /// # Safety
     ///
     /// The caller holds the space as its collector, or is destroying it; the mark bits name objects.
-    unsafe fn gray_again(&mut self, spans: &[SpanRef], of: impl Fn(&TypeInfo) -> bool) {
-        for span in spans {
-            // SAFETY: the collector holds the space, so its spans are there to be read.
-            let (info, marks) = unsafe { (span.info(), span.words().0) };
-            if !of(info) {
-                continue;
-            }
-            for (word, bits) in marks.iter().enumerate() {
-                let mut bits = bits.load(Relaxed);
-                while bits != 0 {
-                    let granule = word * 64 + bits.trailing_zeros() as usize;
-                    bits &= bits - 1;
-                    self.stack.push(span.base().wrapping_add(granule * GRANULE));
+    unsafe fn gray_again(&mut self, heap: &Heap, of: impl Fn(&TypeInfo) -> bool) {
+        heap.each_span(|span| {
+            // SAFETY: the collector holds the space, so its spans are there to be read; where a mark bit is set there is
+            // an object.
+            unsafe {
+                if of(span.info()) {
+                    span.for_each_marked(|object| self.stack.push(object));
                 }
             }
-        }
+        });
     }
 
     /// Traces until nothing is gray (V1) and no entry of an ephemeron map is to be shown (J2).
@@ -333,9 +412,10 @@ impl Visitor<'_> {
         loop {
             while let Some(object) = self.stack.pop() {
                 if BOUNDED && self.marked_count + traced >= end {
-                    self.stack.push(object);
-                    self.stack.extend(objects.iter().filter(|object| !object.is_null()));
                     self.flush_edges();
+                    self.stack.put_back(object);
+                    let held = objects.iter().filter(|object| !object.is_null());
+                    held.for_each(|object| self.stack.put_back(*object));
                     return;
                 }
                 prefetch(object);
@@ -358,20 +438,33 @@ impl Visitor<'_> {
                 traced += 1;
                 // SAFETY: as above.
                 unsafe { self.trace(left) };
-            } else if !self.flush_edges() {
+            } else if !self.flush_edges() && !self.stack.refill() {
                 return;
             }
         }
     }
 
-    /// Whether anything is on the stack, or was noted.
+    /// Whether anything is gray, or was noted.
     pub(crate) fn has_gray(&self) -> bool {
-        !self.stack.is_empty() || !self.recorded.is_empty()
+        self.stack.has_any() || !self.recorded.is_empty()
     }
 
-    /// What is on the stack.
-    pub(crate) fn gray_objects(&self) -> &[*const u8] {
-        &self.stack
+    /// What is gray between two increments, and perhaps more.
+    pub(crate) fn gray_objects(&self) -> impl Iterator<Item = *const u8> + '_ {
+        self.stack.each()
+    }
+
+    /// What was marked is given up: nothing is gray any more. By whoever holds the space.
+    pub(crate) fn give_up(&mut self) {
+        self.stack.clear();
+    }
+
+    /// Each weak set is to be flipped once, though it may have been found twice (V3).
+    pub(crate) fn end_mark(&mut self) {
+        if self.stack.waited() > 0 {
+            self.weak_sets.sort_unstable_by_key(FlipWeakSet::address);
+            self.weak_sets.dedup_by_key(|set| set.address());
+        }
     }
 
     /// Goes on with what is on the stack, and what was noted since.
@@ -409,6 +502,7 @@ impl Visitor<'_> {
         debug_assert!(self.edge_count == 0 && self.mode == Mode::Marking);
         self.forget_bytes();
         self.weak_cells.clear();
+        self.has_unlisted_weak_cells = false;
         self.weak_sets.clear();
         self.evict_cells.clear();
         self.at_finish.clear();

@@ -34,7 +34,7 @@ unsafe impl<'gc> IObject<'gc> for WeakCell {
         let target = self.target.load(Relaxed);
         // SAFETY: a target is an object that no finish condemned, else the cell would be empty.
         if !target.is_null() && unsafe { !is_marked(target) } {
-            visitor.weak_cells.push(self);
+            visitor.note_weak_cell(self);
         }
     }
 }
@@ -46,8 +46,9 @@ impl WeakCell {
 
     /// Empties the cell if its target is not marked. In the finish, after all marking.
     pub(crate) fn clear_if_dead(&self) {
+        let target = self.target.load(Relaxed);
         // SAFETY: as in `visit_objects`.
-        if unsafe { !is_marked(self.target.load(Relaxed)) } {
+        if !target.is_null() && unsafe { !is_marked(target) } {
             self.target.store(core::ptr::null_mut(), Relaxed);
         }
     }

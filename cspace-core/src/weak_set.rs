@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::access::Alloc;
 use crate::chunk::{is_marked, mark_address};
 use crate::gc::Gc;
+use crate::list::has_room;
 use crate::object::{IObject, Rootable};
 use crate::protocol::Epoch;
 use crate::visitor::{prefetch, Visitor};
@@ -47,6 +48,20 @@ struct Table {
 impl Table {
     fn with_slots(slots: usize) -> Table {
         Table { slots: vec![EMPTY; slots.max(SLOTS_MIN)], count: 0 }
+    }
+
+    /// An empty table of the wanted size, or one of the memory that was reserved if there is no more.
+    fn in_memory(reserved: Vec<Entry>, slots: usize) -> Table {
+        let mut memory = reserved;
+        let slots = slots.max(SLOTS_MIN);
+        if slots > memory.capacity() {
+            let mut more = Vec::new();
+            if has_room(&mut more, slots) {
+                memory = more;
+            }
+        }
+        memory.resize(slots.min(memory.capacity()), EMPTY);
+        Table { slots: memory, count: 0 }
     }
 
     /// Where an entry with this hash begins to look for a slot.
@@ -174,11 +189,13 @@ pub(crate) struct Filter {
     /// Never changed.
     sources: Vec<Table>,
     epoch: Epoch,
+    /// Memory for the result, got while the cycle could still be given up. Taken by the collector before the epoch ends.
+    reserved: UnsafeCell<Vec<Entry>>,
     /// Written by the collector before the epoch ends, read or taken by the set after.
     result: UnsafeCell<Table>,
 }
 
-// SAFETY: `sources` is read-only; `result` has one owner on each side of the epoch's end. Targets
+// SAFETY: `sources` is read-only; `reserved` is the collector's; `result` has one owner on each side of the epoch's end. Targets
 // are addresses.
 unsafe impl Send for Filter {}
 // SAFETY: as above.
@@ -192,8 +209,10 @@ impl Filter {
         let marked: Vec<_> = self.sources.iter().map(|table| unsafe { table.marked() }).collect();
         let live: usize = marked.iter().flatten().map(|word| word.count_ones() as usize).sum();
         let total: usize = self.sources.iter().map(|table| table.count).sum();
+        // SAFETY: before the epoch's end what is not a source is the collector's.
+        let reserved = core::mem::take(unsafe { &mut *self.reserved.get() });
         // By the next flip about as many entries will have come as died.
-        let mut result = Table::with_slots((live * 2).max(total + total / 2));
+        let mut result = Table::in_memory(reserved, (live * 2).max(slots_for(total)));
         for (table, marked) in self.sources.iter().zip(&marked) {
             for entry in table.entries_in(marked) {
                 result.insert_unchecked(*entry);
@@ -239,27 +258,63 @@ struct State {
     filter: Option<Arc<Filter>>,
 }
 
+/// Slots for so many entries.
+fn slots_for(count: usize) -> usize {
+    (count + count / 2).max(SLOTS_MIN)
+}
+
 /// A set that was visited in this cycle, to be flipped in its finish.
-pub(crate) struct FlipWeakSet(*const UnsafeCell<State>);
+pub(crate) struct FlipWeakSet {
+    state: *const UnsafeCell<State>,
+    /// For all of its entries.
+    reserved: Vec<Entry>,
+}
 
 impl FlipWeakSet {
+    /// None if there is no memory to filter the set in.
+    ///
+    /// # Safety
+    ///
+    /// `state` is that of a set that is visited, and the filters of the cycle before have run.
+    unsafe fn new(state: *const UnsafeCell<State>) -> Option<FlipWeakSet> {
+        // SAFETY: the caller's promise; the collector holds the space, so nobody changes the set.
+        let (table, filter) = unsafe {
+            let state = &*(*state).get();
+            (&state.table, &state.filter)
+        };
+        // SAFETY: after the epoch's end the result is the set's.
+        let filtered = filter.as_ref().map_or(0, |filter| unsafe { &*filter.result.get() }.count);
+        let mut reserved = Vec::new();
+        let slots = slots_for(table.count + filtered);
+        has_room(&mut reserved, slots).then_some(FlipWeakSet { state, reserved })
+    }
+
+    /// Which set it is.
+    pub(crate) fn address(&self) -> usize {
+        self.state.addr()
+    }
+
     /// Makes the set's tables sources of a filter, which the collector runs off the lock.
     ///
     /// # Safety
     ///
     /// In the finish of the cycle that visited the set, so that the set is there and nobody has
     /// access; the cycle before has run its filters.
-    pub(crate) unsafe fn flip(&self) -> Arc<Filter> {
+    pub(crate) unsafe fn flip(self) -> Arc<Filter> {
         // SAFETY: the caller's promise.
-        let state = unsafe { &mut *(*self.0).get() };
+        let state = unsafe { &mut *(*self.state).get() };
         let mut sources = vec![core::mem::take(&mut state.table)];
         if let Some(filter) = state.filter.take() {
             assert!(filter.epoch.has_ended(), "a weak set is flipped before it was filtered");
             // SAFETY: after the epoch's end the result is the set's.
             sources.push(core::mem::take(unsafe { &mut *filter.result.get() }));
         }
-        let filter =
-            Arc::new(Filter { sources, epoch: Epoch::new(), result: UnsafeCell::default() });
+        let filter = Arc::new(Filter {
+            sources,
+            epoch: Epoch::new(),
+            reserved: UnsafeCell::new(self.reserved),
+            result: UnsafeCell::default(),
+        });
         state.filter = Some(Arc::clone(&filter));
         filter
     }
@@ -378,8 +433,9 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for WeakSet<'gc, T> {
         // SAFETY: the collector holds the space, so nobody changes the set.
         let state = unsafe { &*self.state.get() };
         visitor.report_bytes(state.table.slots.len() * size_of::<Entry>());
-        if state.table.count > 0 || state.filter.is_some() {
-            visitor.weak_sets.push(FlipWeakSet(&raw const self.state));
+        if visitor.is_marking() && (state.table.count > 0 || state.filter.is_some()) {
+            // SAFETY: this set; a cycle begins when the one before has run its filters (Y1).
+            visitor.note_weak_set(unsafe { FlipWeakSet::new(&raw const self.state) });
         }
     }
 }

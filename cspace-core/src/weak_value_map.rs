@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use crate::access::{Access, Alloc};
 use crate::brand::Family;
 use crate::gc::Gc;
+use crate::nesting::{Depth, Drops};
 use crate::object::{IObject, Rootable};
 use crate::visitor::Visitor;
 use crate::weak::GcWeak;
@@ -173,5 +174,13 @@ where
     type R = WeakValueMapFamily<K::R, V::R, S>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         self.entries.visit_objects(visitor);
+    }
+    const MAY_NEST: bool = true;
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        self.entries.is_deeper_than(depth)
+    }
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise, for what there is to drop.
+        unsafe { IObject::drop_parts(&raw mut (*this).entries, drops) };
     }
 }

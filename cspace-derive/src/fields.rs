@@ -168,6 +168,73 @@ impl Fields {
         }
     }
 
+    /// The value of `MAY_NEST`: whether any field may.
+    pub(crate) fn may_nest(&self, parameters: &Parameters, crate_path: &syn::Path) -> TokenStream {
+        self.any(&format_ident!("MAY_NEST"), parameters, crate_path)
+    }
+
+    /// The body of `is_deeper_than`.
+    pub(crate) fn is_deeper_than(
+        &self,
+        type_name: &Ident,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+        depth: &Ident,
+    ) -> TokenStream {
+        let brand = &parameters.brand;
+        if self.variants.is_empty() {
+            return quote!(match *self {});
+        }
+        let arms = self.variants.iter().map(|variant| {
+            let bindings = variant.fields.iter().map(Field::binding);
+            let asks = variant.fields.iter().filter(|f| !f.skip).map(|field| {
+                let (ty, variable) = (&field.ty, &field.variable);
+                let crate_path = locate(crate_path, ty);
+                quote_spanned! {mixed(ty)=>
+                    <#ty as #crate_path::IObject<#brand>>::is_deeper_than(#variable, #depth)
+                }
+            });
+            let path = variant.path(type_name);
+            quote!(#path { #(#bindings),* } => false #(|| #asks)*)
+        });
+        quote! {
+            match self { #(#arms,)* }
+        }
+    }
+
+    /// The body of `drop_parts`, which does what drop glue does, in the same order: the type has no destructor of its own
+    /// (D2). In a block that may be unsafe.
+    pub(crate) fn drop_parts(
+        &self,
+        type_name: &Ident,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+        (this, drops): (&Ident, &Ident),
+    ) -> TokenStream {
+        let brand = &parameters.brand;
+        if self.variants.is_empty() {
+            return quote!(match *#this {});
+        }
+        let arms = self.variants.iter().map(|variant| {
+            let bindings = variant.fields.iter().map(Field::borrow);
+            let calls = variant.fields.iter().map(|field| {
+                let (ty, variable) = (&field.ty, &field.variable);
+                let crate_path = locate(crate_path, ty);
+                if field.skip {
+                    return quote_spanned!(mixed(ty)=> #drops.drop_part(#variable););
+                }
+                quote_spanned! {mixed(ty)=>
+                    <#ty as #crate_path::IObject<#brand>>::drop_parts(#variable, #drops);
+                }
+            });
+            let path = variant.path(type_name);
+            quote!(#path { #(#bindings),* } => { #(#calls)* })
+        });
+        quote! {
+            match &mut *#this { #(#arms)* }
+        }
+    }
+
     /// The value of `HAS_HOOKS`: whether any field has one, or may have one inside.
     pub(crate) fn has_hooks(&self, parameters: &Parameters, crate_path: &syn::Path) -> TokenStream {
         if self.visited().any(|(_, field)| field.hook.is_some()) {

@@ -18,6 +18,8 @@
 //! - **D5 (hooks).** A hook sees the data of a `Static` field, and no other part of a dead object: `Hooks::call`
 //!   takes nothing else, by a sealed trait, and is a method of the type that the trait's signature names.
 //!
+//! - **D6 (parts).** `drop_parts` drops every field once, in order, and skipped ones too, as drop glue would.
+//!
 //! Every token of the expansion that does not come from the author carries the macro's own place.
 //! That is what makes the `unsafe impl` acceptable under `#![forbid(unsafe_code)]`: the lint does
 //! not look into the expansion of another crate's macro.
@@ -55,6 +57,9 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let brand = &parameters.brand;
     let visitor = Ident::new("visitor", Span::mixed_site());
     let hooks = Ident::new("hooks", Span::mixed_site());
+    let depth = Ident::new("depth", Span::mixed_site());
+    let this = Ident::new("this", Span::mixed_site());
+    let drops = Ident::new("drops", Span::mixed_site());
 
     let family_items = family.expand();
     let family_of_self = family.of_self();
@@ -65,6 +70,9 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
     let has_hooks = fields.has_hooks(&parameters, crate_path);
     let call_hooks = fields.call_hooks(type_name, &parameters, crate_path, &hooks);
+    let may_nest = fields.may_nest(&parameters, crate_path);
+    let is_deeper_than = fields.is_deeper_than(type_name, &parameters, crate_path, &depth);
+    let drop_parts = fields.drop_parts(type_name, &parameters, crate_path, (&this, &drops));
     let check = fields.check(type_name, &parameters);
 
     Ok(quote! {
@@ -94,6 +102,21 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 fn on_condemned(&mut self, #hooks: &mut #crate_path::__private::Hooks<'_>) {
                     let _ = &#hooks;
                     #call_hooks
+                }
+
+                const MAY_NEST: ::core::primitive::bool = #may_nest;
+
+                #[inline]
+                fn is_deeper_than(&self, #depth: #crate_path::__private::Depth) -> ::core::primitive::bool {
+                    let _ = #depth;
+                    #is_deeper_than
+                }
+
+                #[inline]
+                unsafe fn drop_parts(#this: *mut Self, #drops: &mut #crate_path::__private::Drops<'_>) {
+                    let _ = &#drops;
+                    // SAFETY: the caller's promise, for each field: D6.
+                    unsafe { #drop_parts }
                 }
             }
 

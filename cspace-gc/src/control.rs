@@ -65,7 +65,7 @@ pub struct GcSettings {
     pub period: Option<Duration>,
     /// How finishes are entered.
     pub patience: Patience,
-    /// Bytes of stack of the space's own collector thread; it runs the drops of dead objects. None: as std has it.
+    /// Bytes of stack of the space's own collector thread; it runs the drops of dead objects. None: 8 MiB.
     pub stack_bytes: Option<usize>,
     /// A pool to run the collections instead of a thread of the space's own.
     pub pool: Option<GcPool>,

@@ -22,6 +22,7 @@ use crate::control::GcControl;
 use crate::error::PoolError;
 use crate::period::{Due, Timer};
 use crate::protocol::{Tenure, Turn};
+use crate::worker::STACK_BYTES;
 
 /// How long a thread waits for one space's lock.
 const LOCK_PATIENCE: Duration = Duration::from_millis(5);
@@ -144,7 +145,8 @@ impl GcPool {
         let pool = GcPool(Arc::new(Handle { shared: Arc::clone(&shared), thread_count }));
         for i in 0..thread_count {
             let shared = Arc::clone(&shared);
-            thread::Builder::new().name(format!("gc pool {i}")).spawn(move || {
+            let builder = thread::Builder::new().name(format!("gc pool {i}"));
+            builder.stack_size(STACK_BYTES).spawn(move || {
                 // For the thread's whole life: the last handle on a space may go between collections too, and with it
                 // what its callbacks captured.
                 core::mem::forget(Driving::begin());

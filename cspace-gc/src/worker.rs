@@ -15,6 +15,10 @@ use crate::control::{DrivingControl, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
 use crate::protocol::Signal;
 
+/// The stack of a thread that collects, in bytes, unless a setting says otherwise: what main threads have as a rule, so that
+/// what is dropped there without ado is here too. It takes memory as far as it is used.
+pub(crate) const STACK_BYTES: usize = 8 << 20;
+
 /// Starts the worker of a space.
 pub(crate) fn spawn(
     control: Arc<GcControl>,
@@ -24,10 +28,7 @@ pub(crate) fn spawn(
 ) -> io::Result<JoinHandle<()>> {
     // Systems show the first fifteen bytes or so; a zero byte cannot be in a thread's name.
     let name = format!("gc {}", space.name()).replace('\0', " ");
-    let mut builder = Builder::new().name(name);
-    if let Some(bytes) = stack_bytes {
-        builder = builder.stack_size(bytes);
-    }
+    let builder = Builder::new().name(name).stack_size(stack_bytes.unwrap_or(STACK_BYTES));
     let space = space.downgrade();
     builder.spawn(move || {
         // For the thread's whole life: destructors of thread-locals run after what follows, and must not wait for it.

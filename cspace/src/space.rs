@@ -505,8 +505,9 @@ impl Builder {
         self
     }
 
-    /// Bytes of stack of the collector's thread, which runs the drops of dead objects. Default: what threads have
-    /// by default.
+    /// Bytes of stack of the collector's thread, which runs the drops of dead objects. Default: 8 MiB, as for the threads
+    /// of a pool. How deep values are does not matter where the space [knows their
+    /// parts](cspace_core::IObject#how-deep-may-a-value-be); what is in a `Static` may need it.
     pub fn gc_stack_bytes(mut self, bytes: usize) -> Builder {
         self.gc.stack_bytes = Some(bytes);
         self

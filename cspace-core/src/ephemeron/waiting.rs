@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::collections::hash_map::Entry as Slot;
 use std::collections::HashMap;
 
+use crate::list::{has_room, has_room_in_map, try_push};
 use crate::visitor::Visitor;
 
 /// The address of an object, as a key of a table: compared and hashed by its number.
@@ -112,13 +113,19 @@ impl Ephemerons {
         self.number
     }
 
-    /// Notes a map that was reached.
-    pub(super) fn find(&mut self, map: Place) {
-        self.found.push(map);
+    /// Notes a map that was reached; false if there is no memory.
+    #[must_use]
+    pub(super) fn find(&mut self, map: Place) -> bool {
+        try_push(&mut self.found, map)
     }
 
-    /// Lets an entry wait for its key.
-    pub(super) fn wait(&mut self, key: Address, entry: Place) {
+    /// Lets an entry wait for its key; false if there is no memory.
+    #[must_use]
+    pub(super) fn wait(&mut self, key: Address, entry: Place) -> bool {
+        let has_room = has_room(&mut self.others, 1) && has_room_in_map(&mut self.waiting, 1);
+        if !has_room {
+            return false;
+        }
         match self.waiting.entry(key) {
             Slot::Vacant(slot) => _ = slot.insert(Waiting { entry, next: NONE }),
             Slot::Occupied(mut slot) => {
@@ -126,14 +133,15 @@ impl Ephemerons {
                 self.others.push(slot.insert(Waiting { entry, next }));
             }
         }
+        true
     }
 
-    /// An object was marked: the entries that wait for it do no longer.
+    /// An object was marked: the entries that wait for it do no longer. False if there is no memory.
     #[inline]
-    pub(crate) fn wake(&mut self, object: *const u8) {
-        if let Some(first) = self.waiting.remove(&Address(object)) {
-            self.woken.push(first);
-        }
+    #[must_use]
+    pub(crate) fn wake(&mut self, object: *const u8) -> bool {
+        let first = self.waiting.remove(&Address(object));
+        first.is_none_or(|first| try_push(&mut self.woken, first))
     }
 
     /// The next map to be looked through, or entry to be shown.

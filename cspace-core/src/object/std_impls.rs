@@ -4,11 +4,13 @@
 //! uses it.
 
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 
 use super::{IObject, Rootable};
 use crate::brand::Family;
 use crate::hooks::Hooks;
+use crate::nesting::{Depth, Drops, Owner};
 use crate::visitor::Visitor;
 
 macro_rules! leaf {
@@ -104,11 +106,56 @@ macro_rules! hooks {
         }
     };
     (drained, $taken:expr, $all:expr, $hooks:expr) => {
-        for mut element in $taken {
-            element.on_condemned($hooks);
-            $hooks.drop(element);
+        $hooks.hook_taken($taken.into_iter())
+    };
+}
+
+/// What the implementation for a type that owns its parts through an allocation says of depth, hooks and drops. Its
+/// `HAS_HOOKS` and `MAY_NEST` do not go by its parts, as one may be of the type itself.
+macro_rules! owner {
+    ($($part:ident),+) => {
+        const HAS_HOOKS: bool = true;
+        fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+            if $($part::HAS_HOOKS)||+ {
+                hooks.hook_owner(self);
+            }
+        }
+        const MAY_NEST: bool = true;
+        #[inline]
+        fn is_deeper_than(&self, depth: Depth) -> bool {
+            ($(may_nest::<$part>())||+) && self.has_parts_below(depth)
+        }
+        #[inline]
+        unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+            // SAFETY: the caller's promise, for both.
+            unsafe {
+                if $(may_nest::<$part>())||+ {
+                    drops.drop_owner(this);
+                } else {
+                    drops.drop_part(this);
+                }
+            }
         }
     };
+}
+
+/// Whether parts of a type may nest. What has no size owns nothing, and there may be more of it than can be counted.
+#[inline(always)]
+fn may_nest<'gc, T: IObject<'gc>>() -> bool {
+    T::MAY_NEST && size_of::<T>() != 0
+}
+
+/// Whether any of some parts are below a depth, if they are owned by what is at it.
+#[inline]
+fn any_below<'a, 'gc: 'a, T: IObject<'gc> + 'a>(
+    depth: Depth,
+    parts: impl IntoIterator<Item = &'a T>,
+) -> bool {
+    let mut parts = parts.into_iter();
+    match depth.below() {
+        None => parts.next().is_some(),
+        Some(depth) => may_nest::<T>() && parts.any(|part| part.is_deeper_than(depth)),
+    }
 }
 
 macro_rules! sequence {
@@ -124,16 +171,39 @@ macro_rules! sequence {
             type R = Of<$marker, T::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes($capacity(self) * size_of::<T>());
+                if T::NEEDS_VISIT {
+                    visitor.visit_owner(self);
+                }
+            }
+            owner!(T);
+        }
+        impl<'gc, T: IObject<'gc> + 'gc> Owner<'gc> for $type<T> {
+            fn visit_parts(&self, visitor: &mut Visitor<'_>) {
                 visit_each!(T, self, visitor);
             }
-            const HAS_HOOKS: bool = true;
-            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
-                if T::HAS_HOOKS {
-                    hooks!($hooks, core::mem::take(self), self, hooks);
-                }
+            fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
+                hooks!($hooks, core::mem::take(self), self, hooks);
+            }
+            fn has_parts_below(&self, depth: Depth) -> bool {
+                any_below(depth, self)
+            }
+            fn take_apart(self, drops: &mut Drops<'_>) {
+                take_apart!($hooks, self, drops);
             }
         }
     )* };
+}
+
+/// Drops elements where they are, or one after the other as they are taken out.
+macro_rules! take_apart {
+    (each, $all:expr, $drops:expr) => {
+        $drops.drop_all(Vec::from($all))
+    };
+    (drained, $all:expr, $drops:expr) => {
+        for element in $all {
+            $drops.drop_one(element);
+        }
+    };
 }
 
 sequence!(
@@ -153,12 +223,28 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<T> {
     type R = Of<OfBox, T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(size_of::<T>());
+        if T::NEEDS_VISIT {
+            visitor.visit_owner(self);
+        }
+    }
+    owner!(T);
+}
+impl<'gc, T: IObject<'gc> + 'gc> Owner<'gc> for Box<T> {
+    fn visit_parts(&self, visitor: &mut Visitor<'_>) {
         (**self).visit_objects(visitor);
     }
-    const HAS_HOOKS: bool = true;
-    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
-        if T::HAS_HOOKS {
-            (**self).on_condemned(hooks);
+    fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
+        (**self).on_condemned(hooks);
+    }
+    fn has_parts_below(&self, depth: Depth) -> bool {
+        any_below(depth, [&**self])
+    }
+    fn take_apart(self, drops: &mut Drops<'_>) {
+        let content = Box::into_raw(self);
+        // SAFETY: the content is dropped once, and its memory freed as that of a type that needs no drop.
+        unsafe {
+            T::drop_parts(content, drops);
+            drop(Box::from_raw(content.cast::<ManuallyDrop<T>>()));
         }
     }
 }
@@ -173,13 +259,24 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Box<[T]> {
     type R = Of<OfBoxedSlice, T::R>;
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(size_of_val::<[T]>(self));
+        if T::NEEDS_VISIT {
+            visitor.visit_owner(self);
+        }
+    }
+    owner!(T);
+}
+impl<'gc, T: IObject<'gc> + 'gc> Owner<'gc> for Box<[T]> {
+    fn visit_parts(&self, visitor: &mut Visitor<'_>) {
         visit_each!(T, self, visitor);
     }
-    const HAS_HOOKS: bool = true;
-    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
-        if T::HAS_HOOKS {
-            self.iter_mut().for_each(|element| element.on_condemned(hooks));
-        }
+    fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
+        self.iter_mut().for_each(|element| element.on_condemned(hooks));
+    }
+    fn has_parts_below(&self, depth: Depth) -> bool {
+        any_below(depth, self.iter())
+    }
+    fn take_apart(self, drops: &mut Drops<'_>) {
+        drops.drop_all(self.into_vec());
     }
 }
 
@@ -205,6 +302,20 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
         if let Some(content) = self {
             content.on_condemned(hooks);
+        }
+    }
+    const MAY_NEST: bool = T::MAY_NEST;
+    #[inline]
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        T::MAY_NEST && self.as_ref().is_some_and(|content| content.is_deeper_than(depth))
+    }
+    #[inline]
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise, for the content if there is any.
+        unsafe {
+            if let Some(content) = &mut *this {
+                T::drop_parts(content, drops);
+            }
         }
     }
 }
@@ -233,6 +344,24 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
         match self {
             Ok(content) => content.on_condemned(hooks),
             Err(error) => error.on_condemned(hooks),
+        }
+    }
+    const MAY_NEST: bool = T::MAY_NEST || E::MAY_NEST;
+    #[inline]
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        match self {
+            Ok(content) => content.is_deeper_than(depth),
+            Err(error) => error.is_deeper_than(depth),
+        }
+    }
+    #[inline]
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise, for either content.
+        unsafe {
+            match &mut *this {
+                Ok(content) => T::drop_parts(content, drops),
+                Err(error) => E::drop_parts(error, drops),
+            }
         }
     }
 }
@@ -274,6 +403,16 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] 
             self.iter_mut().for_each(|element| element.on_condemned(hooks));
         }
     }
+    const MAY_NEST: bool = T::MAY_NEST;
+    #[inline]
+    fn is_deeper_than(&self, depth: Depth) -> bool {
+        T::MAY_NEST && self.iter().any(|element| element.is_deeper_than(depth))
+    }
+    #[inline]
+    unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+        // SAFETY: the caller's promise, for each element.
+        unsafe { (0..N).for_each(|i| T::drop_parts(this.cast::<T>().add(i), drops)) };
+    }
 }
 
 /// The family of a tuple.
@@ -303,6 +442,22 @@ macro_rules! tuple {
                 let ($($part,)+) = self;
                 $($part.on_condemned(hooks);)+
             }
+            const MAY_NEST: bool = $($part::MAY_NEST)||+;
+            #[inline]
+            #[allow(non_snake_case)]
+            fn is_deeper_than(&self, depth: Depth) -> bool {
+                let ($($part,)+) = self;
+                $($part.is_deeper_than(depth))||+
+            }
+            #[inline]
+            #[allow(non_snake_case)]
+            unsafe fn drop_parts(this: *mut Self, drops: &mut Drops<'_>) {
+                // SAFETY: the caller's promise, for each part.
+                unsafe {
+                    let ($($part,)+) = &mut *this;
+                    $(IObject::drop_parts($part, drops);)+
+                }
+            }
         }
     )* };
 }
@@ -330,25 +485,41 @@ macro_rules! map {
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes($capacity(self) * size_of::<(K, V)>());
                 if K::NEEDS_VISIT || V::NEEDS_VISIT {
-                    for (key, value) in self {
-                        key.visit_objects(visitor);
-                        value.visit_objects(visitor);
-                    }
+                    visitor.visit_owner(self);
                 }
             }
-            const HAS_HOOKS: bool = true;
-            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
+            owner!(K, V);
+        }
+        $(#[$attr])*
+        impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc $(, $hasher: Send + Sync + 'static)?>
+            Owner<'gc> for $($path)::+<K, V $(, $hasher)?>
+        {
+            fn visit_parts(&self, visitor: &mut Visitor<'_>) {
+                for (key, value) in self {
+                    key.visit_objects(visitor);
+                    value.visit_objects(visitor);
+                }
+            }
+            fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
                 if K::HAS_HOOKS {
                     let $map = self;
-                    for (mut key, mut value) in $taken {
-                        key.on_condemned(hooks);
-                        value.on_condemned(hooks);
-                        hooks.drop(key);
-                        hooks.drop(value);
-                    }
-                } else if V::HAS_HOOKS {
+                    hooks.hook_taken($taken.into_iter());
+                } else {
                     self.values_mut().for_each(|value| value.on_condemned(hooks));
                 }
+            }
+            fn has_parts_below(&self, depth: Depth) -> bool {
+                any_below(depth, self.keys()) || any_below(depth, self.values())
+            }
+            fn take_apart(self, drops: &mut Drops<'_>) {
+                let mut this = ManuallyDrop::new(self);
+                let $map = &mut *this;
+                for (key, value) in $taken {
+                    drops.drop_one(key);
+                    drops.drop_one(value);
+                }
+                // SAFETY: not used again. It is empty; its hasher may have a drop.
+                unsafe { drops.drop_part(&raw mut *this) };
             }
         }
     )* };
@@ -378,14 +549,32 @@ macro_rules! set {
             type R = Of<$marker<H>, T::R>;
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes(self.capacity() * size_of::<T>());
+                if T::NEEDS_VISIT {
+                    visitor.visit_owner(self);
+                }
+            }
+            owner!(T);
+        }
+        $(#[$attr])*
+        impl<'gc, T: IObject<'gc> + 'gc, H: Send + Sync + 'static> Owner<'gc> for $($path)::+<T, H> {
+            fn visit_parts(&self, visitor: &mut Visitor<'_>) {
                 visit_each!(T, self, visitor);
             }
-            const HAS_HOOKS: bool = true;
-            fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
-                if T::HAS_HOOKS {
-                    let $set = self;
-                    hooks!(drained, $taken, $set, hooks);
+            fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
+                let $set = self;
+                hooks.hook_taken($taken);
+            }
+            fn has_parts_below(&self, depth: Depth) -> bool {
+                any_below(depth, self)
+            }
+            fn take_apart(self, drops: &mut Drops<'_>) {
+                let mut this = ManuallyDrop::new(self);
+                let $set = &mut *this;
+                for element in $taken {
+                    drops.drop_one(element);
                 }
+                // SAFETY: not used again. It is empty; its hasher may have a drop.
+                unsafe { drops.drop_part(&raw mut *this) };
             }
         }
     )* };
@@ -416,12 +605,26 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc>
         if self.spilled() {
             visitor.report_bytes(self.capacity() * size_of::<T>());
         }
+        if T::NEEDS_VISIT {
+            visitor.visit_owner(self);
+        }
+    }
+    owner!(T);
+}
+#[cfg(feature = "smallvec")]
+impl<'gc, T: IObject<'gc> + 'gc, const N: usize> Owner<'gc> for smallvec::SmallVec<[T; N]> {
+    fn visit_parts(&self, visitor: &mut Visitor<'_>) {
         visit_each!(T, self, visitor);
     }
-    const HAS_HOOKS: bool = true;
-    fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
-        if T::HAS_HOOKS {
-            self.iter_mut().for_each(|element| element.on_condemned(hooks));
+    fn hook_parts(&mut self, hooks: &mut Hooks<'_>) {
+        self.iter_mut().for_each(|element| element.on_condemned(hooks));
+    }
+    fn has_parts_below(&self, depth: Depth) -> bool {
+        any_below(depth, self)
+    }
+    fn take_apart(self, drops: &mut Drops<'_>) {
+        for element in self {
+            drops.drop_one(element);
         }
     }
 }

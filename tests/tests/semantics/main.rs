@@ -10,6 +10,7 @@ mod cleaners;
 mod collect;
 mod counts;
 mod current;
+mod deep;
 mod delivery;
 mod drivers;
 mod drops;
