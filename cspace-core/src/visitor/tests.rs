@@ -85,7 +85,14 @@ fn more_waits_than_is_on_the_stack() {
     assert!(visitor.begin(true));
     // SAFETY: the phase holds the space; what roots name are objects.
     unsafe {
-        space.inner.home().roots.lock().snapshot().unwrap().for_each(|root| visitor.edge_any(root));
+        space
+            .inner
+            .handles()
+            .roots
+            .lock()
+            .snapshot()
+            .unwrap()
+            .for_each(|root| visitor.edge_any(root));
         visitor.drain();
     }
     let waited = visitor.stack.waited();
