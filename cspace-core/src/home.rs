@@ -16,17 +16,18 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::changes::Changes;
 use crate::chunk::SpanRef;
 use crate::cleaner::{Cleanup, Cleanups};
+use crate::collector_handle::CollectorHandle;
 use crate::heap::Counters;
 use crate::ledger::Ledger;
 use crate::owned_root::{DroppedCell, OwnedList, OwnedRef};
 use crate::protocol::CycleGate;
 use crate::root::{RootSnapshot, RootTable};
-use crate::space::Space;
 
 /// The gate of a space's cycles; swept spans come back by it.
-pub(crate) type Gate = CycleGate<SpanRef, Arc<Counters>, Space>;
+pub(crate) type Gate = CycleGate<SpanRef, Arc<Counters>, CollectorHandle>;
 
 /// The part of a space that handles outside of accesses refer to.
 pub(crate) struct Home {
@@ -58,8 +59,8 @@ impl Home {
         Arc::new(Home {
             id: NEXT_ID.fetch_add(1, Relaxed),
             space: AtomicU64::new(space),
-            roots: Mutex::default(),
-            owned: Mutex::default(),
+            roots: Mutex::new(RootTable::new(&counters.changes)),
+            owned: Mutex::new(OwnedList::new(&counters.changes)),
             cleanups: Cleanups::default(),
             gate: Arc::new(CycleGate::new(Arc::clone(counters))),
             ledger,
@@ -102,20 +103,27 @@ impl Home {
             || !self.cleanups.is_empty()
     }
 
-    /// Merges this record, and those merged into it before, into another space's.
+    /// Merges this record, and those merged into it before, into another space's, which `changes` is of.
     ///
     /// The caller holds both spaces exclusively (M1).
-    pub(crate) fn merge_into(self: &Arc<Home>, target: &Home) {
+    pub(crate) fn merge_into(self: &Arc<Home>, target: &Home, changes: &Arc<Changes>) {
         let space = target.space_id();
         let mut moving = core::mem::take(&mut *self.absorbed.lock());
         for absorbed in &mut moving {
-            absorbed.home.space.store(space, Relaxed);
+            absorbed.home.belong_to(space, changes);
             absorbed.is_swept = false;
         }
-        self.space.store(space, Relaxed);
+        self.belong_to(space, changes);
         moving.push(Absorbed { home: Arc::clone(self), is_swept: false });
         let mut list = target.absorbed.lock();
         list.append(&mut moving);
+    }
+
+    /// The record belongs to another space from now on (M1), which is told of what its handles let go of.
+    fn belong_to(&self, space: u64, changes: &Arc<Changes>) {
+        self.space.store(space, Relaxed);
+        self.roots.lock().set_changes(changes);
+        self.owned.lock().set_changes(changes);
     }
 
     /// How many roots there are, by this record and those merged into it.

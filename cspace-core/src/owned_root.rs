@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
+use crate::changes::Changes;
 use crate::error::WrongSpace;
 use crate::home::Home;
 use crate::object::{IObject, Rootable};
@@ -43,19 +44,37 @@ pub(crate) struct OwnedRef(NonNull<OwnedHeader>);
 unsafe impl Send for OwnedRef {}
 
 /// The owned cells of a space.
-#[derive(Default)]
-pub(crate) struct OwnedList(Vec<OwnedRef>);
+pub(crate) struct OwnedList {
+    cells: Vec<OwnedRef>,
+    /// Of the space that the cells belong to: told, under the list's mutex, when a handle is gone.
+    changes: Arc<Changes>,
+}
 
 impl OwnedList {
+    pub(crate) fn new(changes: &Arc<Changes>) -> OwnedList {
+        OwnedList { cells: Vec::new(), changes: Arc::clone(changes) }
+    }
+
+    /// The cells belong to another space from now on.
+    pub(crate) fn set_changes(&mut self, changes: &Arc<Changes>) {
+        self.changes = Arc::clone(changes);
+    }
+
+    /// A handle is gone. Returns what is to be woken when the mutex is free.
+    fn note_dropped(&self) -> Option<Arc<Changes>> {
+        // The mark looks which handles are gone with the mutex held (P23).
+        self.changes.note().then(|| Arc::clone(&self.changes))
+    }
+
     /// Whether no handle exists whose cell was not taken out.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.cells.is_empty()
     }
 
     /// The cells whose handles exist.
     pub(crate) fn live(&self) -> Vec<OwnedRef> {
         // SAFETY: listed cells are not freed.
-        self.0
+        self.cells
             .iter()
             .copied()
             .filter(|cell| unsafe { !cell.0.as_ref().state.is_handle_dropped() })
@@ -65,7 +84,7 @@ impl OwnedList {
     /// Takes out the cells whose handles are gone.
     pub(crate) fn take_dropped(&mut self) -> Vec<DroppedCell> {
         let mut dropped = Vec::new();
-        self.0.retain(|cell| {
+        self.cells.retain(|cell| {
             // SAFETY: listed cells are not freed.
             let gone = unsafe { cell.0.as_ref() }.state.is_handle_dropped();
             if gone {
@@ -78,7 +97,7 @@ impl OwnedList {
 
     /// Lets go of all cells: the space is gone.
     pub(crate) fn release_all(&mut self) -> Vec<DroppedCell> {
-        let cells = core::mem::take(&mut self.0);
+        let cells = core::mem::take(&mut self.cells);
         // SAFETY: listed cells are not freed before both sides let go (P3).
         cells
             .into_iter()
@@ -179,7 +198,7 @@ impl<R: Rootable> OwnedRoot<R> {
             value: UnsafeCell::new(value),
         });
         let cell: NonNull<OwnedHeader> = NonNull::from(Box::leak(cell)).cast();
-        home.owned.lock().0.push(OwnedRef(cell));
+        home.owned.lock().cells.push(OwnedRef(cell));
         OwnedRoot { cell, home: Arc::clone(home), family: PhantomData }
     }
 
@@ -254,6 +273,11 @@ impl<R: Rootable> Drop for OwnedRoot<R> {
         // SAFETY: the cell is freed only when both sides have let go (P3).
         if unsafe { self.cell.as_ref() }.state.handle_dropped() {
             drop(DroppedCell(self.cell));
+            return;
+        }
+        let asleep = self.home.owned.lock().note_dropped();
+        if let Some(changes) = asleep {
+            changes.wake();
         }
     }
 }

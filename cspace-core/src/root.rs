@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::access::Access;
 use crate::brand::Family;
+use crate::changes::Changes;
 use crate::error::WrongSpace;
 use crate::gc::Gc;
 use crate::home::Home;
@@ -33,7 +34,6 @@ pub(crate) struct RootEntry {
     count: HandleCount,
 }
 
-#[derive(Default)]
 pub(crate) struct RootTable {
     segments: Vec<NonNull<[RootEntry; SEGMENT_ENTRIES]>>,
     free: Vec<NonNull<RootEntry>>,
@@ -41,12 +41,38 @@ pub(crate) struct RootTable {
     marking: bool,
     late: Vec<NonNull<RootEntry>>,
     live_count: usize,
+    /// Of the space that the roots belong to: told, under the table's mutex, when an entry is released.
+    changes: Arc<Changes>,
 }
 
 // SAFETY: entries are shared structures of atomics; the table owns their memory.
 unsafe impl Send for RootTable {}
 
 impl RootTable {
+    pub(crate) fn new(changes: &Arc<Changes>) -> RootTable {
+        RootTable {
+            segments: Vec::new(),
+            free: Vec::new(),
+            marking: false,
+            late: Vec::new(),
+            live_count: 0,
+            changes: Arc::clone(changes),
+        }
+    }
+
+    /// The roots belong to another space from now on.
+    pub(crate) fn set_changes(&mut self, changes: &Arc<Changes>) {
+        self.changes = Arc::clone(changes);
+    }
+
+    /// The last handle of an entry is gone. Returns what is to be woken when the mutex is free.
+    fn release(&mut self, entry: NonNull<RootEntry>) -> Option<Arc<Changes>> {
+        self.free.push(entry);
+        self.live_count -= 1;
+        // The mark reads the counts after it has had the mutex (P23).
+        self.changes.note().then(|| Arc::clone(&self.changes))
+    }
+
     fn grow(&mut self) {
         let segment = Box::new(core::array::from_fn(|_| RootEntry {
             object: AtomicPtr::new(core::ptr::null_mut()),
@@ -232,9 +258,10 @@ impl<R: Rootable> Drop for GcRoot<R> {
         let home = unsafe { Arc::from_raw(self.home.as_ptr()) };
         // SAFETY: the table lives in the home, which is counted until the end of this function.
         if unsafe { self.entry.as_ref() }.count.release() {
-            let mut roots = home.roots.lock();
-            roots.free.push(self.entry);
-            roots.live_count -= 1;
+            let asleep = home.roots.lock().release(self.entry);
+            if let Some(changes) = asleep {
+                changes.wake();
+            }
         }
     }
 }

@@ -132,7 +132,7 @@ fn transfer(
             &into_home.gate,
             || {
                 sweep_under_way = true;
-                target.clone()
+                target.collector_handle()
             },
             |from, into| {
                 (objects, bytes) = (from.objects.load(Relaxed), from.allocated());
@@ -142,7 +142,7 @@ fn transfer(
         );
         // Their marks are of two graphs.
         drop((from.incremental().take(), into.incremental().take()));
-        home.merge_into(into.home());
+        home.merge_into(into.home(), &into.counters().changes);
         (*into.heap()).adopt(given_up);
         into.root_set().absorb(from.root_set());
         into.eviction().absorb(from.eviction());
@@ -150,10 +150,6 @@ fn transfer(
         into.stats.lock().add(&stats);
         from.adjust_budget();
         into.adjust_budget();
-        if bytes > 0 || into.counters().charged_since.load(Relaxed) > 0 {
-            // As if it had been allocated there: a collector may be asleep until something is.
-            into.requests().note_allocation(into.counters());
-        }
         into.home().ledger.tell_of_merge();
         into.tell_of_evicted();
         Ok(TransferReport { objects, bytes, sweep_under_way })

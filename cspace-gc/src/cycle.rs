@@ -240,7 +240,7 @@ impl MarkSweep {
         if remains.is_empty() && is_silent && !space.has_evicted() {
             return;
         }
-        let (for_later, ticket) = (space.clone(), remains.ticket());
+        let (for_later, ticket) = (space.collector_handle(), remains.ticket().keeping(space));
         // Memory is reclaimed; for what else there is to do nobody waits who waits for the collection, if it may take
         // for ever.
         report.sweep_deferred = !remains.is_empty();
@@ -446,8 +446,8 @@ fn tell_insistence(space: &Space, insisted: Option<Duration>, drive: Drive<'_>) 
     if drive.runs_user_code() || !space.has_listeners() {
         return space.announce_insistence(waited);
     }
-    let space = space.clone();
-    drive.leave(None, Box::new(move || space.announce_insistence(waited)));
+    let (ticket, space) = (space.ticket(), space.collector_handle());
+    drive.leave(Some(ticket), Box::new(move || space.announce_insistence(waited)));
 }
 
 /// Counts a cycle that a panic ended, and tells the listeners.
@@ -457,8 +457,8 @@ fn note_abandoned(space: &Space, error: &CollectError, drive: Drive<'_>) {
     }
     let CollectError::VisitPanicked { message } = error else { return };
     let error = CollectError::VisitPanicked { message: message.clone() };
-    let space = space.clone();
-    drive.leave(None, Box::new(move || space.note_abandoned(&error)));
+    let (ticket, space) = (space.ticket(), space.collector_handle());
+    drive.leave(Some(ticket), Box::new(move || space.note_abandoned(&error)));
 }
 
 impl Collector for MarkSweep {
