@@ -483,8 +483,16 @@ mod tests {
     fn finish(space: &Space, mut phase: MarkPhase) -> CollectReport {
         phase.mark_as(Extent::MinorWillDo).unwrap();
         let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
-        let (batch, report) = finish.condemn().unwrap();
-        run_remains(space, batch.sweep(), report, None)
+        let (batch, mut report) = finish.condemn().unwrap();
+        // Noted with the claim, as who waits for that looks for the report then.
+        let remains = batch.sweep_then(|reclaimed, is_all| {
+            if is_all {
+                space.note_cycle(&mut report, reclaimed);
+            } else {
+                space.note_sweep(&mut report, reclaimed);
+            }
+        });
+        run_remains(space, remains, report, None)
     }
 
     /// The report that a thread gets which asks for a collection while another one has the claim of a cycle, which
