@@ -201,8 +201,8 @@ macro_rules! access {
             }
             fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner {
                 // SAFETY: as above; the token proves that the lock is held.
-                let cleaner =
-                    Cleaner::register(unsafe { (*self.$($space).+).home() }, object, action);
+                let home = unsafe { (*self.$($space).+).home() };
+                let cleaner = Cleaner::register(home, object, action);
                 self.changes().note_and_wake();
                 cleaner
             }

@@ -307,7 +307,7 @@ impl MarkPhase {
         let space = self.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the space (I1).
-        if !self.may_keep(&inner) || unsafe { !inner.increment_is_due() } {
+        if !self.may_keep(inner) || unsafe { !inner.increment_is_due() } {
             return Ok(Some(self));
         }
         self.progress = Progress::Failed;
@@ -320,7 +320,7 @@ impl MarkPhase {
             }
             None => {
                 // SAFETY: the phase holds the space, and no batch is out (Y1).
-                unsafe { clear_marks(&inner) };
+                unsafe { clear_marks(inner) };
                 self.show_roots(|home| home.roots.lock().snapshot())?;
                 0
             }
@@ -341,7 +341,7 @@ impl MarkPhase {
         });
         // What was charged meanwhile told of the budget before.
         inner.tell_if_over_budget();
-        self.end_increment(&inner);
+        self.end_increment(inner);
         Ok(None)
     }
 
@@ -389,7 +389,7 @@ impl MarkPhase {
         self.progress = Progress::Failed;
         let space = self.handle();
         let inner = &space.inner;
-        let may_keep = extent == Extent::MinorWillDo && self.may_keep(&inner);
+        let may_keep = extent == Extent::MinorWillDo && self.may_keep(inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
@@ -424,7 +424,7 @@ impl MarkPhase {
             } else if self.increments > 0 {
                 self.visitor.begin_last_increment(&(*inner.heap()).spans());
             } else {
-                clear_marks(&inner);
+                clear_marks(inner);
             }
         }
         self.show_roots(|home| home.roots.lock().begin_mark())?;
@@ -433,7 +433,7 @@ impl MarkPhase {
         caught(|| unsafe {
             inner.eviction().mark_evicted(visitor);
             visitor.drain();
-            choice.run(visitor, &inner);
+            choice.run(visitor, inner);
         })
     }
 

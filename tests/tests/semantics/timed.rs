@@ -348,3 +348,23 @@ fn the_share_of_a_period_is_kept_within_what_makes_sense() {
     off.set_gc_period_share(1.0);
     assert_eq!(off.gc_period_share(), None);
 }
+
+/// It waited for itself, until the time was over.
+#[test]
+fn who_runs_collections_is_refused_to_wait_for_one() {
+    within(|| {
+        let (tell, told) = channel();
+        let (send, listen) = channel::<WeakCSpace>();
+        let listen = std::sync::Mutex::new(listen);
+        let space = CSpace::builder().on_event(move |_| {
+            let weak = listen.lock().unwrap().try_recv();
+            if let Some(space) = weak.ok().and_then(|weak| weak.upgrade()) {
+                tell.send(space.wait_for_gc_after(u64::MAX, Duration::MAX)).unwrap();
+            }
+        });
+        let space = space.build().unwrap();
+        send.send(space.downgrade()).unwrap();
+        space.request_gc();
+        assert!(matches!(told.recv().unwrap(), Err(WaitError::FromCollector { .. })));
+    });
+}
