@@ -11,6 +11,7 @@ use core::marker::PhantomData;
 
 use crate::any::GcAny;
 use crate::brand::Brand;
+use crate::changes::Changes;
 use crate::cleaner::{Action, Cleaner};
 use crate::error::{AllocError, HeapFull, HeapFullCause, RootError};
 use crate::evictable::{measure, Evictable, EvictableRoot};
@@ -47,6 +48,8 @@ pub trait Access<'gc>: sealed::Sealed {
     /// What `register_cleaner` of the tokens does, for code that is generic in the token.
     #[doc(hidden)]
     fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner;
+    #[doc(hidden)]
+    fn changes(&self) -> &Changes;
     /// The account of all memory of the space.
     fn ledger(&self) -> &Ledger;
 
@@ -198,7 +201,14 @@ macro_rules! access {
             }
             fn register_action(&self, object: GcAny<'gc>, action: Action) -> Cleaner {
                 // SAFETY: as above; the token proves that the lock is held.
-                Cleaner::register(unsafe { &(*self.$($space).+).counters().cleanups }, object, action)
+                let cleanups = unsafe { &(*self.$($space).+).counters().cleanups };
+                let cleaner = Cleaner::register(cleanups, object, action);
+                self.changes().note_and_wake();
+                cleaner
+            }
+            fn changes(&self) -> &Changes {
+                // SAFETY: the space stays put while its token exists (A2).
+                unsafe { (*self.$($space).+).changes() }
             }
             fn ledger(&self) -> &Ledger {
                 // SAFETY: as above; the token proves that the lock is held, so the record stays.

@@ -37,6 +37,7 @@ use crate::amount::{self, sum};
 use crate::chunk::{SpanKind, SpanRef, GRANULE};
 use crate::claim::{CycleClaim, DropsOut};
 use crate::cleaner::{self, Cleanup, DueCleanup};
+use crate::collector_handle::CollectorHandle;
 use crate::event::UserCode;
 use crate::heap::{self, Counters};
 use crate::held;
@@ -47,6 +48,7 @@ use crate::owned_root::DroppedCell;
 use crate::pile::Pile;
 use crate::pool;
 use crate::ptr_slot::SlotValue;
+use crate::space::Space;
 use crate::type_info::TypeInfo;
 use crate::weak_set::Filter;
 
@@ -527,7 +529,8 @@ impl Remains {
 
     /// Names the batch's space, for those who wait for its drops.
     pub fn ticket(&self) -> BatchTicket {
-        BatchTicket(Arc::clone(&self.home.gate))
+        let space = self.drops_out.as_ref().map(DropsOut::space_id);
+        BatchTicket { gate: Some(Arc::clone(&self.home.gate)), space }
     }
 
     /// Notes the dead of a span, whose words are the last ones.
@@ -778,7 +781,35 @@ enum Owner {
 }
 
 /// Names the space that a batch belongs to, for those who wait for its drops. From [`Remains::ticket`].
-pub struct BatchTicket(Arc<Gate>);
+pub struct BatchTicket {
+    /// Whoever waits for the drops of the gate's space may do the work; none if it is not about drops.
+    gate: Option<Arc<Gate>>,
+    /// The number of the space that the work keeps, if it does: who destroys that one may do the work too.
+    space: Option<u64>,
+}
+
+impl BatchTicket {
+    /// Whether the work keeps the space of this number: by itself, or as its batch came with a merge.
+    fn keeps(&self, space: u64) -> bool {
+        let by_gate =
+            |gate: &Arc<Gate>| gate.keeps(|kept: &CollectorHandle| kept.inner.id() == space);
+        self.space == Some(space) || self.gate.as_ref().is_some_and(by_gate)
+    }
+
+    /// For work that keeps the space by a [`CollectorHandle`]: who destroys it takes
+    /// the work over.
+    #[must_use]
+    pub fn keeping(self, space: &Space) -> BatchTicket {
+        BatchTicket { space: Some(space.inner.id()), ..self }
+    }
+}
+
+impl Space {
+    /// Names the space, for work that keeps it and is none of a batch. For collectors.
+    pub fn ticket(&self) -> BatchTicket {
+        BatchTicket { gate: None, space: None }.keeping(self)
+    }
+}
 
 static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
 static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -909,8 +940,18 @@ pub fn run_deferred_of_driver(driver: usize) -> bool {
 pub(crate) fn run_deferred_of_gate(gate: &Arc<Gate>) {
     if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
         run_deferred_slow(|left| {
-            left.ticket.as_ref().is_some_and(|ticket| ticket.0.leads_to(gate))
+            let of = left.ticket.as_ref().and_then(|ticket| ticket.gate.as_ref());
+            of.is_some_and(|of| of.leads_to(gate))
         });
+    }
+}
+
+/// Does what keeps a space, whomever it was left for, and what this thread left. By a thread that waits
+/// until nothing keeps the space.
+pub(crate) fn run_deferred_of_space(space: u64) {
+    run_deferred();
+    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
+        run_deferred_slow(|left| left.ticket.as_ref().is_some_and(|ticket| ticket.keeps(space)));
     }
 }
 

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::batch::{run_deferred_of_gate, Batch};
+use crate::collector_handle::CollectorHandle;
 use crate::home::Gate;
 use crate::space::Space;
 
 /// How long a thread that waits for drops sleeps before it looks whether some were left for a thread like it.
-const DEFERRED_CHECK: Duration = Duration::from_millis(1);
+pub(crate) const DEFERRED_CHECK: Duration = Duration::from_millis(1);
 /// How long a single cleaner or drop of another thread is waited for.
 const DROP_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a thread that waits for a claim sleeps before it looks whether to go on.
@@ -27,7 +28,7 @@ const CLAIM_CHECK: Duration = Duration::from_millis(1);
 /// It is *stale* if the space's objects were merged into another space before the cycle began.
 #[must_use = "the cycle is given up when the claim is dropped"]
 pub struct CycleClaim {
-    space: Space,
+    space: CollectorHandle,
     gate: Arc<Gate>,
     /// It was given up for the drops of its batch.
     has_left: bool,
@@ -52,7 +53,7 @@ impl CycleClaim {
     pub(crate) fn leave_for_drops(mut self) -> DropsOut {
         self.gate.leave_for_drops();
         self.has_left = true;
-        DropsOut { gate: Arc::clone(&self.gate), _space: self.space.clone() }
+        DropsOut { gate: Arc::clone(&self.gate), space: self.space.collector_handle() }
     }
 }
 
@@ -60,7 +61,13 @@ impl CycleClaim {
 pub(crate) struct DropsOut {
     gate: Arc<Gate>,
     /// Let go of after the gate was told.
-    _space: Space,
+    space: CollectorHandle,
+}
+
+impl DropsOut {
+    pub(crate) fn space_id(&self) -> u64 {
+        self.space.inner.id()
+    }
 }
 
 impl Drop for DropsOut {
@@ -83,7 +90,11 @@ impl Space {
     /// Claims the cycle of this space, if none runs and no batch of its objects is out. For collectors.
     pub fn try_claim_cycle(&self) -> Option<CycleClaim> {
         let gate = Arc::clone(&self.inner.current_home().gate);
-        gate.try_claim().then(|| CycleClaim { space: self.clone(), gate, has_left: false })
+        gate.try_claim().then(|| CycleClaim {
+            space: self.collector_handle(),
+            gate,
+            has_left: false,
+        })
     }
 
     /// Waits until what remains of earlier batches of this space has ended: cleaners and drops. Those that were left for

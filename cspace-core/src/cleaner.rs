@@ -104,6 +104,9 @@ pub(crate) fn sort(home: &Home, all: Vec<Cleanup>) -> Vec<DueCleanup> {
 /// - or at the end of the space;
 /// - or at once, on the thread that calls [`clean`](Cleaner::clean).
 ///
+/// When that collection comes is the collector's business: in a space with a period (the facade's `gc_period`) when
+/// the period is over, though nothing be allocated; without one when enough was, or when somebody asks.
+///
 /// It may do what a `Drop` may that a collection runs: enter spaces, the object's own too, allocate, register
 /// further cleaners, drop the last handle of a space; a collection that it asks for comes later. It cannot bring
 /// the object back, as it is `'static` and has no way to it; one that holds a [`GcRoot`](crate::GcRoot) of its own

@@ -56,6 +56,7 @@ pub use crate::batch::{
     run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed, Remains,
 };
 pub use crate::claim::CycleClaim;
+pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
 use crate::error::{CollectError, LockError};
 use crate::event::{CollectReport, Event};
 use crate::eviction::{self, Choice};
@@ -110,8 +111,8 @@ pub trait Collector: Send + Sync {
         Runner::Safepoints
     }
 
-    /// A collection was requested, or the budget passed, or something was allocated by a space that was
-    /// [dormant](Space::set_dormant). Called on any thread, inside of accesses too: must return at once and
+    /// A collection was requested, or the budget passed, or something changed in a space that
+    /// [sleeps](Space::sleep_until_changed). Called on any thread, inside of accesses too: must return at once and
     /// run no user code. A panic ends there.
     fn wake(&self) {}
 
@@ -160,6 +161,18 @@ pub enum Extent {
     MinorWillDo,
 }
 
+/// When a full collection ended, and what it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FullCycle {
+    /// Which of those that [began](CollectReport::begun) it was.
+    pub begun: u64,
+    /// When its sweep ended; cleaners and drops may have run on.
+    pub ended: Instant,
+    /// How long it took until then, from the beginning of its mark.
+    pub cost: Duration,
+}
+
 /// A minor cycle pays when there are so many old objects of types that do not change for each that has to be looked at.
 const MINOR_FROZEN_MIN: usize = 2;
 /// A heap with fewer old objects is marked in no time.
@@ -194,6 +207,8 @@ pub struct MarkPhase {
     serves: bool,
     is_minor: bool,
     increments: usize,
+    /// The cycle finds whatever was changed before it: the flag was taken back (P23).
+    finds_all: bool,
     begun: Instant,
 }
 
@@ -271,8 +286,14 @@ impl MarkPhase {
             serves,
             is_minor: false,
             increments: 0,
+            finds_all: false,
             begun: Instant::now(),
         })
+    }
+
+    /// A handle to use beside what changes in the phase.
+    fn handle(&self) -> CollectorHandle {
+        self.space().collector_handle()
     }
 
     fn space(&self) -> &Space {
@@ -298,9 +319,10 @@ impl MarkPhase {
     /// After a mark.
     pub fn try_increment(mut self) -> Result<Option<MarkPhase>, CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
-        let inner = Arc::clone(&self.space().inner);
+        let space = self.handle();
+        let inner = &space.inner;
         // SAFETY: the phase holds the space (I1).
-        if !self.may_keep(&inner) || unsafe { !inner.increment_is_due() } {
+        if !self.may_keep(inner) || unsafe { !inner.increment_is_due() } {
             return Ok(Some(self));
         }
         self.progress = Progress::Failed;
@@ -312,7 +334,7 @@ impl MarkPhase {
             }
             None => {
                 // SAFETY: the phase holds the space, and no batch is out (Y1).
-                unsafe { clear_marks(&inner) };
+                unsafe { clear_marks(inner) };
                 self.show_roots()?;
                 0
             }
@@ -333,7 +355,7 @@ impl MarkPhase {
         });
         // What was charged meanwhile told of the budget before.
         inner.tell_if_over_budget();
-        self.end_increment(&inner);
+        self.end_increment(inner);
         Ok(None)
     }
 
@@ -380,8 +402,9 @@ impl MarkPhase {
     pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
-        let inner = Arc::clone(&self.space().inner);
-        let may_keep = extent == Extent::MinorWillDo && self.may_keep(&inner);
+        let space = self.handle();
+        let inner = &space.inner;
+        let may_keep = extent == Extent::MinorWillDo && self.may_keep(inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
@@ -391,13 +414,22 @@ impl MarkPhase {
             }
             _ => self.is_minor = may_keep && inner.minor_cycle_pays(),
         }
+        if !self.is_minor && self.increments == 0 {
+            self.finds_all = true;
+            // Before anything is looked at.
+            inner.changes().flag().begin_cycle();
+            // ORDERING: with the fence in `home::note_dropped`: what was let go of and is not noted from here on, the mark
+            // sees (P23).
+            fence(Ordering::SeqCst);
+        }
         self.mark_all()?;
         self.progress = Progress::Marked;
         Ok(())
     }
 
     fn mark_all(&mut self) -> Result<(), CollectError> {
-        let inner = Arc::clone(&self.space().inner);
+        let space = self.handle();
+        let inner = &space.inner;
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
@@ -408,7 +440,7 @@ impl MarkPhase {
             } else if self.increments > 0 {
                 visitor.begin_last_increment(&*inner.heap());
             } else {
-                clear_marks(&inner);
+                clear_marks(inner);
             }
         }
         inner.handles().roots.lock().begin_mark();
@@ -418,7 +450,7 @@ impl MarkPhase {
         caught(own(&mut self.visitor), |visitor| unsafe {
             inner.eviction().mark_evicted(visitor);
             visitor.drain();
-            choice.run(visitor, &inner);
+            choice.run(visitor, inner);
         })
     }
 
@@ -428,7 +460,8 @@ impl MarkPhase {
     ///
     /// As [`mark`](MarkPhase::mark).
     fn show_roots(&mut self) -> Result<(), CollectError> {
-        let inner = Arc::clone(&self.space().inner);
+        let space = self.handle();
+        let inner = &space.inner;
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() }.id();
         let handles = inner.handles();
@@ -467,7 +500,7 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
         self.assert_marked();
-        let space = self.space().clone();
+        let space = self.handle();
         self.progress = Progress::Failed;
         let late = drain_late(&space, own(&mut self.visitor), own(&mut self.choice))?;
         self.progress = Progress::Marked;
@@ -525,6 +558,7 @@ impl MarkPhase {
             serves: self.serves,
             is_minor: self.is_minor,
             increments: self.increments,
+            finds_all: self.finds_all,
             begun: self.begun,
             finish_begun: Instant::now(),
         })
@@ -542,6 +576,10 @@ impl Drop for MarkPhase {
         }
         held::forget(inner.id());
         give_up_upgradable(inner);
+        if self.finds_all {
+            // What it would have found is for another.
+            inner.changes().note_and_wake();
+        }
     }
 }
 
@@ -660,6 +698,7 @@ pub struct FinishPhase {
     serves: bool,
     is_minor: bool,
     increments: usize,
+    finds_all: bool,
     begun: Instant,
     finish_begun: Instant,
 }
@@ -677,7 +716,7 @@ impl FinishPhase {
     /// As [`mark`](MarkPhase::mark), or if there is no memory for the list of what is to be swept; the cycle is given up
     /// then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
-        let space = self.space().clone();
+        let space = self.space().collector_handle();
         let inner = &space.inner;
         // The only user code of the finish, and all that may fail.
         drain_late(&space, &mut self.visitor, &mut self.choice)?;
@@ -688,6 +727,7 @@ impl FinishPhase {
         reserved.map_err(|SystemFull| CollectError::NoMemory { what: "what is to be swept" })?;
         // Marking is complete (Y3). From the first reference that is cleared to the batch that owns the spans nothing
         // can be undone.
+        let is_late = self.choice.has_rescued();
         let (batch, objects_before, residents) =
             no_unwind("the finish of a cycle", || self.condemn_marked(inner, work));
         let report = CollectReport {
@@ -705,6 +745,11 @@ impl FinishPhase {
             ..CollectReport::default()
         };
         release(inner);
+        if residents.evicted.count > 0 || is_late {
+            // What victims that were seen late, or are to be delivered, leave is found by another cycle; and what was
+            // rescued has to give way to others.
+            inner.changes().note_and_wake();
+        }
         eviction::note(inner, &residents);
         Ok((batch, report))
     }
@@ -782,6 +827,9 @@ impl Drop for FinishPhase {
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
         unsafe { give_up_cycle(inner, &mut self.visitor, &mut self.choice, self.serves) };
         release(inner);
+        if self.finds_all {
+            inner.changes().note_and_wake();
+        }
     }
 }
 
@@ -912,10 +960,32 @@ impl Space {
         self.inner.counters().old.left_dead.load(Relaxed)
     }
 
-    /// Sleeps on: [`Collector::wake`] is called when something is allocated. For collectors that run on
-    /// threads of their own.
-    pub fn set_dormant(&self) {
-        self.inner.counters().is_dormant.store(true, Relaxed);
+    /// Whether a full collection may find anything that the last one did not, dead or too much: since that began there
+    /// was an exclusive access or a merge, a handle was dropped, bytes were charged or given back, or something was
+    /// set that collections go by. For collectors.
+    ///
+    /// ```
+    /// use cspace_core::Space;
+    ///
+    /// let space = Space::builder().build()?;
+    /// assert!(!space.may_find_more());
+    /// space.exclusive(|_| ());
+    /// assert!(space.may_find_more());
+    /// # Ok::<(), cspace_core::SettingError>(())
+    /// ```
+    pub fn may_find_more(&self) -> bool {
+        self.inner.changes().flag().is_changed()
+    }
+
+    /// Sleeps until a collection [may find more](Space::may_find_more): [`Collector::wake`] is called then, once. False if
+    /// something has. For collectors that run on threads of their own.
+    pub fn sleep_until_changed(&self) -> bool {
+        self.inner.changes().flag().sleep()
+    }
+
+    /// The last full collection that was completed, whoever ran it. For collectors.
+    pub fn last_full_cycle(&self) -> Option<FullCycle> {
+        *self.inner.last_full_cycle.lock()
     }
 
     /// Bytes allocated since the last collection, and bytes charged to the ledger since. For collectors.
@@ -960,6 +1030,17 @@ impl Space {
         if last.as_ref().is_none_or(|last| last.begun < report.begun) {
             *last = Some(report.clone());
         }
+        drop(last);
+        self.note_full_cycle(report);
+    }
+
+    /// Once for each full cycle, when it is swept.
+    fn note_full_cycle(&self, report: &CollectReport) {
+        let mut last = self.inner.last_full_cycle.lock();
+        if !report.is_minor && last.is_none_or(|last| last.begun < report.begun) {
+            let cost = report.pause.saturating_add(report.sweep);
+            *last = Some(FullCycle { begun: report.begun, ended: Instant::now(), cost });
+        }
     }
 
     /// Notes a cycle that was completed: counts it. For collectors, when what [remains](Remains::run_then) has ended, or
@@ -991,6 +1072,7 @@ impl Space {
             *last = Some(report.clone());
         }
         drop(last);
+        self.note_full_cycle(report);
         // Last: who waits for the count sees the rest.
         inner.cycles.complete();
     }

@@ -47,7 +47,7 @@ use crate::access::Exclusive;
 use crate::any::GcAny;
 use crate::batch::{panic_message, Batch};
 use crate::chunk::{is_marked, mark_address};
-use crate::collector::{LockWait, SLICE_MAX};
+use crate::collector::{LockWait, WeakCollectorHandle, SLICE_MAX};
 use crate::ephemeron::{Address, AddressMap};
 use crate::event::Event;
 use crate::evictable::EvictCell;
@@ -180,24 +180,24 @@ pub trait EvictionPolicy: Send + Sync {
 /// Tells a space that its policy would choose otherwise now: that a threshold was lowered, say. Given to
 /// [`EvictionPolicy::attach`]. It does not keep the space alive.
 #[derive(Clone)]
-pub struct EvictionNotice(std::sync::Weak<SpaceInner>);
+pub struct EvictionNotice(WeakCollectorHandle);
 
 impl EvictionNotice {
-    pub(crate) fn new(space: std::sync::Weak<SpaceInner>) -> EvictionNotice {
+    pub(crate) fn new(space: WeakCollectorHandle) -> EvictionNotice {
         EvictionNotice(space)
     }
 
     /// Whether the space is gone.
     pub fn is_stale(&self) -> bool {
-        self.0.strong_count() == 0
+        !self.0.is_there()
     }
 
     /// Tells the space, on any thread, inside of accesses too.
     pub fn tell(&self) {
         // As where a charge tells: this handle may be the last one, and the caller may have locks that drops want.
         let _sweeping = held::Sweeping::begin();
-        if let Some(space) = self.0.upgrade() {
-            space.note_eviction_change();
+        if let Some(space) = self.0.upgrade_now() {
+            space.inner.note_eviction_change();
         }
     }
 }
@@ -498,6 +498,8 @@ pub(crate) struct Choice {
     evicted: Sum,
     /// What only victims reach that are to be delivered: it counts for nothing, unless one of them is rescued.
     carried: Sum,
+    /// Readers took some back.
+    has_rescued: bool,
     lacking: usize,
     /// Whether anything had changed since the choice before.
     had_changed: bool,
@@ -506,6 +508,10 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    pub(crate) fn has_rescued(&self) -> bool {
+        self.has_rescued
+    }
+
     fn residents(&self) -> Residents {
         Residents {
             strong: self.strong.tally(),
@@ -762,6 +768,7 @@ impl Choice {
         // What was rescued is a victim of this cycle (P16), whose target no finish has condemned yet; the reader that
         // rescued it, or the mark of its cell, keeps the cell.
         let rescued = eviction.verdicts.take_rescued();
+        self.has_rescued |= !rescued.is_empty();
         for cell in &rescued {
             visitor.edge_any(cell.target());
             self.take_back(*cell, eviction);

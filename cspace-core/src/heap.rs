@@ -23,6 +23,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::amount::{self, sum};
+use crate::changes::Changes;
 use crate::chunk::{
     set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE, HEADER_BLOCKS,
     PAGE,
@@ -243,8 +244,8 @@ pub(crate) struct Counters {
     pub(crate) adopted_slack: AtomicUsize,
     /// Whether the ledger has a limit, so that allocation looks at it.
     pub(crate) has_limit: AtomicBool,
-    /// Whoever runs the collections sleeps until something is allocated. Set by it, taken back by who allocates.
-    pub(crate) is_dormant: AtomicBool,
+    /// What the space's next cycle by time would find.
+    pub(crate) changes: Arc<Changes>,
     /// Bytes that may be handed out, and charged, until a collection is wanted.
     pub(crate) budget: AtomicUsize,
     /// Bytes that may be handed out until a collection is wanted as the heap's limit is near.
@@ -451,8 +452,8 @@ struct LargeMemory {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum News {
     None,
-    /// It sleeps until something is allocated, or the budget is passed.
-    Allocated,
+    /// The budget is passed.
+    OverBudget,
     /// The ledger's limit was or would have been passed, or its soft one was.
     OverLimit,
     /// The heap's limit would have been passed.
@@ -726,8 +727,8 @@ impl Heap {
         if over_soft > 0 {
             self.requests().note_lacking(over_soft);
             self.news = News::OverLimit;
-        } else if counters.is_dormant.load(Relaxed) || counters.is_over_budget() {
-            self.news = News::Allocated;
+        } else if counters.is_over_budget() {
+            self.news = News::OverBudget;
         }
         Ok(())
     }
@@ -778,7 +779,6 @@ impl Heap {
             // What is lacking was noted before.
             requests.ask_for_room(0);
         }
-        requests.note_allocation(counters);
         if news == News::Denied || counters.is_over_budget() {
             let first = !counters.over_budget.swap(true, Relaxed);
             requests.note_over_budget(first, counters.is_far_over_budget());

@@ -14,12 +14,12 @@
 use core::cell::Cell;
 use core::marker::PhantomData;
 use std::collections::HashMap;
-use std::sync::{LazyLock, Weak};
+use std::sync::LazyLock;
 
 use parking_lot::Mutex;
 
 use crate::batch;
-use crate::space::SpaceInner;
+use crate::collector_handle::WeakCollectorHandle;
 
 /// How many spaces a thread can hold.
 pub(crate) const HELD_MAX: usize = 16;
@@ -117,20 +117,21 @@ impl Drop for Watch {
 /// Notes the lock of a space, which this thread holds, as leaked.
 #[cold]
 pub(crate) fn leak(id: u64) {
-    let space = SPACES.lock().get(&id).and_then(Weak::upgrade);
+    let space = SPACES.lock().get(&id).cloned();
+    let space = space.and_then(|space| space.upgrade_now());
     let Some(space) = space else { return };
     HELD.with(|held| {
         if let Some(entry) = held.entry(id) {
             entry.set(entry.get() | LEAKED);
-            space.note_leaked();
+            space.inner.note_leaked();
         }
     });
 }
 
 /// Every space by its number, to find those whose locks a thread leaked.
-static SPACES: LazyLock<Mutex<HashMap<u64, Weak<SpaceInner>>>> = LazyLock::new(Mutex::default);
+static SPACES: LazyLock<Mutex<HashMap<u64, WeakCollectorHandle>>> = LazyLock::new(Mutex::default);
 
-pub(crate) fn enlist(id: u64, space: Weak<SpaceInner>) {
+pub(crate) fn enlist(id: u64, space: WeakCollectorHandle) {
     SPACES.lock().insert(id, space);
 }
 

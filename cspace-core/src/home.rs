@@ -15,22 +15,24 @@
 //!   handle that has the access's number belongs to its space, even if the number was written there before the last
 //!   merges (P25).
 
-use core::sync::atomic::{self, Ordering::Relaxed};
+use core::sync::atomic::{self, fence, Ordering::Relaxed, Ordering::SeqCst};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
+use crate::changes::Changes;
 use crate::chunk::SpanRef;
+use crate::collector_handle::CollectorHandle;
 use crate::heap::Counters;
 use crate::ledger::Ledger;
 use crate::owned_root::OwnedList;
 use crate::protocol::{CycleGate, Successors};
 use crate::root::RootTable;
-use crate::space::Space;
 use crate::sync::AtomicU64;
 
 /// The gate of a space's cycles; swept spans come back by it.
-pub(crate) type Gate = CycleGate<SpanRef, Arc<Counters>, Space>;
+pub(crate) type Gate = CycleGate<SpanRef, Arc<Counters>, CollectorHandle>;
 
 /// What belongs to a space's objects, and is replaced when they are merged into another's.
 pub(crate) struct Home {
@@ -78,8 +80,58 @@ fn leads_to(handle: &AtomicU64, id: u64) -> bool {
     SUCCESSORS.resolve(handle) == id
 }
 
+/// The changes of the spaces that objects were merged into, by the numbers of their homes.
+static MERGED: LazyLock<Mutex<HashMap<u64, Arc<Changes>>>> = LazyLock::new(Mutex::default);
+
+/// Two homes were merged: both are `home` now, of the space that `changes` are of. By who merges (M1).
+pub(crate) fn belongs_to(merged: [u64; 2], home: &Home, changes: &Arc<Changes>) {
+    let mut all = MERGED.lock();
+    for number in merged {
+        all.remove(&number);
+    }
+    all.insert(home.id, Arc::clone(changes));
+    changes.set_home(home.id);
+    drop(all);
+    // ORDERING: with the fence in `note_dropped`: who finds the changes of before has let go before this.
+    fence(SeqCst);
+}
+
+/// The space of a home is gone.
+pub(crate) fn space_gone(number: u64) {
+    drop(MERGED.lock().remove(&number));
+}
+
+/// The last handle of an object is gone. Tells the space that the object belongs to: `handle` has the number of its home, as
+/// far as it is known, and `changes` are those of the space that made the handle.
+pub(crate) fn note_dropped(changes: &Arc<Changes>, handle: &AtomicU64) {
+    // ORDERING: with the fences of a cycle's beginning and of a merge. The handle was let go of before the fence. If the
+    // loads behind it see what was before the cycle began, the cycle sees that it was let go of (P23); if they see what
+    // was before a merge, so does the first cycle after that, which the merge itself is a reason for.
+    fence(SeqCst);
+    let number = handle.load(Relaxed);
+    if changes.is_of_home(number) {
+        return changes.note_and_wake();
+    }
+    note_dropped_elsewhere(number);
+}
+
+#[cold]
+#[inline(never)]
+fn note_dropped_elsewhere(number: u64) {
+    let number = SUCCESSORS.resolve(&AtomicU64::new(number));
+    let merged = MERGED.lock();
+    let told = match merged.get(&number) {
+        Some(changes) => vec![Arc::clone(changes)],
+        // The number was forgotten since it was read, or the space is gone: whoever it was is among these.
+        None => merged.values().map(Arc::clone).collect(),
+    };
+    drop(merged);
+    for changes in told {
+        changes.note_and_wake();
+    }
+}
+
 /// The handles on a space's objects. They move as a whole.
-#[derive(Default)]
 pub(crate) struct Handles {
     pub(crate) roots: Mutex<RootTable>,
     pub(crate) owned: Mutex<OwnedList>,
@@ -88,6 +140,15 @@ pub(crate) struct Handles {
 }
 
 impl Handles {
+    /// Of a space that these changes are of.
+    pub(crate) fn new(changes: &Arc<Changes>) -> Handles {
+        Handles {
+            roots: Mutex::new(RootTable::new(changes)),
+            owned: Mutex::default(),
+            followers: Mutex::default(),
+        }
+    }
+
     fn may_exist(&self) -> bool {
         self.roots.lock().may_have_handles() || !self.owned.lock().is_empty()
     }

@@ -19,15 +19,17 @@
 
 use core::fmt;
 use core::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::amount;
 use crate::batch;
+use crate::changes::Changes;
+use crate::collector_handle::WeakCollectorHandle;
 use crate::heap::Counters;
 use crate::held;
 use crate::protocol::Forwarding;
-use crate::space::{Space, SpaceInner};
+use crate::space::Space;
 
 /// What memory outside of the heap is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -192,7 +194,7 @@ const NO_LIMITS: Limits =
 #[derive(Debug)]
 struct Owner {
     counters: Arc<Counters>,
-    space: Weak<SpaceInner>,
+    space: WeakCollectorHandle,
 }
 
 impl fmt::Debug for Counters {
@@ -218,7 +220,7 @@ impl Books {
 
     /// Bytes of objects. Those of a space that has ended do not count.
     fn objects(&self) -> usize {
-        let owner = self.owner.as_ref().filter(|owner| owner.space.strong_count() > 0);
+        let owner = self.owner.as_ref().filter(|owner| owner.space.is_there());
         owner.map_or(0, |owner| owner.counters.allocated())
     }
 
@@ -241,8 +243,14 @@ impl Books {
         said(self.charged - self.pending).saturating_add(self.objects())
     }
 
-    fn space(&self) -> Weak<SpaceInner> {
-        self.owner.as_ref().map_or_else(Weak::new, |owner| Weak::clone(&owner.space))
+    fn space(&self) -> Option<WeakCollectorHandle> {
+        self.owner.as_ref().map(|owner| owner.space.clone())
+    }
+
+    /// Notes a change for cycles by time. Returns what is to be woken when the mutex is free (LG3).
+    fn note_change(&self) -> Option<Arc<Changes>> {
+        let changes = &self.owner.as_ref()?.counters.changes;
+        changes.note().then(|| Arc::clone(changes))
     }
 
     /// The counts have changed.
@@ -302,12 +310,15 @@ impl Books {
     }
 
     /// Takes away what is pending: it was never there.
-    fn cancel(&mut self, of: Category, less: Sum) {
-        self.subtract(of, less, less.bytes as u128);
+    #[must_use]
+    fn cancel(&mut self, of: Category, less: Sum) -> Option<Arc<Changes>> {
+        self.subtract(of, less, less.bytes as u128)
     }
 
-    /// Takes away charges, so many bytes of which are pending.
-    fn subtract(&mut self, of: Category, less: Sum, pending: u128) {
+    /// Takes away charges, so many bytes of which are pending. Returns what is to be woken when the mutex is
+    /// free (LG3).
+    #[must_use]
+    fn subtract(&mut self, of: Category, less: Sum, pending: u128) -> Option<Arc<Changes>> {
         // Objects may have come since the last charge.
         self.bytes_max = self.bytes_max.max(self.settled());
         self.pending -= pending;
@@ -321,6 +332,7 @@ impl Books {
         if self.bytes() <= self.limits.soft {
             self.soft_next = self.limits.soft;
         }
+        self.note_change()
     }
 
     /// By how much the soft limit is passed: when it is passed, and again whenever a sixteenth was added, so that a
@@ -345,10 +357,15 @@ impl Books {
         let is_over_budget = owner.counters.is_over_budget();
         // Told once, until a finish.
         let is_news = is_over_budget && !owner.counters.over_budget.load(Relaxed);
-        if over_soft == 0 && !is_news && !owner.counters.is_dormant.load(Relaxed) {
-            return News::None;
+        if over_soft == 0 && !is_news {
+            return self.note_change().map_or(News::None, News::Change);
         }
-        News::Pressure { space: Weak::clone(&owner.space), lacking: over_soft, is_over_budget }
+        News::Pressure {
+            space: Some(owner.space.clone()),
+            asleep: self.note_change(),
+            lacking: over_soft,
+            is_over_budget,
+        }
     }
 
     /// Adds the books of a space whose objects are merged into this one's. Limits stay.
@@ -382,9 +399,12 @@ struct Sum {
 /// What a space is to be told.
 enum News {
     None,
+    /// Somebody sleeps until something changes.
+    Change(Arc<Changes>),
     /// It is over its soft limit by `lacking` bytes, or a charge was denied that lacked as many; or over its budget.
     Pressure {
-        space: Weak<SpaceInner>,
+        space: Option<WeakCollectorHandle>,
+        asleep: Option<Arc<Changes>>,
         lacking: usize,
         is_over_budget: bool,
     },
@@ -392,7 +412,14 @@ enum News {
 
 impl News {
     fn tell(self) {
-        let News::Pressure { space, lacking, is_over_budget } = self else { return };
+        let (space, lacking, is_over_budget) = match self {
+            News::None => return,
+            News::Change(changes) => return changes.wake(),
+            News::Pressure { space, asleep, lacking, is_over_budget } => {
+                wake(asleep);
+                (space, lacking, is_over_budget)
+            }
+        };
         // Others may drop their handles meanwhile: then this one is the last. Whoever charges may have locks that the
         // drops of objects want, so what is left of the space is left to this thread, as in a sweep. Dropped after the
         // handle.
@@ -406,8 +433,8 @@ impl News {
         }
         let _leave = Leave;
         // Gone: nobody collects any more.
-        let Some(space) = space.upgrade() else { return };
-        space.requests().note_allocation(space.counters());
+        let Some(handle) = space.and_then(|space| space.upgrade_now()) else { return };
+        let space = &handle.inner;
         if lacking > 0 {
             space.requests().ask_for_room(lacking);
         } else if is_over_budget {
@@ -458,8 +485,8 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn of_space(counters: &Arc<Counters>, space: &Weak<SpaceInner>) -> Ledger {
-        let owner = Owner { counters: Arc::clone(counters), space: Weak::clone(space) };
+    pub(crate) fn of_space(counters: &Arc<Counters>, space: WeakCollectorHandle) -> Ledger {
+        let owner = Owner { counters: Arc::clone(counters), space };
         Ledger(Forwarding::new(Books::new(NO_LIMITS, Some(owner))))
     }
 
@@ -469,7 +496,7 @@ impl Ledger {
             let owner = books.owner.as_ref();
             let owner = owner.map(|owner| Owner {
                 counters: Arc::clone(&owner.counters),
-                space: Weak::clone(&owner.space),
+                space: owner.space.clone(),
             });
             Ledger(Forwarding::new(Books::new(books.limits, owner)))
         })
@@ -592,6 +619,7 @@ impl Ledger {
                 Err(full) if !full.may_fit() => News::None,
                 Err(full) => News::Pressure {
                     space: books.space(),
+                    asleep: None,
                     lacking: full.requested.saturating_sub(full.limit.saturating_sub(full.used)),
                     is_over_budget: false,
                 },
@@ -651,10 +679,16 @@ impl Ledger {
         }
         let space = || {
             let space = self.0.with(|books| books.space());
-            space.upgrade().map(|inner| Space { inner })
+            space.and_then(|space| space.upgrade_now())
         };
         // It may fail: in a space without a collector, or with a lock that was leaked. Then others let go, or nobody.
-        let collect = || drop(space().map(|space| space.collect()));
+        let collect = || {
+            if let Some(space) = space() {
+                // Who destroys the space waits for this thread's handle.
+                let _driving = held::Driving::begin();
+                let _ = space.collect();
+            }
+        };
         crate::collector::run_deferred();
         for step in 0..2 + WAIT_COUNT {
             match again() {
@@ -713,7 +747,8 @@ impl Ledger {
         });
         // As in `News::tell`: this may be the last handle.
         let _sweeping = held::Sweeping::begin();
-        let count = space.upgrade().map_or(0, |space| space.count_objects_now());
+        let space = space.and_then(|space| space.upgrade_now());
+        let count = space.map_or(0, |space| space.inner.count_objects_now());
         Account { count, ..account }
     }
 
@@ -739,10 +774,12 @@ impl Ledger {
 
     /// Sets the limit, in bytes; none: no limit. What is over it stays, and whatever comes fails until enough went.
     pub fn set_limit(&self, bytes: Option<usize>) {
-        self.0.with(|books| {
+        let asleep = self.0.with(|books| {
             books.limits.hard = bytes.unwrap_or(usize::MAX);
             books.note_limits();
+            books.note_change()
         });
+        wake(asleep);
     }
 
     /// The number of bytes, objects and charges together, above which charges ask for a collection that evicts.
@@ -768,7 +805,18 @@ impl Ledger {
 
     /// Sets the limit for the capacity of a category, in bytes; none: no limit.
     pub fn set_category_limit(&self, category: Category, bytes: Option<usize>) {
-        self.0.with(|books| books.limits.of[category as usize] = bytes.unwrap_or(usize::MAX));
+        let asleep = self.0.with(|books| {
+            books.limits.of[category as usize] = bytes.unwrap_or(usize::MAX);
+            books.note_change()
+        });
+        wake(asleep);
+    }
+}
+
+/// Wakes whoever sleeps until something changes, with the mutex free (LG3).
+fn wake(asleep: Option<Arc<Changes>>) {
+    if let Some(changes) = asleep {
+        changes.wake();
     }
 }
 
@@ -857,7 +905,7 @@ impl PendingCharge {
 impl Drop for PendingCharge {
     fn drop(&mut self) {
         if !self.is_complete {
-            self.ledger.0.with(|books| books.cancel(self.category, self.sum));
+            wake(self.ledger.0.with(|books| books.cancel(self.category, self.sum)));
         }
     }
 }
@@ -964,7 +1012,7 @@ impl Charge {
             self.bytes
         );
         let sum = Sum { count: 0, capacity: less.min(self.capacity), bytes: less };
-        self.ledger.0.with(|books| books.subtract(self.category, sum, 0));
+        wake(self.ledger.0.with(|books| books.subtract(self.category, sum, 0)));
         self.bytes -= sum.bytes;
         self.capacity -= sum.capacity;
     }
@@ -973,7 +1021,7 @@ impl Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         let sum = Sum { count: 1, capacity: self.capacity, bytes: self.bytes };
-        self.ledger.0.with(|books| books.subtract(self.category, sum, 0));
+        wake(self.ledger.0.with(|books| books.subtract(self.category, sum, 0)));
     }
 }
 

@@ -14,9 +14,11 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 
 use crate::access::{Access, ExclusiveAccess};
 use crate::brand::Family;
+use crate::changes::Changes;
 use crate::error::WrongSpace;
 use crate::home;
 use crate::list::has_room;
@@ -33,6 +35,8 @@ pub(crate) struct OwnedHeader {
     state: OwnedState,
     /// The number of the value's home, as far as it is known: as that of a root's entry.
     home: AtomicU64,
+    /// Of the space that made the handle: told when the handle is gone, if the value is still that space's.
+    changes: Arc<Changes>,
     visit: unsafe fn(NonNull<OwnedHeader>, &mut Visitor<'_>),
     free: unsafe fn(NonNull<OwnedHeader>),
 }
@@ -103,7 +107,7 @@ impl OwnedList {
 
     /// Lets go of all cells: the space is gone.
     pub(crate) fn release_all(&mut self) -> Vec<DroppedCell> {
-        let cells = core::mem::take(&mut self.0);
+        let cells = core::mem::take(&mut self.0).into_vec();
         // SAFETY: listed cells are not freed before both sides let go (P3).
         cells
             .into_iter()
@@ -209,6 +213,7 @@ impl<R: Rootable> OwnedRoot<R> {
             header: OwnedHeader {
                 state: OwnedState::new(),
                 home: AtomicU64::new(home),
+                changes: Arc::clone(&space.counters().changes),
                 visit: visit_cell::<T>,
                 free: free_cell::<T>,
             },
@@ -292,10 +297,17 @@ fn wrong_space() -> ! {
 
 impl<R: Rootable> Drop for OwnedRoot<R> {
     fn drop(&mut self) {
-        // SAFETY: the cell is freed only when both sides have let go (P3).
+        // SAFETY: the cell is freed only when both sides have let go (P3): as soon as the handle has, maybe by the space.
+        let (changes, home) = unsafe {
+            let header = self.cell.as_ref();
+            (Arc::clone(&header.changes), header.home.load(Relaxed))
+        };
+        // SAFETY: as above; the handle lets go here.
         if unsafe { self.cell.as_ref() }.state.handle_dropped() {
             drop(DroppedCell(self.cell));
+            return;
         }
+        home::note_dropped(&changes, &AtomicU64::new(home));
     }
 }
 

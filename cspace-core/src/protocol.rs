@@ -3,7 +3,9 @@
 //! They take their atomics and locks from [`crate::sync`], so `loom-tests` tries every interleaving of
 //! them.
 
+mod change_flag;
 mod cleanups;
+mod collector_handles;
 mod cycle_count;
 mod cycle_gate;
 mod fate;
@@ -12,7 +14,9 @@ mod heap_bytes;
 mod successors;
 mod want;
 
+pub use change_flag::ChangeFlag;
 pub use cleanups::{Cleanup, Cleanups, OnceAction};
+pub use collector_handles::{Closing, CollectorHandles, Others};
 pub use cycle_count::CycleCount;
 pub use cycle_gate::CycleGate;
 pub use fate::{Fate, Standing, Verdicts};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::batch;
 use crate::collector::{Collector, Runner};
-use crate::heap::Counters;
 use crate::protocol::Want;
 
 pub(crate) struct Requests {
@@ -56,16 +55,6 @@ impl Requests {
     pub(crate) fn wake(&self) {
         if let Some(collector) = &self.collector {
             guarded(|| collector.wake());
-        }
-    }
-
-    /// Bytes were handed out, in the slow path of allocation, or charged.
-    #[inline]
-    pub(crate) fn note_allocation(&self, counters: &Counters) {
-        // The flag comes through sooner or later: what is missed until then is next to nothing.
-        if counters.is_dormant.load(Relaxed) {
-            counters.is_dormant.store(false, Relaxed);
-            self.wake();
         }
     }
 
@@ -123,6 +112,6 @@ impl Requests {
 
 /// Asks the collector, which is the user's; none if it panicked. Whoever asks may hold the space and be in the middle
 /// of something: no panic gets there.
-fn guarded<R>(f: impl FnOnce() -> R) -> Option<R> {
+pub(crate) fn guarded<R>(f: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| drop(batch::panic_message(panic))).ok()
 }

@@ -21,9 +21,11 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use std::sync::Arc;
 
 use crate::access::Access;
 use crate::brand::Family;
+use crate::changes::Changes;
 use crate::error::WrongSpace;
 use crate::gc::Gc;
 use crate::home;
@@ -59,6 +61,8 @@ struct Segment {
     /// The table, as long as it has the segment, and each entry that has handles.
     users: HandleCount,
     len: usize,
+    /// Of the space that made it: told when an entry has no handles any more, if the entry's object is still that space's.
+    changes: Arc<Changes>,
 }
 
 /// A segment by its head. Who has it is a user of it.
@@ -73,7 +77,7 @@ impl SegmentRef {
     }
 
     /// A segment of free entries, whose user is the caller.
-    fn new(len: usize) -> SegmentRef {
+    fn new(len: usize, changes: &Arc<Changes>) -> SegmentRef {
         let (layout, at) = SegmentRef::layout(len);
         // SAFETY: the layout is that of a head and some entries, so not empty; all of it is written before it is used.
         unsafe {
@@ -83,7 +87,7 @@ impl SegmentRef {
             let head = memory.cast::<Segment>();
             let users = HandleCount::new();
             users.begin();
-            head.write(Segment { users, len });
+            head.write(Segment { users, len, changes: Arc::clone(changes) });
             let entries = memory.add(at).cast::<RootEntry>();
             for i in 0..len {
                 entries.add(i).write(RootEntry {
@@ -138,13 +142,13 @@ impl SegmentRef {
         unsafe {
             if self.head().users.release() {
                 let (layout, _) = SegmentRef::layout(self.head().len);
+                drop(core::ptr::read(&raw const (*self.0.as_ptr()).changes));
                 std::alloc::dealloc(self.0.as_ptr().cast(), layout);
             }
         }
     }
 }
 
-#[derive(Default)]
 pub(crate) struct RootTable {
     segments: Pile<SegmentRef>,
     free: Pile<NonNull<RootEntry>>,
@@ -156,12 +160,27 @@ pub(crate) struct RootTable {
     late: Vec<NonNull<RootEntry>>,
     /// Whether there was no memory to note a late one.
     has_unlisted_late: bool,
+    /// Of the space that the table was made for: what its segments are made with.
+    changes: Arc<Changes>,
 }
 
 // SAFETY: entries are shared structures of atomics; the table is a user of their memory.
 unsafe impl Send for RootTable {}
 
 impl RootTable {
+    pub(crate) fn new(changes: &Arc<Changes>) -> RootTable {
+        RootTable {
+            segments: Pile::default(),
+            free: Pile::default(),
+            entry_count: 0,
+            made: 0,
+            marking: false,
+            late: Vec::new(),
+            has_unlisted_late: false,
+            changes: Arc::clone(changes),
+        }
+    }
+
     /// A free entry; taken out of the list.
     fn take_free(&mut self) -> NonNull<RootEntry> {
         loop {
@@ -179,7 +198,7 @@ impl RootTable {
 
     fn grow(&mut self) {
         let len = (self.entry_count * (SEGMENT_GROWTH - 1)).clamp(SEGMENT_FIRST, SEGMENT_MAX);
-        let segment = SegmentRef::new(len);
+        let segment = SegmentRef::new(len, &self.changes);
         self.segments.push(segment);
         self.entry_count += len;
         // SAFETY: the table is a user of its segments.
@@ -482,9 +501,12 @@ impl<R: Rootable> Drop for GcRoot<R> {
         let entry = unsafe { self.entry.as_ref() };
         let segment = SegmentRef(entry.segment);
         if entry.count.release() {
-            // The table may use the entry again by now.
-            // SAFETY: the entry's handles, of which this was the last, were one user.
-            unsafe { segment.release() };
+            // The table may use the entry again by now; for an object of the same space then.
+            // SAFETY: the entry's handles, of which this was the last, were one user, and are until the release.
+            unsafe {
+                home::note_dropped(&segment.head().changes, &entry.home);
+                segment.release();
+            }
         }
     }
 }

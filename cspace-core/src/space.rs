@@ -21,7 +21,9 @@ use parking_lot::{Mutex, RawRwLock};
 use crate::access::{Exclusive, Shared};
 use crate::amount::{self, sum};
 use crate::batch::{self, Batch, Work};
-use crate::collector::{clear_marks, Collector, LockWait, Runner};
+use crate::changes::Changes;
+use crate::claim::DEFERRED_CHECK;
+use crate::collector::{clear_marks, Collector, FullCycle, LockWait, Runner, WeakCollectorHandle};
 use crate::config::{Builder, Config, PanicPolicy};
 use crate::error::{CollectError, LockError, WaitError};
 use crate::event::{CollectReport, Event, GcStats, MemoryStats};
@@ -29,13 +31,13 @@ use crate::eviction::{Eviction, EvictionNotice, EvictionPolicy};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
 use crate::held::{self, NotNoted};
-use crate::home::{Handles, Home};
+use crate::home::{self, Handles, Home};
 use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::no_unwind::no_unwind;
 use crate::pool;
-use crate::protocol::{CycleCount, Want};
+use crate::protocol::{CollectorHandles, CycleCount, Others, Want};
 use crate::ptr_slot::PtrSlots;
 use crate::requests::Requests;
 use crate::root_set::RootSet;
@@ -80,6 +82,8 @@ pub(crate) struct TransactionCallbacks {
 
 pub(crate) struct SpaceInner {
     lock: RawRwLock,
+    /// What the next cycle by time would find; the counters have it too.
+    changes: Arc<Changes>,
     requests: Requests,
     poisoned: AtomicBool,
     /// Threads that ended while they held the lock.
@@ -105,6 +109,8 @@ pub(crate) struct SpaceInner {
     pub(crate) cycles: CycleCount,
     pub(crate) cycles_begun: AtomicU64,
     pub(crate) last_report: Mutex<Option<CollectReport>>,
+    pub(crate) last_full_cycle: Mutex<Option<FullCycle>>,
+    pub(crate) collector_handles: Arc<CollectorHandles>,
     pub(crate) transactions: Mutex<TransactionCallbacks>,
 }
 
@@ -126,6 +132,11 @@ impl SpaceInner {
 
     pub(crate) fn memory(&self) -> &Arc<Memory> {
         &self.memory
+    }
+
+    #[inline(always)]
+    pub(crate) fn changes(&self) -> &Changes {
+        &self.changes
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -190,7 +201,7 @@ impl SpaceInner {
     pub(crate) fn note_eviction_change(&self) {
         self.eviction.note_change();
         // Whoever runs the collections may sleep until there is something to do.
-        self.requests.note_allocation(self.counters());
+        self.changes.note_and_wake();
     }
 
     pub(crate) fn eviction_policy(&self) -> Option<&Arc<dyn EvictionPolicy>> {
@@ -385,6 +396,8 @@ impl SpaceInner {
             return false;
         }
         if self.lock.try_lock_exclusive() {
+            // With the lock held, under which cycles look (P23).
+            self.changes.note_and_wake();
             if !self.poisoned.load(Relaxed) {
                 return true;
             }
@@ -408,6 +421,9 @@ impl SpaceInner {
         noted.confirm();
         if !taken && mode != LockMode::Shared {
             self.settle_want();
+        }
+        if mode != LockMode::Shared {
+            self.changes.note_and_wake();
         }
         if self.poisoned.load(Relaxed) {
             self.release(mode);
@@ -669,6 +685,7 @@ impl Drop for SpaceInner {
     /// a sweep, when it no longer does (B2).
     fn drop(&mut self) {
         held::delist(self.id);
+        home::space_gone(self.home.get_mut().id());
         // If this thread forgot a guard, it holds the space no more.
         held::forget(self.id);
         // No user code, and nothing that can fail: what is taken out here is in nobody's list until the batch has it.
@@ -785,14 +802,26 @@ impl Space {
         let id = NEXT_ID.fetch_add(1, Relaxed);
         let budget = config.budget_floor.min(BUDGET_MIN);
         let room = room(config.heap_bytes_max, 0).into();
-        let counters = Arc::new(Counters { budget: budget.into(), room, ..Counters::default() });
+        let changes = Arc::new(Changes::new(config.collector.as_ref().map(Arc::downgrade)));
+        let counters = Counters {
+            budget: budget.into(),
+            room,
+            changes: Arc::clone(&changes),
+            ..Counters::default()
+        };
+        let counters = Arc::new(counters);
         let stress = config.stress;
         let (memory_limit, memory_soft_limit) = (config.memory_limit, config.memory_soft_limit);
         let (heap_bytes_max, poison_freed) = (config.heap_bytes_max, config.poison_freed);
+        let handles = Arc::new(CollectorHandles::new());
         let inner = Arc::new_cyclic(|this: &Weak<SpaceInner>| {
-            let home = Home::new(&counters, Ledger::of_space(&counters, this));
+            let for_ledger = WeakCollectorHandle::new(Weak::clone(this), &handles);
+            let home = Home::new(&counters, Ledger::of_space(&counters, for_ledger));
+            changes.set_home(home.id());
+            let handles_of_objects = Handles::new(&changes);
             SpaceInner {
                 lock: RawRwLock::INIT,
+                changes,
                 requests: Requests::new(config.collector.clone(), stress),
                 poisoned: AtomicBool::new(false),
                 leaked_count: AtomicUsize::new(0),
@@ -806,7 +835,7 @@ impl Space {
                 },
                 home: UnsafeCell::new(home),
                 home_change: Mutex::default(),
-                handles: Handles::default(),
+                handles: handles_of_objects,
                 root_set: UnsafeCell::default(),
                 ptr_slots: PtrSlots::default(),
                 eviction: Eviction::default(),
@@ -815,15 +844,17 @@ impl Space {
                 cycles: CycleCount::new(),
                 cycles_begun: AtomicU64::new(0),
                 last_report: Mutex::default(),
+                last_full_cycle: Mutex::default(),
+                collector_handles: Arc::clone(&handles),
                 transactions: Mutex::default(),
                 config,
             }
         });
-        held::enlist(id, Arc::downgrade(&inner));
-        if let Some(policy) = inner.eviction_policy() {
-            policy.attach(EvictionNotice::new(Arc::downgrade(&inner)));
-        }
         let space = Space { inner };
+        held::enlist(id, space.downgrade_to_collector());
+        if let Some(policy) = space.inner.eviction_policy() {
+            policy.attach(EvictionNotice::new(space.downgrade_to_collector()));
+        }
         if memory_limit.is_some() || memory_soft_limit.is_some() {
             let ledger = space.ledger();
             ledger.set_limit(memory_limit);
@@ -1236,15 +1267,35 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// Gives the handle back if there are others. A collection that another thread runs, or that waits
-    /// to be reclaimed, holds one.
+    /// Gives the handle back if there are others. Those of the collector do not count: a collection that runs, or
+    /// waits to be reclaimed, is waited for, with the drops and cleaners that it runs; so do not hold what these
+    /// may want. But a thread that holds a space, runs a drop of a sweep, or runs collections (a listener called)
+    /// waits for nothing, and gets the handle back then too.
     pub fn destroy(self) -> Result<(), Space> {
-        match Arc::try_unwrap(self.inner) {
-            Ok(inner) => {
-                drop(inner);
-                Ok(())
+        let Space { mut inner } = self;
+        let handles = Arc::clone(&inner.collector_handles);
+        let closing = handles.close();
+        loop {
+            match closing.look(|| Arc::strong_count(&inner)) {
+                Others::Somebody => return Err(Space { inner }),
+                Others::Collectors if !Batch::can_reclaim() || held::is_driving() => {
+                    return Err(Space { inner });
+                }
+                Others::Collectors => {
+                    // It may be a batch that was left for another thread, which may be waiting for this one.
+                    batch::run_deferred_of_space(inner.id);
+                    closing.wait(DEFERRED_CHECK);
+                }
+                Others::None => match Arc::try_unwrap(inner) {
+                    Ok(last) => {
+                        drop(closing);
+                        drop(last);
+                        return Ok(());
+                    }
+                    // Somebody made one meanwhile.
+                    Err(shared) => inner = shared,
+                },
             }
-            Err(inner) => Err(Space { inner }),
         }
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::error::{LockError, TransferError};
 use crate::guard::LockMode;
 use crate::held;
-use crate::home::Home;
+use crate::home::{belongs_to, Home};
 use crate::no_unwind::no_unwind;
 use crate::space::{Space, SpaceInner, Wait};
 
@@ -155,7 +155,7 @@ fn transfer(
             &own.gate,
             || {
                 report.sweep_under_way = true;
-                target.clone()
+                target.collector_handle()
             },
             |from, into| {
                 (report.objects, report.bytes) = (from.objects.load(Relaxed), from.allocated());
@@ -170,6 +170,8 @@ fn transfer(
         unsafe {
             (*from.heap()).set_home(&fresh);
             (*into.heap()).set_home(&renamed);
+            belongs_to([home.id(), own.id()], &renamed, &into.counters().changes);
+            from.changes().set_home(fresh.id());
             from.replace_home(fresh);
             into.replace_home(renamed);
             into.root_set().absorb(from.root_set());
@@ -182,9 +184,9 @@ fn transfer(
     // These may tell the collectors.
     from.adjust_budget();
     into.adjust_budget();
-    if report.bytes > 0 || into.counters().spent() > 0 {
-        // As if it had been allocated there: a collector may be asleep until something is.
-        into.requests().note_allocation(into.counters());
+    if report.objects > 0 {
+        // Some of what came may be dead.
+        into.changes().note_and_wake();
     }
     // SAFETY: this thread holds both.
     unsafe { into.home() }.ledger.tell_of_merge();

@@ -128,6 +128,9 @@ impl Evictor {
     ///
     /// Objects that something else holds count, but are not let go of: with enough of them, all others go. One that
     /// stands for more than the threshold by itself goes first, and alone.
+    ///
+    /// In a space with a period the next collection comes when that is over, though nothing be allocated; without
+    /// one, [ask](Space::request_gc) for it if it is urgent.
     pub fn set_eviction_threshold(&self, bytes: Option<usize>) {
         self.state.lock().threshold = bytes;
         self.tell_change();

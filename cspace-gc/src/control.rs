@@ -22,7 +22,7 @@ use crate::busy::Busy;
 use crate::cycle::{Drive, MarkSweep, Patience, Rest, UserCodeBy};
 use crate::driver::GcDriver;
 use crate::error::{StartError, StopError};
-use crate::period::{Due, Look, Period, Timer};
+use crate::period::{share_of, Due, Look, Pace, Period, Timer, SHARE};
 use crate::pool::{GcPool, Member};
 use crate::protocol::{Seat, Signal, Tenure};
 use crate::worker;
@@ -57,18 +57,34 @@ const SAFEPOINTS: u8 = 1;
 const DRIVER: u8 = 2;
 
 /// The settings that a control begins with.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct GcSettings {
     /// Who runs the collections.
     pub mode: GcMode,
     /// See [`GcControl::set_period`].
     pub period: Option<Duration>,
+    /// See [`GcControl::set_period_share`].
+    pub period_share: f64,
     /// How finishes are entered.
     pub patience: Patience,
     /// Bytes of stack of the space's own collector thread; it runs the drops of dead objects. None: 8 MiB.
     pub stack_bytes: Option<usize>,
     /// A pool to run the collections instead of a thread of the space's own.
     pub pool: Option<GcPool>,
+}
+
+impl Default for GcSettings {
+    /// A worker, no period, a share of a tenth.
+    fn default() -> Self {
+        GcSettings {
+            mode: GcMode::default(),
+            period: None,
+            period_share: SHARE,
+            patience: Patience::default(),
+            stack_bytes: None,
+            pool: None,
+        }
+    }
 }
 
 /// Who is in the driver's seat.
@@ -103,7 +119,7 @@ pub(crate) enum Attached {
 /// ```
 pub struct GcControl {
     pub(crate) mark_sweep: MarkSweep,
-    period: Mutex<Period>,
+    pace: Mutex<Pace>,
     /// Who runs the collections that are due: one of the constants above.
     runner: AtomicU8,
     /// Who does when there is no driver.
@@ -114,7 +130,9 @@ pub struct GcControl {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether the driver runs user code.
     busy: Busy,
-    settings: GcSettings,
+    stack_bytes: Option<usize>,
+    /// The pool that is to run the collections, until the space is gone.
+    pool: Mutex<Option<GcPool>>,
 }
 
 thread_local! {
@@ -150,31 +168,52 @@ impl GcControl {
         };
         Arc::new(GcControl {
             mark_sweep: MarkSweep::from_patience(settings.patience),
-            period: Mutex::new(Period::from(settings.period)),
+            pace: Mutex::new(Pace::new(settings.period, settings.period_share)),
             runner: AtomicU8::new(without_driver),
             without_driver: AtomicU8::new(without_driver),
             seat: Seat::new(),
             attached: Mutex::new(None),
             thread: Mutex::new(None),
             busy: Busy::new(),
-            settings,
+            stack_bytes: settings.stack_bytes,
+            pool: Mutex::new(settings.pool),
         })
     }
 
     /// How long after the end of a collection the next one is due; `None`: never for reasons of time.
     pub fn period(&self) -> Option<Duration> {
-        (*self.period.lock()).into()
+        self.pace.lock().period.into()
     }
 
-    /// Sets how long after the end of a collection the next one is due, effective at once.
+    /// Sets how long after the end of a collection the next one is due, effective at once: who sleeps is woken.
     ///
     /// `None`: never for reasons of time. Zero: one after the other without a pause, to shake out races;
-    /// nothing else gets a program as slow. Else a collection is skipped while next to nothing was allocated
-    /// since the last one (64 KiB, and an eighth of what is alive) if that found all that was dead, and put off until
-    /// three times as long has gone by as the last one kept writers out, so that a short period beside a large heap
-    /// does not eat up the program. Minor collections do not put it off. It applies to collections that a thread runs, not to those of safepoints.
+    /// nothing else gets a program as slow. Else a collection comes when so long has gone by since the end of the
+    /// last one, whoever ran that, and anything [changed](Space::may_find_more) since it began: there was an exclusive
+    /// access or a merge; a root, an owned value or another handle was dropped; bytes were charged or given back; a
+    /// limit, a threshold or a size was set. In a space where nothing of that happens nobody collects, or wakes up.
+    ///
+    /// Beside a large heap collections are put off so that they take no more than a share of a core
+    /// ([`set_period_share`](GcControl::set_period_share)), by ten periods at most. Minor collections put nothing
+    /// off. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
-        *self.period.lock() = Period::from(period);
+        self.pace.lock().period = Period::from(period);
+        self.wake();
+    }
+
+    /// The part of a core that collections by time may take.
+    pub fn period_share(&self) -> f64 {
+        self.pace.lock().share
+    }
+
+    /// Sets the part of a core that collections by time may take, from 0 to 1, effective at once. Default: 0.1.
+    ///
+    /// A collection that took so long is followed by a rest: with 0.1, nine times as long. It ends after ten periods
+    /// whatever the share, so that what is dead does not stay for ever. Larger: what has died is found sooner. 1 puts
+    /// nothing off, 0 puts each collection off by ten periods. What is outside of that range counts as the nearer
+    /// end of it, and what is not a number as 0.
+    pub fn set_period_share(&self, share: f64) {
+        self.pace.lock().share = share_of(share);
         self.wake();
     }
 
@@ -203,7 +242,8 @@ impl GcControl {
     pub fn start_new(self: &Arc<Self>, space: &Space) -> Result<(), StartError> {
         let name = || space.name().to_string();
         let Some(tenure) = self.seat.take() else { return Ok(()) };
-        match &self.settings.pool {
+        let pool = self.pool.lock().clone();
+        match pool {
             Some(pool) => {
                 let member = pool.enlist(self, space, tenure);
                 self.attach(Attached::Pool(Arc::clone(&member)));
@@ -213,8 +253,7 @@ impl GcControl {
             None => {
                 let signal = Arc::new(Signal::new());
                 self.attach(Attached::Thread(Arc::clone(&signal)));
-                let stack = self.settings.stack_bytes;
-                match worker::spawn(Arc::clone(self), space, signal, stack) {
+                match worker::spawn(Arc::clone(self), space, signal, self.stack_bytes) {
                     Ok(thread) => {
                         *self.thread.lock() = Some(thread);
                         self.seat.enter(tenure);
@@ -320,7 +359,7 @@ impl GcControl {
         let signal = Arc::new(Signal::new());
         self.attach(Attached::Thread(Arc::clone(&signal)));
         self.seat.enter(tenure);
-        Ok(GcDriver::new(Arc::clone(self), space.downgrade(), signal, tenure))
+        Ok(GcDriver::new(Arc::clone(self), space.downgrade_to_collector(), signal, tenure))
     }
 
     fn check_caller<E>(
@@ -343,6 +382,14 @@ impl GcControl {
             return Err(drives());
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn member(&self) -> Option<Arc<Member>> {
+        match &*self.attached.lock() {
+            Some(Attached::Pool(member)) => Some(Arc::clone(member)),
+            _ => None,
+        }
     }
 
     fn attach(&self, attached: Attached) {
@@ -396,7 +443,7 @@ impl GcControl {
     }
 
     /// When there is something to do next.
-    pub(crate) fn due(&self, space: &Space, timer: &mut Timer) -> Due {
+    pub(crate) fn due(&self, space: &Space, timer: &Timer) -> Due {
         if has_deferred_of_driver(self.number()) || space.wants_delivery() {
             return Due::Now;
         }
@@ -404,31 +451,24 @@ impl GcControl {
     }
 
     /// When the next cycle is due, whatever else there may be to do.
-    fn cycle_due(&self, space: &Space, timer: &mut Timer) -> Due {
-        let mut look = self.look(space);
-        let due = timer.due(*self.period.lock(), look);
-        if due != Due::OnAllocation {
-            return due;
+    fn cycle_due(&self, space: &Space, timer: &Timer) -> Due {
+        loop {
+            let look = self.look(space);
+            let pace = *self.pace.lock();
+            let due = timer.due(pace, &look);
+            // What changed since the look wakes nobody: then it is looked again.
+            if due != Due::WhenChanged || space.sleep_until_changed() {
+                return due;
+            }
         }
-        space.set_dormant();
-        // What was allocated before that wakes nobody. (What is missed even so is the one gap that a mutator was
-        // handed at that very moment.)
-        let asleep = look.allocated;
-        look = self.look(space);
-        if look.allocated == asleep {
-            return due;
-        }
-        timer.due(*self.period.lock(), look)
     }
 
     fn look(&self, space: &Space) -> Look {
-        let memory = space.memory();
         Look {
             now: Instant::now(),
             is_wanted: space.wants_collection(),
-            allocated: space.spent(),
-            live: memory.live,
-            left_dead: space.has_left_dead(),
+            has_changed: space.may_find_more(),
+            last: space.last_full_cycle().map(|last| (last.ended, last.cost)),
         }
     }
 
@@ -436,7 +476,7 @@ impl GcControl {
     pub(crate) fn drive(
         &self,
         space: &Space,
-        timer: &mut Timer,
+        timer: &Timer,
         failures: &mut u32,
         wait: LockWait<'_>,
         stay: &dyn Fn() -> bool,
@@ -476,7 +516,8 @@ impl GcControl {
             }
             let drive = Drive { wait, stay, busy: Some(&self.busy), ..Drive::ALONE };
             // A cycle that is due by time finds all that is dead.
-            let by_time = timer.is_over(*self.period.lock(), self.look(space));
+            let pace = *self.pace.lock();
+            let by_time = timer.is_over(pace, &self.look(space));
             let ran = if space.wants_collection() && !by_time {
                 self.mark_sweep.run_part(space, claim, drive)
             } else {
@@ -484,9 +525,6 @@ impl GcControl {
             };
             match ran {
                 Ok(report) => {
-                    if let Some(report) = report.as_ref().filter(|report| !report.is_minor) {
-                        timer.note_cycle(Instant::now(), report.pause);
-                    }
                     *failures = 0;
                     return Ok(report);
                 }
@@ -542,26 +580,6 @@ pub(crate) fn leave_evicted(space: &Space) {
     }
 }
 
-impl From<Option<Duration>> for Period {
-    fn from(period: Option<Duration>) -> Period {
-        match period {
-            None => Period::None,
-            Some(Duration::ZERO) => Period::BackToBack,
-            Some(every) => Period::Every(every),
-        }
-    }
-}
-
-impl From<Period> for Option<Duration> {
-    fn from(period: Period) -> Option<Duration> {
-        match period {
-            Period::None => None,
-            Period::BackToBack => Some(Duration::ZERO),
-            Period::Every(every) => Some(every),
-        }
-    }
-}
-
 impl Collector for GcControl {
     fn collect(&self, space: &Space) -> Result<CollectReport, CollectError> {
         self.beside_driver(UserCodeBy::Caller, |drive| self.mark_sweep.collect_now(space, drive))
@@ -591,7 +609,9 @@ impl Collector for GcControl {
     }
 
     fn space_gone(&self) {
-        let attached = self.attached.lock().take();
+        let (attached, pool) = (self.attached.lock().take(), self.pool.lock().take());
+        // Handles that outlive the space may keep this control, but no threads.
+        drop(pool);
         match attached {
             Some(Attached::Thread(signal)) => signal.stop(),
             Some(Attached::Pool(member)) => member.stop(),
@@ -627,8 +647,8 @@ mod tests {
             });
             held.recv().unwrap();
             let wait = LockWait { slice: Duration::from_millis(1), go_on: &|| false };
-            let mut timer = Timer::new(Instant::now());
-            let driven = control.drive(space, &mut timer, &mut 0, wait, &|| true);
+            let timer = Timer::new(Instant::now());
+            let driven = control.drive(space, &timer, &mut 0, wait, &|| true);
             drop(end);
             assert!(matches!(driven, Err((CollectError::Busy { .. }, _))));
             assert!(space.wants_collection());

@@ -240,7 +240,7 @@ impl MarkSweep {
         if remains.is_empty() && is_silent && !space.has_evicted() {
             return;
         }
-        let (for_later, ticket) = (space.clone(), remains.ticket());
+        let (for_later, ticket) = (space.collector_handle(), remains.ticket().keeping(space));
         // Memory is reclaimed; for what else there is to do nobody waits who waits for the collection, if it may take
         // for ever.
         report.sweep_deferred = !remains.is_empty();
@@ -446,8 +446,8 @@ fn tell_insistence(space: &Space, insisted: Option<Duration>, drive: Drive<'_>) 
     if drive.runs_user_code() || !space.has_listeners() {
         return space.announce_insistence(waited);
     }
-    let space = space.clone();
-    drive.leave(None, Box::new(move || space.announce_insistence(waited)));
+    let (ticket, space) = (space.ticket(), space.collector_handle());
+    drive.leave(Some(ticket), Box::new(move || space.announce_insistence(waited)));
 }
 
 /// Counts a cycle that a panic ended, and tells the listeners.
@@ -457,8 +457,8 @@ fn note_abandoned(space: &Space, error: &CollectError, drive: Drive<'_>) {
     }
     let CollectError::VisitPanicked { message } = error else { return };
     let error = CollectError::VisitPanicked { message: message.clone() };
-    let space = space.clone();
-    drive.leave(None, Box::new(move || space.note_abandoned(&error)));
+    let (ticket, space) = (space.ticket(), space.collector_handle());
+    drive.leave(Some(ticket), Box::new(move || space.note_abandoned(&error)));
 }
 
 impl Collector for MarkSweep {
@@ -483,8 +483,16 @@ mod tests {
     fn finish(space: &Space, mut phase: MarkPhase) -> CollectReport {
         phase.mark_as(Extent::MinorWillDo).unwrap();
         let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
-        let (batch, report) = finish.condemn().unwrap();
-        run_remains(space, batch.sweep(), report, None)
+        let (batch, mut report) = finish.condemn().unwrap();
+        // Noted with the claim, as who waits for that looks for the report then.
+        let remains = batch.sweep_then(|reclaimed, is_all| {
+            if is_all {
+                space.note_cycle(&mut report, reclaimed);
+            } else {
+                space.note_sweep(&mut report, reclaimed);
+            }
+        });
+        run_remains(space, remains, report, None)
     }
 
     /// The report that a thread gets which asks for a collection while another one has the claim of a cycle, which

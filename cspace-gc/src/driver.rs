@@ -4,8 +4,8 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::LockWait;
-use cspace_core::{CollectError, CollectReport, Space, WeakSpace};
+use cspace_core::collector::{LockWait, WeakCollectorHandle};
+use cspace_core::{CollectError, CollectReport, Space};
 
 use crate::control::{leave_evicted, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
@@ -42,7 +42,7 @@ use crate::protocol::{Signal, Tenure};
 /// it was before, by safepoints or by explicit calls.
 pub struct GcDriver {
     control: Arc<GcControl>,
-    space: WeakSpace,
+    space: WeakCollectorHandle,
     signal: Arc<Signal>,
     tenure: Tenure,
     timer: Timer,
@@ -54,7 +54,7 @@ pub struct GcDriver {
 impl GcDriver {
     pub(crate) fn new(
         control: Arc<GcControl>,
-        space: WeakSpace,
+        space: WeakCollectorHandle,
         signal: Arc<Signal>,
         tenure: Tenure,
     ) -> GcDriver {
@@ -74,10 +74,10 @@ impl GcDriver {
             let Some(space) = self.space.upgrade() else { return false };
             let deadline = match retry.take() {
                 Some(retry) => Some(retry),
-                None => match self.control.due(&space, &mut self.timer) {
+                None => match self.control.due(&space, &self.timer) {
                     Due::Now => return true,
                     Due::At(deadline) => Some(deadline),
-                    Due::OnAllocation | Due::WhenWoken => None,
+                    Due::WhenChanged | Due::WhenWoken => None,
                 },
             };
             drop(space);
@@ -120,7 +120,7 @@ impl GcDriver {
         let signal = Arc::clone(&self.signal);
         let go_on = || !signal.is_stopped();
         let wait = LockWait { slice: STOP_CHECK, go_on: &go_on };
-        let driven = control.drive(&space, &mut self.timer, &mut self.failures, wait, &go_on);
+        let driven = control.drive(&space, &self.timer, &mut self.failures, wait, &go_on);
         drop(work);
         match driven {
             Ok(report) => Ok(report),

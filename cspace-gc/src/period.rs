@@ -8,18 +8,48 @@ pub(crate) enum Period {
     /// Never for reasons of time.
     #[default]
     None,
-    /// So long after the end of the last collection, if enough was allocated since.
+    /// So long after the end of the last collection, if anything changed since it began.
     Every(Duration),
-    /// One after the other without a pause, whatever was allocated: to shake out races.
+    /// One after the other without a pause, whatever changed: to shake out races.
     BackToBack,
 }
 
-/// Allocated since the last collection before time is a reason for one, in bytes.
-const ALLOCATED_MIN: usize = 64 << 10;
-/// The same as a share of what is alive: a cycle costs as much as is alive, and brings what was allocated.
-const ALLOCATED_SHARE: usize = 8;
-/// For each moment that writers were kept out, so many go by before time is a reason again.
-const REST_PER_PAUSE: u32 = 3;
+/// The settings that say when a collection is due by time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Pace {
+    pub(crate) period: Period,
+    /// The part of a core that collections by time may take, from 0 to 1.
+    pub(crate) share: f64,
+}
+
+/// What [`Pace::share`] is if nothing else is said.
+pub(crate) const SHARE: f64 = 0.1;
+/// A collection that costs much is put off by so many periods at most.
+const PUT_OFF_PERIODS: u32 = 10;
+
+impl Pace {
+    pub(crate) fn new(period: Option<Duration>, share: f64) -> Pace {
+        Pace { period: Period::from(period), share: share_of(share) }
+    }
+
+    /// How long after the end of a collection that took so much the next one is due.
+    fn wait(&self, every: Duration, cost: Duration) -> Duration {
+        // If a collection takes the whole share, so many times its cost goes by without one.
+        let rest = (1.0 / self.share - 1.0) * cost.as_secs_f64();
+        let longest = every.saturating_mul(PUT_OFF_PERIODS);
+        // Without a share, or beyond what can be said, it is more than any period.
+        Duration::try_from_secs_f64(rest).unwrap_or(Duration::MAX).min(longest).max(every)
+    }
+}
+
+/// A share that makes sense: what is not a number is none.
+pub(crate) fn share_of(share: f64) -> f64 {
+    if share.is_nan() {
+        0.0
+    } else {
+        share.clamp(0.0, 1.0)
+    }
+}
 
 /// What is known when it is asked.
 #[derive(Clone, Copy, Debug)]
@@ -27,20 +57,11 @@ pub(crate) struct Look {
     pub(crate) now: Instant,
     /// Requested, or the budget passed.
     pub(crate) is_wanted: bool,
-    /// Bytes handed out since the last collection.
-    pub(crate) allocated: usize,
-    /// Bytes alive at the last collection.
-    pub(crate) live: usize,
-    /// Whether that may have left something that was dead.
-    pub(crate) left_dead: bool,
-}
-
-impl Look {
-    /// Whether another collection is worth it when the period is over: the last one left something, or enough was
-    /// allocated since.
-    fn is_worth_a_cycle(&self) -> bool {
-        self.left_dead || self.allocated >= ALLOCATED_MIN.max(self.live / ALLOCATED_SHARE)
-    }
+    /// Whether another collection may find something dead, or too much: what one left that was minor or marked in
+    /// increments, or what changed since the last other one began.
+    pub(crate) has_changed: bool,
+    /// When the last collection ended that was not minor, and what it cost.
+    pub(crate) last: Option<(Instant, Duration)>,
 }
 
 /// When to look again.
@@ -50,8 +71,8 @@ pub(crate) enum Due {
     Now,
     /// Not before then, unless woken.
     At(Instant),
-    /// Not before something is allocated, or a wake.
-    OnAllocation,
+    /// Not before something changes, or a wake.
+    WhenChanged,
     /// Not before a wake.
     WhenWoken,
 }
@@ -59,56 +80,64 @@ pub(crate) enum Due {
 /// What a driver remembers between two looks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timer {
-    ended: Instant,
-    pause: Duration,
-    /// What had been allocated when the period was last over.
-    allocated: usize,
+    /// When it began: the first period is counted from there.
+    begun: Instant,
 }
 
 impl Timer {
     pub(crate) fn new(now: Instant) -> Timer {
-        Timer { ended: now, pause: Duration::ZERO, allocated: 0 }
+        Timer { begun: now }
     }
 
-    /// A collection has ended, which kept writers out for `pause`. Not a minor one: however many of those there are,
-    /// what they leave is found when the period is over.
-    pub(crate) fn note_cycle(&mut self, now: Instant, pause: Duration) {
-        *self = Timer { ended: now, pause, allocated: 0 };
-    }
-
-    /// When the period is over. A time that the clock cannot say does not come.
-    fn next(&self, every: Duration) -> Option<Instant> {
-        self.ended.checked_add(every.max(self.pause.saturating_mul(REST_PER_PAUSE)))
+    /// When the period is over. A time that the clock cannot say does not come. Minor collections do not put it off:
+    /// however many of those there are, what they leave is found then.
+    fn next(&self, pace: Pace, every: Duration, look: &Look) -> Option<Instant> {
+        let (ended, cost) = look.last.unwrap_or((self.begun, Duration::ZERO));
+        ended.checked_add(pace.wait(every, cost))
     }
 
     /// Whether a collection is due by time, whatever else asks for one: then it is to find all that is dead.
-    pub(crate) fn is_over(&self, period: Period, look: Look) -> bool {
-        let Period::Every(every) = period else { return false };
-        self.next(every).is_some_and(|next| look.now >= next) && look.is_worth_a_cycle()
+    pub(crate) fn is_over(&self, pace: Pace, look: &Look) -> bool {
+        let Period::Every(every) = pace.period else { return false };
+        look.has_changed && self.next(pace, every, look).is_some_and(|next| look.now >= next)
     }
 
     /// When the next collection is due.
-    pub(crate) fn due(&mut self, period: Period, look: Look) -> Due {
+    pub(crate) fn due(&self, pace: Pace, look: &Look) -> Due {
         if look.is_wanted {
             return Due::Now;
         }
-        let every = match period {
+        let every = match pace.period {
             Period::None => return Due::WhenWoken,
             Period::BackToBack => return Due::Now,
             Period::Every(every) => every,
         };
-        let Some(next) = self.next(every) else { return Due::WhenWoken };
-        if look.now < next {
-            return Due::At(next);
+        match self.next(pace, every, look) {
+            None => Due::WhenWoken,
+            Some(next) if look.now < next => Due::At(next),
+            Some(_) if look.has_changed => Due::Now,
+            Some(_) => Due::WhenChanged,
         }
-        if look.is_worth_a_cycle() {
-            return Due::Now;
+    }
+}
+
+impl From<Option<Duration>> for Period {
+    fn from(period: Option<Duration>) -> Period {
+        match period {
+            None => Period::None,
+            Some(Duration::ZERO) => Period::BackToBack,
+            Some(every) => Period::Every(every),
         }
-        if look.allocated == self.allocated {
-            return Due::OnAllocation;
+    }
+}
+
+impl From<Period> for Option<Duration> {
+    fn from(period: Period) -> Option<Duration> {
+        match period {
+            Period::None => None,
+            Period::BackToBack => Some(Duration::ZERO),
+            Period::Every(every) => Some(every),
         }
-        self.allocated = look.allocated;
-        look.now.checked_add(every).map_or(Due::WhenWoken, Due::At)
     }
 }
 
@@ -118,15 +147,25 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn look(now: Instant, allocated: usize) -> Look {
-        Look { now, is_wanted: false, allocated, live: 0, left_dead: false }
+    fn every(period: Duration) -> Pace {
+        Pace { period: Period::Every(period), share: SHARE }
+    }
+
+    fn look(now: Instant, has_changed: bool) -> Look {
+        Look { now, is_wanted: false, has_changed, last: None }
+    }
+
+    /// As seen after a collection that ended then and took so long.
+    fn after(last: (Instant, Duration), now: Instant) -> Look {
+        Look { last: Some(last), ..look(now, true) }
     }
 
     #[test]
     fn what_is_wanted_is_due_at_once() {
         let now = Instant::now();
         for period in [Period::None, Period::Every(Duration::MAX), Period::BackToBack] {
-            let due = Timer::new(now).due(period, Look { is_wanted: true, ..look(now, 0) });
+            let wanted = Look { is_wanted: true, ..look(now, false) };
+            let due = Timer::new(now).due(Pace { period, share: SHARE }, &wanted);
             assert_eq!(due, Due::Now);
         }
     }
@@ -134,79 +173,98 @@ mod tests {
     #[test]
     fn without_a_period_only_a_wake_counts() {
         let now = Instant::now();
-        assert_eq!(
-            Timer::new(now).due(Period::None, look(now + 1000 * MS, 1 << 30)),
-            Due::WhenWoken
-        );
+        let pace = Pace { period: Period::None, share: SHARE };
+        assert_eq!(Timer::new(now).due(pace, &look(now + 1000 * MS, true)), Due::WhenWoken);
     }
 
     #[test]
     fn back_to_back_is_always_due() {
         let now = Instant::now();
-        assert_eq!(Timer::new(now).due(Period::BackToBack, look(now, 0)), Due::Now);
+        let pace = Pace { period: Period::BackToBack, share: SHARE };
+        assert_eq!(Timer::new(now).due(pace, &look(now, false)), Due::Now);
     }
 
     #[test]
-    fn a_period_is_counted_from_the_end_of_the_last_collection() {
-        let (start, every) = (Instant::now(), Period::Every(10 * MS));
-        let mut timer = Timer::new(start);
-        assert_eq!(timer.due(every, look(start + 4 * MS, 1 << 20)), Due::At(start + 10 * MS));
-        assert_eq!(timer.due(every, look(start + 10 * MS, 1 << 20)), Due::Now);
-        timer.note_cycle(start + 15 * MS, MS);
-        assert_eq!(timer.due(every, look(start + 20 * MS, 1 << 20)), Due::At(start + 25 * MS));
+    fn a_period_is_counted_from_the_end_of_the_last_collection_whoever_ran_it() {
+        let (start, pace) = (Instant::now(), every(10 * MS));
+        let timer = Timer::new(start);
+        assert_eq!(timer.due(pace, &look(start + 4 * MS, true)), Due::At(start + 10 * MS));
+        assert_eq!(timer.due(pace, &look(start + 10 * MS, true)), Due::Now);
+        let last = (start + 15 * MS, MS / 2);
+        assert_eq!(timer.due(pace, &after(last, start + 20 * MS)), Due::At(start + 25 * MS));
+        assert_eq!(timer.due(pace, &after(last, start + 25 * MS)), Due::Now);
+        // A driver that came later goes by it too.
+        let late = Timer::new(start + 24 * MS);
+        assert_eq!(late.due(pace, &after(last, start + 25 * MS)), Due::Now);
     }
 
     #[test]
-    fn a_space_that_allocates_nothing_sleeps_and_one_that_allocates_little_waits() {
-        let (start, every) = (Instant::now(), Period::Every(10 * MS));
-        let mut timer = Timer::new(start);
+    fn a_space_that_does_not_change_sleeps_and_one_change_is_enough() {
+        let (start, pace) = (Instant::now(), every(10 * MS));
+        let timer = Timer::new(start);
         let later = start + 10 * MS;
-        assert_eq!(timer.due(every, look(later, 0)), Due::OnAllocation);
-        assert_eq!(timer.due(every, look(later, 500)), Due::At(later + 10 * MS));
-        // Nothing came to it since: asleep until something does.
-        assert_eq!(timer.due(every, look(later + 10 * MS, 500)), Due::OnAllocation);
-        assert_eq!(timer.due(every, look(later + 10 * MS, ALLOCATED_MIN)), Due::Now);
+        assert_eq!(timer.due(pace, &look(start, false)), Due::At(later));
+        assert_eq!(timer.due(pace, &look(later, false)), Due::WhenChanged);
+        assert!(!timer.is_over(pace, &look(later, false)));
+        assert_eq!(timer.due(pace, &look(later + 1000 * MS, true)), Due::Now);
     }
 
     #[test]
-    fn much_that_is_alive_asks_for_as_much_to_be_allocated() {
-        let (start, every) = (Instant::now(), Period::Every(MS));
-        let mut timer = Timer::new(start);
-        let at = |allocated| Look { live: 80 << 20, ..look(start + MS, allocated) };
-        assert_eq!(timer.due(every, at(1 << 20)), Due::At(start + 2 * MS));
-        assert_eq!(timer.due(every, at(10 << 20)), Due::Now);
+    fn collections_by_time_take_a_tenth_of_a_core() {
+        let (start, pace) = (Instant::now(), every(10 * MS));
+        let due = |cost| Timer::new(start).due(pace, &after((start, cost), start));
+        assert_eq!(due(Duration::ZERO), Due::At(start + 10 * MS));
+        assert_eq!(due(MS), Due::At(start + 10 * MS));
+        let Due::At(put_off) = due(4 * MS) else { panic!("due now") };
+        // Nine times its cost, as far as floats can say.
+        let rest = put_off - start;
+        assert!(rest > 36 * MS - MS / 1000 && rest < 36 * MS + MS / 1000, "{rest:?}");
+        // By ten periods at most, else what is dead would stay for ever beside a large heap.
+        assert_eq!(due(40 * MS), Due::At(start + 100 * MS));
+        assert_eq!(due(Duration::MAX), Due::At(start + 100 * MS));
     }
 
     #[test]
-    fn long_pauses_are_followed_by_longer_rests() {
-        let (start, every) = (Instant::now(), Period::Every(MS));
-        let mut timer = Timer::new(start);
-        timer.note_cycle(start, 20 * MS);
-        assert_eq!(timer.due(every, look(start + 30 * MS, 1 << 30)), Due::At(start + 60 * MS));
-        assert_eq!(timer.due(every, look(start + 60 * MS, 1 << 30)), Due::Now);
+    fn the_share_is_a_setting() {
+        let (start, last) = (Instant::now(), Duration::from_millis(40));
+        let due = |share| {
+            let pace = Pace::new(Some(10 * MS), share);
+            Timer::new(start).due(pace, &after((start, last), start))
+        };
+        // A whole core: nothing is put off.
+        assert_eq!(due(1.0), Due::At(start + 10 * MS));
+        assert_eq!(due(7.0), Due::At(start + 10 * MS));
+        assert_eq!(due(0.5), Due::At(start + 40 * MS));
+        for none in [0.0, -1.0, f64::NAN, f64::MIN_POSITIVE] {
+            assert_eq!(due(none), Due::At(start + 100 * MS), "{none}");
+        }
     }
 
     #[test]
     fn what_minor_collections_leave_is_due_when_the_period_is_over() {
-        let (start, every) = (Instant::now(), Period::Every(10 * MS));
-        let mut timer = Timer::new(start);
-        let minor = |at, is_wanted| Look { left_dead: true, is_wanted, ..look(at, 0) };
-        assert_eq!(timer.due(every, minor(start + 9 * MS, false)), Due::At(start + 10 * MS));
-        assert_eq!(timer.due(every, minor(start + 10 * MS, false)), Due::Now);
+        let (start, pace) = (Instant::now(), every(10 * MS));
+        let timer = Timer::new(start);
+        // The flag stays up: a minor one takes nothing back.
+        let minor = |at, is_wanted| Look { is_wanted, ..look(at, true) };
+        assert_eq!(timer.due(pace, &minor(start + 9 * MS, false)), Due::At(start + 10 * MS));
+        assert_eq!(timer.due(pace, &minor(start + 10 * MS, false)), Due::Now);
         // Nor is it a minor one if that is wanted at the same time.
-        assert!(!timer.is_over(every, minor(start + 9 * MS, true)));
-        assert!(timer.is_over(every, minor(start + 10 * MS, true)));
-        assert!(!timer.is_over(every, look(start + 10 * MS, 0)));
-        assert!(timer.is_over(every, look(start + 10 * MS, ALLOCATED_MIN)));
-        assert!(!timer.is_over(Period::None, minor(start + 10 * MS, true)));
-        timer.note_cycle(start + 11 * MS, MS);
-        assert!(!timer.is_over(every, minor(start + 20 * MS, true)));
+        assert!(!timer.is_over(pace, &minor(start + 9 * MS, true)));
+        assert!(timer.is_over(pace, &minor(start + 10 * MS, true)));
+        let none = Pace { period: Period::None, share: SHARE };
+        assert!(!timer.is_over(none, &minor(start + 10 * MS, true)));
+        assert!(!timer.is_over(pace, &after((start + 11 * MS, MS), start + 20 * MS)));
     }
 
     #[test]
     fn a_period_beyond_the_clock_never_comes() {
         let start = Instant::now();
-        let due = Timer::new(start).due(Period::Every(Duration::MAX), look(start, 1 << 30));
-        assert_eq!(due, Due::WhenWoken);
+        let due = |last| {
+            let look = Look { last, ..look(start, true) };
+            Timer::new(start).due(every(Duration::MAX), &look)
+        };
+        assert_eq!(due(None), Due::WhenWoken);
+        assert_eq!(due(Some((start, Duration::MAX))), Due::WhenWoken);
+        assert_eq!(due(Some((start, Duration::ZERO))), Due::WhenWoken);
     }
 }

@@ -6,16 +6,15 @@
 //! who stay are waited for somewhat longer, then the cycle is given up and tried again.
 
 use core::cell::Cell;
-use core::cmp::Reverse;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{Driving, LockWait};
-use cspace_core::{Space, WeakSpace};
+use cspace_core::collector::{Driving, LockWait, WeakCollectorHandle};
+use cspace_core::Space;
 use parking_lot::{Condvar, Mutex};
 
 use crate::control::GcControl;
@@ -80,47 +79,34 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    ready: VecDeque<Arc<Member>>,
-    timers: BinaryHeap<Reverse<Alarm>>,
-    alarm_count: u64,
+    /// Those to be served, by a number each, so that the one that waits longest is the first.
+    ready: BTreeMap<u64, Arc<Member>>,
+    /// Those to be looked at later, by when, and a number that tells those of one moment apart.
+    alarms: BTreeMap<(Instant, u64), Weak<Member>>,
+    /// Numbers that were given.
+    number: u64,
     stopped: bool,
 }
 
-/// When to look at a member.
-struct Alarm {
-    at: Instant,
-    /// Tells alarms of one moment apart.
-    number: u64,
-    member: Weak<Member>,
+/// Where a member is in the queue.
+#[derive(Default)]
+struct Place {
+    ready: Option<u64>,
+    alarm: Option<(Instant, u64)>,
+    /// It never comes into the queue again.
+    has_left: bool,
 }
-
-impl Ord for Alarm {
-    fn cmp(&self, other: &Alarm) -> core::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-impl PartialOrd for Alarm {
-    fn partial_cmp(&self, other: &Alarm) -> Option<core::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Alarm {
-    fn eq(&self, other: &Alarm) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Alarm {}
 
 /// A space in a pool.
 pub(crate) struct Member {
     shared: Arc<Shared>,
     control: Weak<GcControl>,
-    space: WeakSpace,
+    space: WeakCollectorHandle,
     tenure: Tenure,
     turn: Turn,
     stopped: AtomicBool,
-    /// The earliest alarm that is set. Locked after the queue, if both are.
-    alarm: Mutex<Option<Instant>>,
+    /// Changed with the queue locked too, before it.
+    place: Mutex<Place>,
     /// Of the thread that serves it.
     work: Mutex<Work>,
 }
@@ -170,11 +156,11 @@ impl GcPool {
         Arc::new(Member {
             shared: Arc::clone(&self.0.shared),
             control: Arc::downgrade(control),
-            space: space.downgrade(),
+            space: space.downgrade_to_collector(),
             tenure,
             turn: Turn::new(),
             stopped: AtomicBool::new(false),
-            alarm: Mutex::default(),
+            place: Mutex::default(),
             work: Mutex::new(Work { timer: Timer::new(Instant::now()), failures: 0 }),
         })
     }
@@ -192,7 +178,7 @@ impl Shared {
         while !queue.stopped {
             let now = Instant::now();
             let next = queue.ring(now);
-            if let Some(member) = queue.ready.pop_front() {
+            if let Some(member) = queue.next() {
                 drop(queue);
                 member.serve();
                 // Dropping it may drop the pool, which takes the queue's mutex.
@@ -208,18 +194,41 @@ impl Shared {
 }
 
 impl Queue {
-    /// Puts those whose time has come into the queue; returns when the next one's does.
+    fn take_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    fn push(&mut self, member: Arc<Member>) {
+        let number = self.take_number();
+        let mut place = member.place.lock();
+        if place.has_left {
+            return;
+        }
+        place.ready = Some(number);
+        drop(place);
+        self.ready.insert(number, member);
+    }
+
+    /// The next to be served.
+    fn next(&mut self) -> Option<Arc<Member>> {
+        let (_, member) = self.ready.pop_first()?;
+        member.place.lock().ready = None;
+        Some(member)
+    }
+
+    /// Makes those ready whose time has come; returns when the next one's does.
     fn ring(&mut self, now: Instant) -> Option<Instant> {
         loop {
-            let next = self.timers.peek()?.0.at;
+            let alarm = self.alarms.first_entry()?;
+            let next = alarm.key().0;
             if next > now {
                 return Some(next);
             }
-            let Reverse(alarm) = self.timers.pop()?;
-            if let Some(member) = alarm.member.upgrade() {
-                *member.alarm.lock() = None;
+            if let Some(member) = alarm.remove().upgrade() {
+                member.place.lock().alarm = None;
                 if member.turn.wake() {
-                    self.ready.push_back(member);
+                    self.push(member);
                 }
             }
         }
@@ -234,9 +243,16 @@ impl Member {
         }
     }
 
-    /// The space leaves the pool.
+    /// The space leaves the pool, which has nothing of it afterwards, but for a thread that is at work on it.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Relaxed);
+        let mut queue = self.shared.queue.lock();
+        let mut place = self.place.lock();
+        place.has_left = true;
+        let ready = place.ready.take().and_then(|number| queue.ready.remove(&number));
+        let alarm = place.alarm.take().and_then(|alarm| queue.alarms.remove(&alarm));
+        drop((place, queue));
+        drop((ready, alarm));
     }
 
     fn enqueue(self: &Arc<Self>) {
@@ -244,7 +260,7 @@ impl Member {
         if queue.stopped {
             return;
         }
-        queue.ready.push_back(Arc::clone(self));
+        queue.push(Arc::clone(self));
         drop(queue);
         self.shared.changed.notify_one();
     }
@@ -252,17 +268,17 @@ impl Member {
     /// Looks again then, if not before.
     fn set_alarm(self: &Arc<Self>, at: Instant) {
         let mut queue = self.shared.queue.lock();
-        let mut alarm = self.alarm.lock();
+        let mut place = self.place.lock();
         // One that rings too early does no harm: it is looked whether something is due.
-        if alarm.is_some_and(|set| set <= at) {
+        if place.has_left || place.alarm.is_some_and(|(set, _)| set <= at) {
             return;
         }
-        *alarm = Some(at);
-        drop(alarm);
-        queue.alarm_count += 1;
-        let number = queue.alarm_count;
-        queue.timers.push(Reverse(Alarm { at, number, member: Arc::downgrade(self) }));
-        drop(queue);
+        let alarm = (at, queue.take_number());
+        if let Some(later) = place.alarm.replace(alarm) {
+            queue.alarms.remove(&later);
+        }
+        queue.alarms.insert(alarm, Arc::downgrade(self));
+        drop((place, queue));
         // Whoever sleeps until a later one has to know.
         self.shared.changed.notify_one();
     }
@@ -361,5 +377,78 @@ mod tests {
             drop(member);
             assert!(shared.upgrade().is_none(), "the queue keeps itself");
         }
+    }
+
+    /// A space in a pool, with its member, whose alarm is set for an hour later.
+    fn member_with_alarm(pool: &GcPool) -> (Space, Arc<GcControl>, Arc<Member>) {
+        let settings = GcSettings { pool: Some(pool.clone()), ..GcSettings::default() };
+        let control = GcControl::new(settings);
+        let space = Space::builder().collector(control.clone()).build().unwrap();
+        control.start(&space).unwrap();
+        let member = control.member().unwrap();
+        member.set_alarm(Instant::now() + Duration::from_secs(3600));
+        (space, control, member)
+    }
+
+    #[test]
+    fn a_pool_has_nothing_of_a_space_that_left_it() {
+        let pool = pool_without_threads();
+        let in_queue = || {
+            let queue = pool.0.shared.queue.lock();
+            (queue.ready.len(), queue.alarms.len())
+        };
+        for is_stopped in [false, true] {
+            let (space, control, member) = member_with_alarm(&pool);
+            let weak = space.downgrade();
+            assert_eq!(in_queue(), (1, 1));
+            // Another one does not add up.
+            member.set_alarm(Instant::now() + Duration::from_secs(1800));
+            assert_eq!(in_queue(), (1, 1));
+            if is_stopped {
+                control.stop(&space).unwrap();
+            } else {
+                drop(space);
+                assert!(weak.upgrade().is_none());
+            }
+            assert_eq!(in_queue(), (0, 0));
+            // Nor does anything come in any more.
+            member.set_alarm(Instant::now());
+            member.wake();
+            assert_eq!(in_queue(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn handles_that_outlive_a_space_keep_no_threads_of_its_pool() {
+        let pool = pool_without_threads();
+        let shared = Arc::downgrade(&pool.0.shared);
+        let (space, control, member) = member_with_alarm(&pool);
+        let driverless = GcControl::new(GcSettings { pool: Some(pool), ..GcSettings::default() });
+        let other = Space::builder().collector(driverless.clone()).build().unwrap();
+        let driver = driverless.driver(&other).unwrap();
+        let (weak, ledger) = (space.downgrade(), other.ledger());
+        drop((space, member, other));
+        assert!(shared.upgrade().is_none(), "the threads of the pool do not end");
+        drop((control, driver, weak, ledger));
+    }
+
+    #[test]
+    fn those_that_wait_are_served_in_order_and_alarms_ring_in_time() {
+        let pool = pool_without_threads();
+        let [a, b, c] = [(); 3].map(|()| member_with_alarm(&pool));
+        let mut queue = pool.0.shared.queue.lock();
+        for (_, _, member) in [&a, &b, &c] {
+            assert!(Arc::ptr_eq(&queue.next().unwrap(), member));
+            member.turn.begin();
+            member.turn.end();
+        }
+        assert!(queue.next().is_none());
+        drop(queue);
+        let now = Instant::now();
+        b.2.set_alarm(now);
+        let mut queue = pool.0.shared.queue.lock();
+        let next = queue.ring(now).unwrap();
+        assert!(next > now);
+        assert!(Arc::ptr_eq(&queue.next().unwrap(), &b.2) && queue.next().is_none());
     }
 }

@@ -25,7 +25,8 @@ use parking_lot::Mutex;
 /// Tokens of one collection come in no particular order. The queue is `Sync`, takes tokens of objects of any number
 /// of spaces, and outlives them: at the end of a space all its objects have died, and their tokens arrive. If the
 /// space ends on a thread that holds another one, or in a drop of a sweep, they arrive when that is over. Without a
-/// collection, and before the end of the space, none do. When the queue is dropped, the tokens that are pending in
+/// collection, and before the end of the space, none do: in a space with a period one comes when the period is over,
+/// though nothing be allocated, else when enough was, or somebody asks. When the queue is dropped, the tokens that are pending in
 /// it are dropped with it, and those that are sent later by whoever sends them.
 ///
 /// ```
@@ -103,7 +104,8 @@ impl<K: Send + 'static> ReferenceQueue<K> {
         self.receiver.try_recv().ok()
     }
 
-    /// The next token, waiting for it for at most `timeout`; none if the time is over.
+    /// The next token, waiting for it for at most `timeout`; none if the time is over. Waiting asks for no collection:
+    /// give the space a period, or [ask](cspace_core::Space::request_gc).
     ///
     /// Not inside of an access to the space whose objects are waited for, nor in a drop or cleaner of its sweep, nor on
     /// the thread that runs its collections, where its listeners are called: none of its objects is found dead meanwhile.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
-use cspace_core::collector::LockWait;
-use cspace_core::{Space, WeakSpace};
+use cspace_core::collector::{LockWait, WeakCollectorHandle};
+use cspace_core::Space;
 
 use crate::control::{DrivingControl, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
@@ -29,7 +29,7 @@ pub(crate) fn spawn(
     // Systems show the first fifteen bytes or so; a zero byte cannot be in a thread's name.
     let name = format!("gc {}", space.name()).replace('\0', " ");
     let builder = Builder::new().name(name).stack_size(stack_bytes.unwrap_or(STACK_BYTES));
-    let space = space.downgrade();
+    let space = space.downgrade_to_collector();
     builder.spawn(move || {
         // For the thread's whole life: destructors of thread-locals run after what follows, and must not wait for it.
         core::mem::forget(DrivingControl::begin(&control));
@@ -45,8 +45,8 @@ pub(crate) fn spawn(
     })
 }
 
-fn run(control: &GcControl, space: &WeakSpace, signal: &Signal) {
-    let mut timer = Timer::new(Instant::now());
+fn run(control: &GcControl, space: &WeakCollectorHandle, signal: &Signal) {
+    let timer = Timer::new(Instant::now());
     let mut failures = 0;
     loop {
         let seen = signal.look();
@@ -54,18 +54,18 @@ fn run(control: &GcControl, space: &WeakSpace, signal: &Signal) {
             return;
         }
         let Some(strong) = space.upgrade() else { return };
-        let due = control.due(&strong, &mut timer);
+        let due = control.due(&strong, &timer);
         let deadline = match due {
             Due::Now => {
                 let go_on = || !signal.is_stopped();
                 let wait = LockWait { slice: STOP_CHECK, go_on: &go_on };
-                match control.drive(&strong, &mut timer, &mut failures, wait, &go_on) {
+                match control.drive(&strong, &timer, &mut failures, wait, &go_on) {
                     Ok(_) => continue,
                     Err((_, retry)) => Instant::now().checked_add(retry),
                 }
             }
             Due::At(deadline) => Some(deadline),
-            Due::OnAllocation | Due::WhenWoken => None,
+            Due::WhenChanged | Due::WhenWoken => None,
         };
         drop(strong);
         signal.wait(seen, deadline);

@@ -54,7 +54,9 @@
 //!
 //! Never inside an access or a scope. By default a thread of the space's own collects: when the budget is used
 //! up (as many bytes as are alive, at least 32 MiB), when somebody [asks](Space::request_gc), and by time if
-//! there is a [`gc_period`](Builder::gc_period). It needs the lock for that: poll
+//! there is a [`gc_period`](Builder::gc_period): when that is over and anything changed, an access, a handle that was
+//! dropped, a charge, a threshold, though nothing be allocated. Without a period what has died, or is to be
+//! evicted, waits until enough was allocated. It needs the lock for that: poll
 //! [`should_yield`](Alloc::should_yield) in loops, leave the scope when it is up, and come to a
 //! [`safepoint`](ExclusiveGuard::safepoint). A mutator that has allocated twice the budget marks and sweeps itself.
 //! [`synchronous_gc`](Space::synchronous_gc) and a guard's

@@ -82,7 +82,7 @@ impl CSpace {
     pub fn downgrade(&self) -> WeakCSpace {
         WeakCSpace {
             space: self.space.downgrade(),
-            control: self.control.clone(),
+            control: self.control.as_ref().map(Arc::downgrade),
             evictor: Arc::downgrade(&self.evictor),
         }
     }
@@ -92,8 +92,10 @@ impl CSpace {
     ///
     /// # Errors
     ///
-    /// Gives the handle back if there are others, or if the collector cannot be stopped here
-    /// ([`stop_gc`](CSpace::stop_gc)); it goes on. A collection that waits to be reclaimed holds a handle.
+    /// Gives the handle back if there are others, or if the collector cannot be stopped or waited for here, as in an
+    /// access or in what a collection calls ([`stop_gc`](CSpace::stop_gc)); it goes on. The collector's own handles
+    /// do not count: what it is doing, on whatever thread, is waited for, with the drops and cleaners that it runs.
+    /// So do not hold what these may want.
     pub fn destroy(self) -> Result<(), CSpace> {
         let CSpace { space, control, evictor } = self;
         // A driver of the embedder's has no handle while it waits, and ends by itself.
@@ -141,6 +143,9 @@ impl CSpace {
     /// If that is more, the least recently touched of those whose objects nothing else holds are let go of, until
     /// it is within the threshold or none is left. Objects that something else holds count, and stay.
     ///
+    /// In a space with a [period](CSpace::set_gc_period) the next collection comes when that is over, though nothing be
+    /// allocated; without one, [ask](Space::request_gc) for it if it is urgent.
+    ///
     /// ```
     /// use cspace::CSpace;
     ///
@@ -165,7 +170,7 @@ impl CSpace {
     }
 
     /// Sets how many evictable objects may be resident after a collection, whatever their size, from the next one
-    /// on.
+    /// on; when that comes, see [`set_eviction_threshold`](CSpace::set_eviction_threshold).
     pub fn set_max_evictable_objects(&self, count: impl Into<Option<usize>>) {
         self.evictor.set_max_evictable_objects(count.into());
     }
@@ -274,18 +279,51 @@ impl CSpace {
     /// Sets how long after the end of a collection the next one is due, effective at once: who sleeps for longer
     /// is woken.
     ///
-    /// `None`: never for reasons of time. Zero: one after the other without a pause, whatever is allocated, to
-    /// shake out races; slow. Else a collection is skipped while next to nothing was allocated since the last
-    /// one (64 KiB, and an eighth of what is alive) if that found all that was dead. Collections that come of
-    /// allocation and leave what is old ([minor](Builder::minor_collections) ones) do not put it off.
+    /// `None`: never for reasons of time. Zero: one after the other without a pause, whatever changes, to
+    /// shake out races; slow. Else a collection comes when so long has gone by since the end of the last one and
+    /// anything can have died since, or must give way: there was an exclusive access or a merge; a root, an owned
+    /// value or another handle was dropped; bytes were charged or given back; a threshold, a limit or a size was
+    /// set. Nothing need be allocated. Where nothing of that happens nobody collects, or wakes up.
+    ///
+    /// Beside a large heap collections by time take no more than a tenth of a core
+    /// ([`set_gc_period_share`](CSpace::set_gc_period_share)); they are put off for that, by ten periods at most.
+    /// Collections that come of allocation and leave what is old ([minor](Builder::minor_collections) ones) do not
+    /// put it off.
+    ///
+    /// ```
+    /// use cspace::CSpace;
+    /// use std::time::Duration;
+    ///
+    /// let space = CSpace::builder().gc_period(Duration::from_millis(1)).build()?;
+    /// let root = space.exclusive(|cx| cx.root(cx.alloc("kept".to_string())));
+    /// space.synchronous_gc()?;
+    /// let n = space.total_num_completed_gcs();
+    /// drop(root);
+    /// space.wait_for_gc_after(n, Duration::from_secs(60))?;
+    /// assert_eq!(space.num_objects(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_gc_period(&self, period: impl Into<Option<Duration>>) {
         if let Some(control) = &self.control {
             control.set_period(period.into());
         }
     }
 
-    /// Sets the period in milliseconds (ceda's `SetMilliSecsPerGc`); negative, or zero: collections one after the
-    /// other without a pause.
+    /// The part of a core that collections by time may take.
+    pub fn gc_period_share(&self) -> Option<f64> {
+        self.control.as_ref().map(|control| control.period_share())
+    }
+
+    /// Sets the part of a core that collections by time may take, from 0 to 1, effective at once; see
+    /// [`Builder::gc_period_share`].
+    pub fn set_gc_period_share(&self, share: f64) {
+        if let Some(control) = &self.control {
+            control.set_period_share(share);
+        }
+    }
+
+    /// Sets the period in milliseconds (ceda's `SetMilliSecsPerGc`), effective at once; negative, or zero:
+    /// collections one after the other without a pause. See [`set_gc_period`](CSpace::set_gc_period).
     pub fn set_milli_secs_per_gc(&self, millis: i32) {
         self.set_gc_period(Duration::from_millis(u64::try_from(millis).unwrap_or(0)));
     }
@@ -354,7 +392,8 @@ impl fmt::Debug for CSpace {
 #[derive(Clone)]
 pub struct WeakCSpace {
     space: WeakSpace,
-    control: Option<Arc<GcControl>>,
+    /// Weak as well, as all that is behind it is the space's.
+    control: Option<Weak<GcControl>>,
     /// Weak as well: its callback may have this handle.
     evictor: Weak<Evictor>,
 }
@@ -364,7 +403,12 @@ impl WeakCSpace {
     pub fn upgrade(&self) -> Option<CSpace> {
         // In this order: the space has its evictor.
         let (space, evictor) = (self.space.upgrade()?, self.evictor.upgrade()?);
-        Some(CSpace { space, control: self.control.clone(), evictor })
+        // The space has its collector too.
+        let control = match &self.control {
+            Some(control) => Some(control.upgrade()?),
+            None => None,
+        };
+        Some(CSpace { space, control, evictor })
     }
 }
 
@@ -465,9 +509,28 @@ impl Builder {
     }
 
     /// How long after the end of a collection the next one is due; see [`CSpace::set_gc_period`]. For collections
-    /// that a thread runs. Default: none; enough must be allocated, or one be requested.
+    /// that a thread runs. Default: none; enough must be allocated, or one be requested: what else dies, or is to
+    /// be evicted, waits.
     pub fn gc_period(mut self, period: impl Into<Option<Duration>>) -> Builder {
         self.gc.period = period.into();
+        self
+    }
+
+    /// The part of a core that collections by time may take, from 0 to 1: a collection that took so long is followed
+    /// by a rest (with 0.1, nine times as long), but by no more than ten periods. Larger: what has died beside a
+    /// large heap is found sooner. 1 puts nothing off. What is outside of that range counts as the nearer end of
+    /// it. Default: 0.1.
+    ///
+    /// ```
+    /// use cspace::CSpace;
+    /// use std::time::Duration;
+    ///
+    /// let builder = CSpace::builder().gc_period(Duration::from_millis(20)).gc_period_share(0.25);
+    /// assert_eq!(builder.build()?.gc_period_share(), Some(0.25));
+    /// # Ok::<(), cspace::BuildError>(())
+    /// ```
+    pub fn gc_period_share(mut self, share: f64) -> Builder {
+        self.gc.period_share = share;
         self
     }
 

@@ -199,6 +199,20 @@ impl<T, O, K> CycleGate<T, O, K> {
         state.dropping == 0
     }
 
+    /// Whether something that is kept for batches that went out by this gate is so (P9).
+    pub fn keeps(self: &Arc<Self>, is_so: impl Fn(&K) -> bool) -> bool {
+        let mut gate = Arc::clone(self);
+        loop {
+            let state = gate.state.lock();
+            if state.keep.as_ref().is_some_and(&is_so) {
+                return true;
+            }
+            let Some(next) = state.moved_to.clone() else { return false };
+            drop(state);
+            gate = next;
+        }
+    }
+
     /// Whether a batch that went out by this gate belongs to the other one by now.
     pub fn leads_to(self: &Arc<Self>, other: &Arc<Self>) -> bool {
         let mut gate = Arc::clone(self);

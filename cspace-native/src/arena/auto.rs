@@ -14,7 +14,8 @@ use crate::bump::NativeError;
 use crate::scalar::{ByteOrder, Scalar};
 
 /// An arena whose memory is freed by the collector (the JDK's `Arena.ofAuto`): by the sweep of a collection that finds
-/// neither it nor a segment of it reachable. It has no `close`. Until such a collection comes its memory stays, and stays
+/// neither it nor a segment of it reachable. It has no `close`. Until such a collection comes (in a space with a
+/// period when that is over, else when enough was allocated or charged, or somebody asks) its memory stays, and stays
 /// charged: what must go at a known time belongs in an arena that is closed.
 ///
 /// A part of objects as a [`Gc`] is, and `Copy`, as are its segments.

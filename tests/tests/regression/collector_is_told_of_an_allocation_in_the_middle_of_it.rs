@@ -74,10 +74,8 @@ fn fill(space: &Space, drops: &Drops) -> usize {
         };
         for _ in 0..3 {
             allocate(&|| cx.try_alloc([0u8; 20_000]).is_ok());
-            space.set_dormant();
             (0..300).for_each(|_| allocate(&|| cx.try_alloc(drops.probe()).is_ok()));
             allocate(&|| cx.try_alloc_slice_copy(&[0u8; 5000]).is_ok());
-            space.set_dormant();
             (0..300).for_each(|_| allocate(&|| cx.try_alloc([0u64; 16]).is_ok()));
             allocate(&|| cx.try_alloc_slice_copy(&[0u8; 2 << 20]).is_ok());
         }
