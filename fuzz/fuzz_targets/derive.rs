@@ -18,6 +18,8 @@ mod object;
 mod parameters;
 #[path = "../../cspace-derive/src/rootable.rs"]
 mod rootable;
+#[path = "../../cspace-derive/src/unsuitable.rs"]
+mod unsuitable;
 
 use libfuzzer_sys::fuzz_target;
 use proc_macro2::TokenStream;

@@ -134,7 +134,7 @@ fn map(space: &CSpace, model: &[Option<Vec<u8>>]) {
         let to_read = MappedBuffer::map(cx, &file, MapMode::ReadOnly, half).unwrap();
         let mut shown = vec![0; bytes.len()];
         to_write.read_at(cx, 0, &mut shown).unwrap();
-        assert_eq!(&shown, bytes);
+        assert!(shown == *bytes, "the map has other bytes than the file");
         let last = bytes.len() - 1;
         to_write.write_at(cx, last, &[bytes[last] ^ 0xFF]).unwrap();
         let mut shown = [0];
