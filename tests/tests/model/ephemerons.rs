@@ -287,8 +287,7 @@ fn shown<'gc>(cx: &cspace::Shared<'gc>, map: &Map<'gc>) -> BTreeMap<usize, Vec<u
     shown
 }
 
-fn run(seed: u64) -> Result<(), String> {
-    let mut rng = Rng::new(seed);
+pub fn run(mut rng: Rng) -> Result<(), String> {
     let mut world = World::new();
     for step in 0..2 + rng.below(8) {
         world.mutate(&mut rng);
@@ -317,7 +316,7 @@ fn random_ephemerons_agree_with_a_naive_fixpoint() {
     let _ =
         writeln!(std::io::stderr(), "ephemerons: {count} programs from CSPACE_MODEL_SEED={first}");
     for seed in first..first + count {
-        if let Err(error) = run(seed) {
+        if let Err(error) = run(Rng::new(seed)) {
             panic!("program with CSPACE_MODEL_SEED={seed} failed: {error}");
         }
     }

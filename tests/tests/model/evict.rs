@@ -6,6 +6,7 @@
 //! references were cleared, what is resident, and which pages the callback saw.
 
 use std::collections::BTreeMap;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -335,11 +336,11 @@ struct There<'gc> {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
+    fn new(rng: Rng) -> Run {
         let space = CSpace::builder().gc(GcMode::Manual).poison_freed(true).build().unwrap();
         let (model, dropped, seen) = (Model::default(), Dropped::default(), Arc::default());
         let (roots, pins, held, log) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Run { space, model, rng: Rng::new(seed), dropped, seen, roots, pins, held, log }
+        Run { space, model, rng, dropped, seen, roots, pins, held, log }
     }
 
     /// Walks, looking and not touching, and checks that the model sees the same.
@@ -726,20 +727,25 @@ impl Run {
 trait CellAndAccess<'gc>: Access<'gc> + CellAccess<'gc> {}
 impl<'gc, A: Access<'gc> + CellAccess<'gc>> CellAndAccess<'gc> for A {}
 
+/// Runs a program; panics where it does not agree, and says before what was done.
+pub fn run(rng: Rng, name: &str) {
+    let mut run = Run::new(rng);
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        (0..STEPS).for_each(|_| run.step());
+        run.collect();
+        assert!(run.space.verify().unwrap().is_clean());
+    }));
+    if let Err(panic) = done {
+        eprintln!("program {name}:\n  {}", run.log.join("\n  "));
+        resume_unwind(panic);
+    }
+}
+
 #[test]
 fn programs_with_evictable_objects_agree_with_a_naive_lru() {
     let seed = from_env("CSPACE_MODEL_SEED").unwrap_or(1);
     let count = from_env("CSPACE_MODEL_PROGRAMS").unwrap_or(PROGRAMS);
     for seed in seed..seed + count {
-        let mut run = Run::new(seed);
-        let log = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..STEPS).for_each(|_| run.step());
-            run.collect();
-            assert!(run.space.verify().unwrap().is_clean());
-        }));
-        if let Err(panic) = log {
-            eprintln!("program with CSPACE_MODEL_SEED={seed}:\n  {}", run.log.join("\n  "));
-            std::panic::resume_unwind(panic);
-        }
+        run(Rng::new(seed), &format!("with CSPACE_MODEL_SEED={seed}"));
     }
 }

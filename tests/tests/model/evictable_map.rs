@@ -7,6 +7,7 @@
 //! and what they count for, and not which.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 use std::thread;
 
 use cspace::*;
@@ -173,8 +174,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(seed: u64) -> Run {
-        let mut rng = Rng::new(seed);
+    fn new(mut rng: Rng) -> Run {
         let space = CSpace::builder().gc(GcMode::Manual).poison_freed(true).build().unwrap();
         let limit = random_limit(&mut rng);
         let log = vec![format!("limit {limit:?}")];
@@ -394,19 +394,24 @@ fn random_limit(rng: &mut Rng) -> Option<MapLimit> {
     }
 }
 
+/// Runs a program; panics where it does not agree, and says before what was done.
+pub fn run(rng: Rng, name: &str) {
+    let mut run = Run::new(rng);
+    let done = catch_unwind(AssertUnwindSafe(|| {
+        (0..STEPS).for_each(|_| run.step());
+        assert!(run.space.verify().unwrap().is_clean());
+    }));
+    if let Err(panic) = done {
+        eprintln!("program {name}:\n  {}", run.log.join("\n  "));
+        resume_unwind(panic);
+    }
+}
+
 #[test]
 fn programs_on_an_evictable_map_agree_with_a_naive_lru() {
     let seed = from_env("CSPACE_MODEL_SEED").unwrap_or(1);
     let count = from_env("CSPACE_MODEL_PROGRAMS").unwrap_or(PROGRAMS);
     for seed in seed..seed + count {
-        let mut run = Run::new(seed);
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            (0..STEPS).for_each(|_| run.step());
-            assert!(run.space.verify().unwrap().is_clean());
-        }));
-        if let Err(panic) = done {
-            eprintln!("program with CSPACE_MODEL_SEED={seed}:\n  {}", run.log.join("\n  "));
-            std::panic::resume_unwind(panic);
-        }
+        run(Rng::new(seed), &format!("with CSPACE_MODEL_SEED={seed}"));
     }
 }

@@ -28,6 +28,7 @@ use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
 use program::{Family, Program};
+use rng::Rng;
 
 /// Programs of an ordinary run, of all families together.
 const PROGRAMS: u64 = 10_000;
@@ -38,7 +39,7 @@ fn run_programs(family: Family, share: u64, verify_each_step: bool) {
     // Past the test harness, which shows what it captured only if the process lives.
     let _ = writeln!(std::io::stderr(), "model: {count} programs from CSPACE_MODEL_SEED={seed}");
     for seed in seed..seed + count {
-        let program = Program::random(seed, family);
+        let program = Program::random(Rng::new(seed), family);
         if let Err(error) = run::run(&program, verify_each_step) {
             let small = program.shrink(|program| run::run(program, verify_each_step).is_err());
             let smaller = run::run(&small, verify_each_step);

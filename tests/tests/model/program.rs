@@ -239,8 +239,7 @@ fn step(rng: &mut Rng, held: bool) -> Step {
 }
 
 impl Program {
-    pub fn random(seed: u64, family: Family) -> Program {
-        let mut rng = Rng::new(seed);
+    pub fn random(mut rng: Rng, family: Family) -> Program {
         let automatic = family == Family::Automatic;
         let setting = Setting {
             automatic,

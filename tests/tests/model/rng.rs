@@ -1,15 +1,34 @@
-//! A small random number generator, so that a seed means the same program everywhere (SplitMix64).
+//! Where the programs' choices come from: a small random number generator, so that a seed means the same program
+//! everywhere (SplitMix64), or the bytes that a fuzzer made up.
 
-pub struct Rng(u64);
+pub enum Rng {
+    Seeded(u64),
+    /// What is left of the bytes, the next ones last.
+    Bytes(Vec<u8>),
+}
 
 impl Rng {
     pub fn new(seed: u64) -> Rng {
-        Rng(seed)
+        Rng::Seeded(seed)
+    }
+
+    /// Two bytes for each number, and zeros when there are no more.
+    #[allow(dead_code, reason = "for the fuzz targets, which include this file")]
+    pub fn of_bytes(bytes: &[u8]) -> Rng {
+        Rng::Bytes(bytes.iter().rev().copied().collect())
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
+        let state = match self {
+            Rng::Seeded(state) => state,
+            Rng::Bytes(bytes) => {
+                let mut byte = || u64::from(bytes.pop().unwrap_or(0));
+                // Repeated, as some take the low bits and some the high ones.
+                return (byte() | byte() << 8) * 0x0001_0001_0001_0001;
+            }
+        };
+        *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = *state;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^ (bits >> 31)

@@ -2,6 +2,7 @@
 use cspace::*;
 
 #[test]
+#[cfg_attr(miri, ignore = "4,000 objects")]
 fn the_heap_stays_within_its_budget() {
     let space = CSpace::builder().gc(GcMode::Safepoints).gc_budget_floor(1 << 20).build().unwrap();
     let keep: Vec<_> =

@@ -4,6 +4,7 @@
 use cspace::*;
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 objects")]
 fn roots_dropped_meanwhile_are_no_bad_edges() {
     let space = CSpace::new();
     let mut roots: Vec<GcRoot<u64>> =

@@ -32,6 +32,7 @@ fn a_cell_is_borrowed_taken_and_replaced() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn a_split_access_allocates_while_a_cell_is_borrowed() {
     let (space, drops) = (CSpace::new(), Drops::new());
     let list = space.exclusive(|cx| {

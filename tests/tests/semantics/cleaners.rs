@@ -94,6 +94,7 @@ fn an_action_runs_once_in_the_collection_that_finds_its_object_dead() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "an object of 3 MiB made byte by byte")]
 fn any_kind_of_object_takes_any_number_of_them_in_order() {
     let (space, log) = (manual(), Log::default());
     space.exclusive(|cx| {
@@ -185,6 +186,7 @@ fn the_end_of_a_space_runs_all_that_are_left() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 cleaners")]
 fn without_collections_what_is_cleaned_by_hand_takes_no_memory() {
     let space = CSpace::builder().gc(GcMode::Off).build().unwrap();
     let calls = Calls::default();
@@ -242,6 +244,7 @@ fn a_panic_of_an_action_that_is_cleaned_by_hand_is_the_callers() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn an_action_enters_its_space_allocates_and_registers_another() {
     within(|| {
         let (space, calls) = (manual(), Calls::default());
@@ -379,9 +382,10 @@ fn what_a_reader_roots_during_a_mark_keeps_its_actions_for_later() {
 /// Objects that take the places of dead ones are not theirs.
 #[test]
 fn what_is_registered_between_finish_and_sweep_is_for_the_next_cycle() {
+    const COUNT: usize = if cfg!(miri) { 10 } else { 100 };
     let (space, old, new) = (manual(), Calls::default(), Calls::default());
     space.exclusive(|cx| {
-        (0..100).for_each(|_| _ = cx.register_cleaner(cx.alloc(1u64), old.action()));
+        (0..COUNT).for_each(|_| _ = cx.register_cleaner(cx.alloc(1u64), old.action()));
     });
     let batch = condemn(begin(&space));
     let roots: Vec<_> = space.exclusive(|cx| {
@@ -390,15 +394,16 @@ fn what_is_registered_between_finish_and_sweep_is_for_the_next_cycle() {
             cx.register_cleaner(object, new.action());
             cx.root(object)
         };
-        (0..100).map(object).collect()
+        (0..COUNT).map(object).collect()
     });
-    assert_eq!(reclaim(batch).cleaners_run, 100);
-    let more: Vec<_> = space.exclusive(|cx| (0..1000).map(|_| cx.root(cx.alloc(3u64))).collect());
+    assert_eq!(reclaim(batch).cleaners_run, COUNT);
+    let more: Vec<_> =
+        space.exclusive(|cx| (0..10 * COUNT).map(|_| cx.root(cx.alloc(3u64))).collect());
     assert_eq!(space.collect().unwrap().cleaners_run, 0, "places that are used again");
-    assert_eq!((old.count(), new.count()), (100, 0));
+    assert_eq!((old.count(), new.count()), (COUNT, 0));
     drop((roots, more));
-    assert_eq!(space.collect().unwrap().cleaners_run, 100);
-    assert_eq!(new.count(), 100);
+    assert_eq!(space.collect().unwrap().cleaners_run, COUNT);
+    assert_eq!(new.count(), COUNT);
 }
 
 #[test]
@@ -532,6 +537,7 @@ fn an_action_may_merge_the_space_whose_batch_runs_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 cleaners")]
 fn a_hundred_thousand_are_kept_and_run() {
     let (space, calls) = (manual(), Calls::default());
     let mut roots: Vec<_> = space.exclusive(|cx| {
@@ -558,8 +564,8 @@ fn a_hundred_thousand_are_kept_and_run() {
 #[test]
 fn beside_a_collection_that_does_the_same_each_runs_once() {
     within(|| {
-        const COUNT: usize = 200;
-        for round in 0..50 {
+        const COUNT: usize = if cfg!(miri) { 20 } else { 200 };
+        for round in 0..if cfg!(miri) { 2 } else { 50 } {
             let space = manual();
             let runs: Arc<Vec<AtomicUsize>> = Arc::new((0..COUNT).map(|_| 0.into()).collect());
             let cleaners: Vec<Cleaner> = space.exclusive(|cx| {
@@ -592,6 +598,7 @@ fn beside_a_collection_that_does_the_same_each_runs_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of cleaners")]
 fn readers_register_while_others_collect() {
     within(|| {
         let space = CSpace::builder().gc_period(Duration::ZERO).poison_freed(true).build().unwrap();

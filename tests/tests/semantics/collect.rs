@@ -60,6 +60,7 @@ fn a_guard_collects_by_giving_its_lock_up() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn without_a_collector_nothing_is_collected_and_the_error_says_why() {
     let drops = Drops::new();
     let space = CSpace::builder().name("still").gc(GcMode::Off).build().unwrap();
@@ -88,6 +89,7 @@ fn a_space_of_the_core_alone_has_no_collector() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn a_manual_collector_runs_when_it_is_asked_to() {
     let space = CSpace::builder().gc(GcMode::Manual).gc_budget_floor(64 << 10).build().unwrap();
     let mut lock = space.lock();
@@ -104,6 +106,7 @@ fn a_manual_collector_runs_when_it_is_asked_to() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "allocates until the budget is used up")]
 fn allocation_makes_safepoints_collect() {
     let drops = Drops::new();
     let space = CSpace::builder().gc_budget_floor(256 << 10).build().unwrap();
@@ -125,6 +128,7 @@ fn allocation_makes_safepoints_collect() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "allocates until the budget is used up")]
 fn many_short_accesses_collect_as_well() {
     let space = CSpace::builder().gc_budget_floor(256 << 10).build().unwrap();
     for _ in 0..2000 {
@@ -136,6 +140,7 @@ fn many_short_accesses_collect_as_well() {
 
 /// A visit that panicked left the space locked and half of it marked.
 #[test]
+#[cfg_attr(miri, ignore = "2,000 objects")]
 fn a_visit_that_panics_abandons_the_collection_and_harms_nothing() {
     within(|| {
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -232,6 +237,7 @@ fn a_panic_whose_payload_panics_is_survived() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "dozens of collections on eight threads")]
 fn collections_asked_for_by_many_threads_all_complete() {
     within(|| {
         let space = CSpace::new();

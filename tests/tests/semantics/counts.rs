@@ -56,6 +56,7 @@ fn ordered(memory: MemoryStats) -> MemoryStats {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 objects")]
 fn bytes_are_ordered_and_come_back() {
     let space = CSpace::new();
     let empty = ordered(space.memory());
@@ -93,6 +94,7 @@ fn bytes_owned_outside_of_the_heap_are_measured() {
 
 /// A program that grows tables allocates few objects; paced by its objects alone it never collected.
 #[test]
+#[cfg_attr(miri, ignore = "allocates until the budget is used up")]
 fn a_program_that_only_grows_tables_collects_too() {
     let space = CSpace::builder().gc(GcMode::Safepoints).gc_budget_floor(1 << 20).build().unwrap();
     let mut lock = space.lock();
@@ -115,6 +117,7 @@ fn a_program_that_only_grows_tables_collects_too() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "up to 200,000 objects")]
 fn counts_are_read_while_writers_and_collections_run() {
     within(|| {
         let space = CSpace::builder().gc_budget_floor(64 << 10).build().unwrap();

@@ -87,6 +87,7 @@ fn a_driver_that_is_dropped_leaves_the_space_as_it_was() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "allocates until the budget is used up")]
 fn a_mutator_far_over_budget_does_not_wait_for_a_driver_that_sleeps() {
     within(|| {
         let space = CSpace::builder().gc_budget_floor(1 << 20).gc(GcMode::Manual).build().unwrap();
@@ -138,6 +139,7 @@ fn a_driver_inside_of_the_space_gets_an_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 spaces")]
 fn a_pool_serves_many_spaces_with_few_threads() {
     within(|| {
         let drops = Drops::new();

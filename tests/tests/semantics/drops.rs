@@ -30,6 +30,7 @@ fn in_sweep<R: Send + 'static>(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn a_drop_enters_its_space_and_allocates() {
     within(|| {
         let space = manual();
@@ -81,6 +82,7 @@ fn a_drop_that_collects_its_space_gets_an_error_and_a_collection_later() {
 
 /// Two spaces whose drops collect each other hung, each sweep waiting for the other.
 #[test]
+#[cfg_attr(miri, ignore = "200 rounds")]
 fn spaces_whose_drops_collect_each_other_go_on() {
     within(|| {
         let spaces = [manual(), manual()];
@@ -323,6 +325,7 @@ fn a_space_dropped_inside_another_is_reclaimed_when_the_thread_holds_none() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 spaces")]
 fn a_deep_chain_of_spaces_in_each_others_objects_needs_no_stack() {
     within(|| {
         let drops = Drops::new();
@@ -339,6 +342,7 @@ fn a_deep_chain_of_spaces_in_each_others_objects_needs_no_stack() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200,000 objects")]
 fn a_long_list_needs_no_stack() {
     within(|| {
         let small = thread::Builder::new().stack_size(256 << 10);
@@ -365,6 +369,7 @@ fn a_long_list_needs_no_stack() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "3,000 objects")]
 fn every_object_is_dropped_exactly_once_however_it_ends() {
     let drops = Drops::new();
     let space = manual();

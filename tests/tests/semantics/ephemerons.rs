@@ -242,6 +242,7 @@ fn chain(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "chains of 2,000")]
 fn chains_converge_in_any_order_and_each_value_is_looked_at_once() {
     for count in [500, 2000] {
         let orders: [&dyn Fn(usize) -> usize; 3] =
@@ -480,6 +481,7 @@ fn insertions_drop_dead_values_and_a_panic_of_one_leaves_the_map_whole() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of entries")]
 fn a_map_stays_as_large_as_what_it_shows() {
     let space = manual();
     let mut map = space.exclusive(|cx| cx.own_root(EphemeronMap::<Gc<'_, u64>, u64>::new()));
@@ -510,6 +512,7 @@ fn a_map_stays_as_large_as_what_it_shows() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "tens of thousands of objects")]
 fn a_new_object_at_the_address_of_a_dead_key_does_not_find_its_entry() {
     let (space, drops) = (manual(), Drops::new());
     let mut map = owned(&space);
@@ -547,6 +550,7 @@ fn a_new_object_at_the_address_of_a_dead_key_does_not_find_its_entry() {
 
 /// The memory of an object this large is unmapped a collection after its death.
 #[test]
+#[cfg_attr(miri, ignore = "objects of 300,000 bytes made byte by byte")]
 fn nobody_looks_at_the_memory_of_a_dead_key() {
     let space = manual();
     let mut map =
@@ -840,6 +844,7 @@ fn verify_sees_keys_and_values_of_entries_that_show() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 entries and texts of 1 MiB")]
 fn what_a_map_owns_is_known_to_the_collector() {
     let space = manual();
     let root = space.exclusive(|cx| {

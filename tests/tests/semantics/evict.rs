@@ -491,6 +491,7 @@ fn a_kept_one_that_a_later_wave_chooses_loses_its_reference_and_stays_for_a_cycl
 
 /// A chain of thousands was walked once for each of its nodes.
 #[test]
+#[cfg_attr(miri, ignore = "20,000 objects")]
 fn a_chain_longer_than_the_waves_is_chosen_from_as_a_whole() {
     let (space, drops) = (space(), Drops::new());
     let head = chain(&space, &drops, 20_000).swap_remove(0);

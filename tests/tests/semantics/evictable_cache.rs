@@ -344,6 +344,7 @@ fn loads_of_two_caches_that_wait_for_each_other_are_an_error() {
 
 /// The thread that was waited for goes on to wait for the one that waited, which may not have noticed yet.
 #[test]
+#[cfg_attr(miri, ignore = "500 rounds")]
 fn a_load_that_has_ended_is_no_part_of_a_circle() {
     within(|| {
         for _ in 0..500 {

@@ -85,6 +85,7 @@ fn at<'gc>(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn what_is_dead_when_the_mark_begins_goes_and_what_dies_meanwhile_may_wait() {
     let (space, drops) = (manual(), Drops::new());
     let (kept, count) = list(&space, &drops);
@@ -106,6 +107,7 @@ fn what_is_dead_when_the_mark_begins_goes_and_what_dies_meanwhile_may_wait() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_cycle_ends_when_its_increments_have_left_nothing() {
     let (space, drops) = (manual(), Drops::new());
     let root = space.exclusive(|cx| cx.root(cx.alloc(drops.probe())));
@@ -117,6 +119,7 @@ fn a_cycle_ends_when_its_increments_have_left_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn what_moves_from_where_the_mark_has_not_been_to_where_it_has_is_found() {
     let (space, drops) = (manual(), Drops::new());
     let (list, count) = list(&space, &drops);
@@ -187,6 +190,7 @@ pub(crate) fn finds<R: Rootable>(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn roots_owned_values_and_upgraded_weak_references_are_found() {
     let (space, drops) = (manual(), Drops::new());
     let mut owned: OwnedRoot<Rootable![Vec<Held<'_>>]> =
@@ -224,6 +228,7 @@ struct Everything<'gc> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn weak_references_sets_maps_and_bytes_are_as_one_mark_finds_them() {
     let (space, drops) = (manual(), Drops::new());
     let object = space.exclusive(|cx| {
@@ -270,6 +275,7 @@ fn weak_references_sets_maps_and_bytes_are_as_one_mark_finds_them() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of thousands of objects")]
 fn what_still_waits_to_be_traced_is_traced_once() {
     const MANY: usize = 200;
     let (space, drops) = (manual(), Drops::new());
@@ -295,6 +301,7 @@ fn what_still_waits_to_be_traced_is_traced_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_cycle_that_is_asked_for_begins_anew() {
     let (space, drops) = (manual(), Drops::new());
     let (list, _) = list(&space, &drops);
@@ -307,6 +314,7 @@ fn a_cycle_that_is_asked_for_begins_anew() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_mark_under_way_ends_with_the_space_or_a_merge() {
     let (space, other, drops) = (manual(), manual(), Drops::new());
     let (list_here, count) = list(&space, &drops);
@@ -328,6 +336,7 @@ fn a_mark_under_way_ends_with_the_space_or_a_merge() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_visit_that_panics_ends_the_mark_and_nothing_is_lost() {
     let (space, drops) = (manual(), Drops::new());
     let (list, count) = list(&space, &drops);
@@ -344,6 +353,7 @@ fn a_visit_that_panics_ends_the_mark_and_nothing_is_lost() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of thousands of objects")]
 fn without_incremental_marking_and_beside_evictable_objects_no_increment_is_due() {
     let with = |on: bool, evictable: bool| {
         let space = Space::builder().stress(true).minor_collections(false).incremental_marking(on);
@@ -467,6 +477,7 @@ struct Link<'gc> {
 
 /// Small increments took objects off the mark stack and put all of them back.
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn small_increments_trace_some_of_many_gray_objects() {
     const LISTS: usize = 64;
     let (space, drops) = (manual(), Drops::new());
@@ -484,6 +495,7 @@ fn small_increments_trace_some_of_many_gray_objects() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_mark_in_increments_may_leave_something() {
     let (space, drops) = (manual(), Drops::new());
     let (kept, _) = list(&space, &drops);

@@ -142,6 +142,7 @@ fn the_limit_is_for_objects_and_charges_together() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 charges")]
 fn charges_count_towards_the_next_collection() {
     let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     let mut lock = space.lock();
@@ -159,6 +160,7 @@ fn charges_count_towards_the_next_collection() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 rounds of 1,000 objects")]
 fn what_is_charged_and_alive_is_no_reason_to_collect_again_and_again() {
     let space = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     let _map = space.ledger().try_charge(Category::Maps, 1000 * MIB).unwrap();
@@ -186,6 +188,7 @@ fn a_worker_that_sleeps_is_woken_by_charges() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 charges with a collection each")]
 fn charging_outside_of_an_access_collects_what_is_in_the_way() {
     let space = manual();
     let ledger = space.ledger();
@@ -258,6 +261,7 @@ fn a_charge_that_does_not_fit_evicts_as_much() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects of 1 MiB charges")]
 fn over_the_soft_limit_evictable_objects_give_way_and_nothing_fails() {
     let space = CSpace::builder().gc(GcMode::Safepoints).memory_soft_limit(4 * MIB).build();
     let space = space.unwrap();
@@ -408,7 +412,7 @@ fn threads_that_charge_never_pass_the_limit_together() {
             .collect();
         // They are moved to and fro meanwhile; the other has the same limit.
         b.ledger().set_limit(Some(LIMIT));
-        for _ in 0..200 {
+        for _ in 0..if cfg!(miri) { 3 } else { 200 } {
             while b.transfer_from(&a).is_err() {}
             while a.transfer_from(&b).is_err() {}
         }

@@ -44,6 +44,7 @@ fn try_alloc_gives_the_value_back_and_says_by_how_much() {
 
 /// The panic of an allocation that failed poisoned the space: one large allocation ended an interpreter.
 #[test]
+#[cfg_attr(miri, ignore = "fills a heap to its limit")]
 fn alloc_panics_at_the_limit_without_poisoning() {
     let space = limited();
     let message = panic_of(|| space.exclusive(|cx| cx.alloc_slice_copy(&[0u8; 2 * LIMIT]).addr()));
@@ -77,6 +78,7 @@ fn every_form_of_allocation_is_an_error_at_the_limit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills a heap to its limit")]
 fn a_weak_reference_is_an_error_at_the_limit() {
     let space = limited();
     space.exclusive(|cx| {
@@ -147,6 +149,7 @@ fn the_limit_holds_for_what_is_alive() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of 3 MiB made byte by byte")]
 fn large_objects_are_within_the_limit_too() {
     let space = CSpace::builder().max_heap_bytes(8 << 20).build().unwrap();
     let mut lock = space.lock();
@@ -163,6 +166,7 @@ fn large_objects_are_within_the_limit_too() {
 
 /// Allocations failed while most of the heap was garbage, as the budget went beyond the limit.
 #[test]
+#[cfg_attr(miri, ignore = "an object of 10 MiB made byte by byte")]
 fn a_limited_heap_is_collected_before_it_is_full() {
     let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(16 << 20).build().unwrap();
     let mut lock = space.lock();
@@ -178,6 +182,7 @@ fn a_limited_heap_is_collected_before_it_is_full() {
 
 /// A large allocation was denied again and again, while minor collections left what was dead and old.
 #[test]
+#[cfg_attr(miri, ignore = "objects of many MiB made byte by byte")]
 fn what_an_allocation_lacks_is_not_left_to_minor_collections() {
     let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(64 << 20).build().unwrap();
     let mut lock = space.lock();
@@ -203,6 +208,7 @@ struct Link<'gc> {
 
 /// The same while the mark was done in increments, some of them before it died.
 #[test]
+#[cfg_attr(miri, ignore = "a million objects")]
 fn what_an_allocation_lacks_does_not_wait_for_increments() {
     let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(256 << 20).build().unwrap();
     let mut lock = space.lock();
@@ -228,6 +234,7 @@ fn what_an_allocation_lacks_does_not_wait_for_increments() {
 
 /// From the first byte on, and down to heaps of a few blocks.
 #[test]
+#[cfg_attr(miri, ignore = "fills heaps of up to 16 MiB again and again")]
 fn garbage_alone_never_fills_a_limited_heap() {
     for limit in [256 << 10, 1 << 20, 3 << 20, 16 << 20] {
         let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(limit).build().unwrap();
@@ -242,6 +249,7 @@ fn garbage_alone_never_fills_a_limited_heap() {
 
 /// What is charged is not in the heap: it was collected for every ten mebibytes.
 #[test]
+#[cfg_attr(miri, ignore = "an object of 10 MiB made byte by byte")]
 fn what_is_charged_does_not_use_up_the_room_of_the_heap() {
     let space = CSpace::builder().gc(GcMode::Safepoints).max_heap_bytes(16 << 20).build().unwrap();
     let mut lock = space.lock();

@@ -240,6 +240,7 @@ fn readers_are_inside_together() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "500 rounds on four threads")]
 fn a_writer_waits_for_readers_and_they_for_it() {
     within(|| {
         let space = CSpace::new();

@@ -156,6 +156,7 @@ unsafe impl<'gc> IObject<'gc> for ByHand<'gc> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a space for each of many sorts of holders")]
 fn what_was_put_into_old_objects_is_found_in_slots_wherever_they_are() {
     finds::<Rootable![WithSlot<'_>]>(
         |cx| cx.alloc(WithSlot { number: 1, hole: Slot::new(None) }),
@@ -199,6 +200,7 @@ struct WithValue<'gc> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a tail of 200,000 elements")]
 fn what_was_put_into_old_objects_is_found_in_tails() {
     finds::<Rootable![Slice<Hole<'_>>]>(
         |cx| cx.alloc_slice(3, |_| Slot::new(None)),
@@ -328,6 +330,7 @@ fn the_first_cycle_is_full_and_so_is_one_after_a_merge_or_one_that_was_given_up(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn without_minor_collections_every_cycle_is_full() {
     let space = Space::builder().stress(true).minor_collections(false).build().unwrap();
     for _ in 0..3 {
@@ -354,6 +357,7 @@ struct Link<'gc> {
 const MANY: usize = 100_000;
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn minor_cycles_go_on_until_what_may_be_dead_is_half_of_what_was_alive() {
     let space = Space::builder().build().unwrap();
     let (mut list, mut minor_cycles) = (None, 0);
@@ -375,6 +379,7 @@ fn minor_cycles_go_on_until_what_may_be_dead_is_half_of_what_was_alive() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn minor_cycles_of_a_large_heap_come_sooner_than_full_ones_would() {
     let cycles = |minor: bool| {
         let space = CSpace::builder().gc(GcMode::Safepoints).minor_collections(minor);
@@ -405,6 +410,7 @@ fn minor_cycles_of_a_large_heap_come_sooner_than_full_ones_would() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn minor_cycles_end_sooner_near_the_limit_of_the_heap() {
     let second_is_minor = |limit: usize| {
         let space = Space::builder().max_heap_bytes(limit).build().unwrap();
@@ -422,6 +428,7 @@ fn minor_cycles_end_sooner_near_the_limit_of_the_heap() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn minor_cycles_are_for_heaps_that_rarely_change() {
     let next_is_minor = |space: Result<Space, SettingError>, changing: usize| {
         let space = space.unwrap();
@@ -457,6 +464,7 @@ fn spaces_with_evictable_objects_collect_in_full() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects")]
 fn mutators_and_drivers_make_minor_cycles_and_explicit_ones_are_full() {
     let space = CSpace::builder().gc(GcMode::Safepoints).gc_budget_floor(1 << 20).build().unwrap();
     let list = space.exclusive(|cx| {

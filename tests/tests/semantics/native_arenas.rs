@@ -27,7 +27,7 @@ fn memory_is_zero_filled_aligned_and_apart() {
     let confined = ConfinedArena::new(&ledger).unwrap();
     let shared = SharedArena::new(&ledger).unwrap();
     let mut ranges = Vec::new();
-    for i in 0..300usize {
+    for i in 0..if cfg!(miri) { 28usize } else { 300 } {
         let (bytes, align) = (i * 37 % 1000, 1 << (i % 14));
         let mut segments =
             [confined.allocate(bytes, align).unwrap(), GlobalArena.allocate(bytes, align).unwrap()];
@@ -53,6 +53,7 @@ fn memory_is_zero_filled_aligned_and_apart() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "asks for more memory than there is, which ends Miri")]
 fn sizes_and_alignments_that_cannot_be_are_errors() {
     let ledger = Ledger::default();
     let confined = ConfinedArena::new(&ledger).unwrap();
@@ -253,6 +254,7 @@ fn segments_of_a_shared_arena_are_used_by_many_threads() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 elements")]
 fn collections_live_in_arenas_and_keep_shared_ones_open() {
     let confined = ConfinedArena::new(&Ledger::default()).unwrap();
     let mut list = VecIn::new_in(&confined);
@@ -486,6 +488,7 @@ fn every_failure_of_the_system_is_an_error_and_nothing_stays_charged() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 arenas")]
 fn ten_thousand_arenas_that_nobody_has_are_freed_while_the_limit_is_a_hundredth() {
     let space = manual();
     let ledger = space.ledger();

@@ -29,6 +29,7 @@ fn page() -> usize {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a buffer of 1 MiB looked at byte by byte")]
 fn a_buffer_is_zero_filled_whatever_its_size() {
     let space = manual();
     for len in [0, 1, 7, 4096, (1 << 20) + 3] {
@@ -269,6 +270,7 @@ fn a_borrower_that_panics_gives_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 reservations")]
 fn reserving_collects_and_waits_and_then_says_requested_used_and_limit() {
     let space = manual();
     let ledger = space.ledger();
@@ -300,6 +302,7 @@ fn a_reservation_that_is_not_used_is_given_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "asks for more memory than there is, which ends Miri")]
 fn sizes_beyond_all_memory_are_errors_and_nothing_stays_charged() {
     let space = manual();
     space.exclusive(|cx| {
@@ -330,6 +333,7 @@ fn each_failing(space: &Space, mut make: impl FnMut() -> bool) -> usize {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_failure_of_the_system_gives_the_reservation_back() {
     let space = manual();
     let mut file = tempfile::tempfile().unwrap();
@@ -348,6 +352,7 @@ fn a_failure_of_the_system_gives_the_reservation_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_full_heap_gives_the_memory_back() {
     let space = CSpace::builder().gc(GcMode::Manual).max_heap_bytes(0).build().unwrap();
     let mut file = tempfile::tempfile().unwrap();
@@ -362,6 +367,7 @@ fn a_full_heap_gives_the_memory_back() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn buffers_move_with_their_objects_into_another_space() {
     let (source, target) = (manual(), manual());
     let root = rooted(&source, 100);
@@ -399,6 +405,7 @@ fn read<'gc>(cx: &Exclusive<'gc>, map: &MappedBuffer<'gc>) -> Vec<u8> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn the_position_need_not_be_aligned_and_the_map_survives_closing_the_file() {
     let space = manual();
     let content: Vec<u8> = (0..20_000u32).map(|i| (i * 7 % 251) as u8).collect();
@@ -437,6 +444,7 @@ fn the_position_need_not_be_aligned_and_the_map_survives_closing_the_file() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_map_to_read_and_write_writes_the_file_and_makes_it_longer() {
     let space = manual();
     let file = file_of(b"0123456789");
@@ -453,6 +461,7 @@ fn a_map_to_read_and_write_writes_the_file_and_makes_it_longer() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_private_map_keeps_what_is_written_to_itself() {
     let space = manual();
     let file = file_of(b"0123456789");
@@ -466,6 +475,7 @@ fn a_private_map_keeps_what_is_written_to_itself() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_read_only_map_is_not_written() {
     let space = manual();
     let file = file_of(b"0123456789");
@@ -480,6 +490,7 @@ fn a_read_only_map_is_not_written() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_map_of_no_bytes_is_valid_and_empty() {
     let space = manual();
     let file = file_of(b"");
@@ -499,6 +510,7 @@ fn a_map_of_no_bytes_is_valid_and_empty() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn what_is_no_file_or_lies_beyond_its_end_is_an_error() {
     let space = manual();
     let folder = tempfile::tempdir().unwrap();
@@ -530,6 +542,7 @@ fn what_is_no_file_or_lies_beyond_its_end_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn maps_are_charged_by_pages_and_limited_by_capacity() {
     let (space, page) = (manual(), page());
     let file = file_of(&vec![1; 3 * page]);
@@ -564,6 +577,7 @@ fn maps_are_charged_by_pages_and_limited_by_capacity() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn when_the_system_does_not_map_it_is_tried_once_more_after_a_collection() {
     let space = manual();
     let file = file_of(b"0123456789");
@@ -635,6 +649,7 @@ fn a_file_that_is_refused_by_a_limit_is_as_long_as_it_was() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn maps_that_nobody_has_are_unmapped_while_the_limit_is_a_hundredth_of_all() {
     let (space, page) = (manual(), page());
     let file = file_of(&vec![1; page]);

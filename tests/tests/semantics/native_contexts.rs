@@ -242,6 +242,7 @@ fn a_key_of_another_configuration_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "asks for more memory than there is, which ends Miri")]
 fn slots_that_cannot_be_are_errors() {
     #[repr(align(4096))]
     struct Page(#[allow(dead_code)] u8);
@@ -746,6 +747,7 @@ fn contexts_are_charged_also_while_they_are_kept() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 slots")]
 fn what_lists_cleanups_names_and_late_slots_is_charged_and_not_kept() {
     const COUNT: usize = 1000;
     let ledger = Ledger::default();
@@ -796,6 +798,7 @@ fn what_lists_cleanups_names_and_late_slots_is_charged_and_not_kept() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,500 allocations, once for each that may fail")]
 fn every_failure_of_the_system_is_an_error_and_nothing_stays_charged() {
     const MANY: usize = 500;
     let ledger = Ledger::default();
@@ -895,6 +898,7 @@ fn a_slot_holds_roots_that_collections_see() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "8,000 contexts")]
 fn threads_share_the_contexts_that_are_kept() {
     let made = Arc::new(AtomicUsize::new(0));
     let mut builder = builder();

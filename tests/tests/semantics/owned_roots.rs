@@ -116,6 +116,7 @@ fn a_value_is_used_in_its_own_space_only() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 rounds")]
 fn handle_and_space_dropped_at_once_drop_the_value_once() {
     within(|| {
         let drops = Drops::new();
@@ -164,6 +165,7 @@ fn a_value_is_read_by_many_threads() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "5,000 objects")]
 fn a_value_is_changed_while_the_access_allocates() {
     let (space, objects) = (manual(), Drops::new());
     let mut owned = machine(&space, &Drops::new());

@@ -10,6 +10,7 @@ use crate::watchdog::within;
 /// Two readers that depend on each other: the first waits, inside, for what the second sends from inside. A finish
 /// that insists lets the second in no more, and all three wait for ever.
 #[test]
+#[cfg_attr(miri, ignore = "1,000 rounds")]
 fn readers_that_wait_for_each_other_get_through_a_collection() {
     within(|| {
         let space = CSpace::new();

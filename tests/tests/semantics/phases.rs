@@ -65,6 +65,7 @@ fn weak_references_die_in_the_finish_and_drops_run_after_it() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn what_is_allocated_between_finish_and_sweep_is_not_swept() {
     let (space, drops) = (manual(), Drops::new());
     let old = space.exclusive(|cx| {

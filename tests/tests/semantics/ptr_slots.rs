@@ -102,6 +102,7 @@ fn threads_of_one_access_share_a_value() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "500 rounds")]
 fn writers_and_readers_on_many_threads_see_whole_values() {
     within(|| {
         let space = manual();
@@ -216,6 +217,7 @@ fn a_value_of_a_space_that_ends_inside_another_is_dropped_when_the_thread_holds_
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 spaces")]
 fn a_value_may_own_another_space_in_a_long_chain() {
     static OWNED: PtrSlot<(Probe, Option<CSpace>)> = PtrSlot::new();
     within(|| {

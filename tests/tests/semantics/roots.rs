@@ -87,6 +87,7 @@ fn two_roots_of_one_object_are_independent() {
 
 /// Entries were freed by a collection only: without one, roots made and dropped in a loop took memory without end.
 #[test]
+#[cfg_attr(miri, ignore = "10,000 roots")]
 fn entries_of_dropped_roots_are_used_again() {
     let space = CSpace::builder().gc(GcMode::Off).build().unwrap();
     let (before, object) = space.exclusive(|cx| (cx.root(cx.alloc(1u64)), cx.root(cx.alloc(2u64))));

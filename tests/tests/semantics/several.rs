@@ -196,6 +196,7 @@ fn unlocked_that_cannot_take_all_again_holds_none() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "300 rounds")]
 fn opposite_orders_do_not_deadlock() {
     within(|| {
         let [a, b, c] = three();

@@ -13,6 +13,8 @@ macro_rules! aligned {
         )*
 
         #[test]
+
+        #[cfg_attr(miri, ignore = "objects of 200,000 bytes, byte by byte")]
         fn objects_have_their_alignment_and_keep_their_bytes() {
             let (space, drops) = (CSpace::new(), Drops::new());
             let mut total = 0;
@@ -116,21 +118,25 @@ fn objects_over_8_kib() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of 70,000 bytes made byte by byte")]
 fn objects_over_64_kib() {
     large::<70_000>();
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of more than 1 MiB")]
 fn objects_over_1_mib() {
     large::<{ (1 << 20) + 100 }>();
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of more than 4 MiB")]
 fn objects_over_4_mib() {
     large::<{ (4 << 20) + 100 }>();
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of up to 9 MiB")]
 fn objects_around_the_limits_of_their_kind() {
     let space = CSpace::new();
     let lengths = [
@@ -165,6 +171,7 @@ fn objects_around_the_limits_of_their_kind() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "objects of each size, byte by byte")]
 fn every_small_size_keeps_its_bytes() {
     let space = CSpace::new();
     let roots: Vec<_> = space.exclusive(|cx| {
@@ -187,6 +194,7 @@ fn every_small_size_keeps_its_bytes() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn objects_without_size_are_objects() {
     #[derive(IObject)]
     struct Nothing;

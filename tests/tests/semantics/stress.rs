@@ -82,6 +82,7 @@ fn freed_memory_is_overwritten_after_the_drop() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 collections")]
 fn a_program_that_roots_what_it_needs_survives_stress_and_overwriting() {
     let space = CSpace::builder().stress(true).poison_freed(true).build().unwrap();
     let mut lock = space.lock();

@@ -6,6 +6,7 @@ use crate::probe::{manual, Drops, Probe};
 use crate::watchdog::panic_of;
 
 #[test]
+#[cfg_attr(miri, ignore = "tails of 5,000 elements")]
 fn elements_are_made_in_order_and_read_back() {
     manual().exclusive(|cx| {
         for len in [0, 1, 2, 7, 100, 1023, 5000] {
@@ -38,6 +39,7 @@ fn text_is_text() {
 /// The data of a slice without elements begins where the next object does: marking by the data's address marked a
 /// neighbour, and identity was shared with it.
 #[test]
+#[cfg_attr(miri, ignore = "2,000 objects")]
 fn slices_without_elements_are_objects_of_their_own() {
     let (space, drops) = (manual(), Drops::new());
     let roots: Vec<_> = space.exclusive(|cx| {
@@ -60,6 +62,7 @@ fn slices_without_elements_are_objects_of_their_own() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a tail of 200,000 elements")]
 fn a_panicking_element_drops_header_and_prefix_exactly_once() {
     for len in [5, 50, 2_000, 200_000] {
         let (space, headers, elements) = (manual(), Drops::new(), Drops::new());
@@ -84,6 +87,7 @@ fn a_panicking_element_drops_header_and_prefix_exactly_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn elements_may_be_made_with_the_access() {
     let (space, drops) = (manual(), Drops::new());
     let root = space.exclusive(|cx| {

@@ -372,6 +372,7 @@ fn an_interned_string_is_found_after_its_set_was_merged_during_a_sweep() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "an object of 3 MiB made byte by byte")]
 fn large_objects_and_types_that_the_target_never_had_move_too() {
     let (target, source) = (manual(), manual());
     let (small, run, mapping) = source.exclusive(|cx| {
@@ -425,6 +426,7 @@ fn counts_and_statistics_move_and_the_number_of_collections_stays() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200,000 objects")]
 fn a_target_that_passes_its_budget_collects() {
     let target = CSpace::builder().gc(GcMode::Safepoints).build().unwrap();
     let source = CSpace::builder().gc(GcMode::Manual).build().unwrap();
@@ -439,6 +441,7 @@ fn a_target_that_passes_its_budget_collects() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "2,000 objects")]
 fn a_drop_may_merge_the_space_that_is_being_swept() {
     within(|| {
         struct Merges(WeakCSpace, CSpace);

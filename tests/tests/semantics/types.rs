@@ -107,6 +107,7 @@ struct Generic<'gc, T> {
 /// A `static` in a generic function is one for all types: with an allocation cursor behind it objects of two
 /// types shared a block, and were traced and dropped as one.
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn instances_of_one_generic_type_have_cursors_of_their_own() {
     let (space, drops) = (CSpace::new(), Drops::new());
     let root = space.exclusive(|cx| {

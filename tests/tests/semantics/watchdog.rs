@@ -5,8 +5,8 @@ use std::sync::mpsc::{channel, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// More than anything here takes on a busy machine, or in an interpreter.
+const PATIENCE: Duration = Duration::from_secs(if cfg!(miri) { 1200 } else { 60 });
 
 /// Runs `f` on a thread of its own and returns its result; panics if it takes for ever.
 #[track_caller]

@@ -88,6 +88,7 @@ fn an_object_may_refer_to_itself_weakly() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "up to 10,000 objects")]
 fn the_memory_of_a_dead_object_is_used_again_and_its_weak_reference_stays_dead() {
     let space = manual();
     let weak = space.exclusive(|cx| cx.own_root(cx.downgrade(cx.alloc(Slot::new(1u64)))));

@@ -32,6 +32,7 @@ fn names(space: &CSpace) -> Names {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn dead_entries_are_absent_and_living_ones_are_the_same_objects() {
     let space = CSpace::new();
     let mut names = names(&space);
@@ -96,6 +97,7 @@ fn a_name_that_died_is_interned_anew() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 cycles")]
 fn a_set_grows_and_shrinks_over_many_cycles() {
     let space = CSpace::new();
     let mut names = names(&space);
@@ -195,6 +197,7 @@ fn a_panic_in_the_question_leaves_the_set_whole() {
 
 /// Dead entries were cleared while a reader looked at them.
 #[test]
+#[cfg_attr(miri, ignore = "500 objects")]
 fn readers_search_while_collections_run() {
     within(|| {
         let space = CSpace::new();

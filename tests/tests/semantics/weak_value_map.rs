@@ -114,6 +114,7 @@ impl Hash for Key {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 entries")]
 fn keys_are_dropped_by_mutators_and_the_map_stays_small() {
     let (space, drops) = (manual(), Drops::new());
     let mut map = space.exclusive(|cx| cx.own_root(WeakValueMap::<Key, u64>::new()));

@@ -55,6 +55,7 @@ fn a_holder_that_polls_lets_the_worker_in() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "allocates until the budget is used up")]
 fn the_budget_wakes_the_worker() {
     within(|| {
         let space = CSpace::builder().gc_budget_floor(1 << 20).build().unwrap();
@@ -72,6 +73,7 @@ fn the_budget_wakes_the_worker() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn a_period_collects_what_was_allocated() {
     within(|| {
         let space = CSpace::builder().gc_period(Duration::from_millis(1)).build().unwrap();
@@ -91,6 +93,7 @@ fn a_period_collects_what_was_allocated() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 objects")]
 fn a_shorter_period_wakes_the_sleeper() {
     within(|| {
         let space = CSpace::builder().gc_period(Duration::MAX).build().unwrap();
@@ -273,6 +276,7 @@ fn stopping_does_not_wait_for_readers_that_stay() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 spaces")]
 fn the_last_handle_may_go_anywhere_and_every_object_is_dropped_once() {
     within(|| {
         let drops = Drops::new();
@@ -328,6 +332,7 @@ fn a_leaked_lock_hangs_neither_the_worker_nor_its_stop_nor_the_drop_of_the_space
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri gives every thread that is asked for")]
 fn a_thread_that_cannot_be_had_is_an_error_and_the_space_is_usable() {
     within(|| {
         // More stack than there is address space.
@@ -509,6 +514,7 @@ fn many_short_accesses_keep_the_worker_out_no_more_than_it_keeps_them_out() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a stream of readers without end")]
 fn a_writer_gets_in_beside_a_stream_of_readers_and_a_collector_that_never_rests() {
     within(|| {
         let space = CSpace::builder().gc_period(Duration::ZERO).build().unwrap();
@@ -614,6 +620,7 @@ fn a_thread_that_waits_for_the_lock_leaves_the_holder_its_turn() {
 
 /// Each minor collection put the one that was due by time off.
 #[test]
+#[cfg_attr(miri, ignore = "40,000 objects")]
 fn what_dies_old_goes_when_the_period_is_over_however_many_minor_collections_there_are() {
     within(|| {
         let period = Duration::from_millis(100);
