@@ -282,7 +282,7 @@ impl SpanRef {
     #[inline]
     pub(crate) fn waits<'a>(self) -> &'a AtomicU32 {
         // SAFETY: a span's record stays mapped, and nobody refers to this field otherwise.
-        unsafe { &*(&raw const (*self.0).waits) }
+        unsafe { &(*self.0).waits }
     }
 
     /// Bytes from one cell to the next.

@@ -260,7 +260,7 @@ fn what_remains_is_left_for_later_where_it_may_not_run() {
     drop(roots_of(&space, &drops, 10));
     let remains = Phases { space: space.clone() }.sweep();
     assert!(!remains.is_empty());
-    let remains = other.exclusive(|_| *remains.run().err().expect("a space is held"));
+    let remains = other.exclusive(|_| *remains.run().expect_err("a space is held"));
     other.exclusive(|_| drop(remains));
     eventually(|| drops.count() == 10);
 }
