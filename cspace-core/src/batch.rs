@@ -5,7 +5,7 @@
 //! with new spans. Reclaiming has two parts, both with nothing locked:
 //!
 //! - the *sweep* ([`Batch::sweep`]) runs no user code, on any thread. It filters the weak sets, tells the cleaners of the
-//!   dead from those of the living (`cleaner.rs`), frees the cells of dead objects that need no drop, and hands their
+//!   dead from those of the living (`cleaner.rs`), frees the cells of dead objects whose drops run no user code, and hands their
 //!   spans back. Then it gives up the claim: the next cycle may begin.
 //! - what *remains* ([`Remains`]) is user code: cleaners of the dead, hooks, drops. It may take long, or wait for
 //!   somebody for ever. So nothing waits for it but the memory of the very objects that wait to be dropped.
@@ -357,7 +357,7 @@ impl Sweep<'_> {
         // SAFETY: the caller's promise, for all of them.
         let ((marks, allocs), info, cell_bytes, kind, base) =
             unsafe { (span.words(), span.info(), span.cell_bytes(), span.kind(), span.base()) };
-        let needs_drop = info.drop.is_some() || info.hooks.is_some();
+        let needs_drop = info.may_run_user_code;
         let remains = &mut self.remains;
         let first = remains.words.len();
         if needs_drop
@@ -382,10 +382,17 @@ impl Sweep<'_> {
             }
             if needs_drop {
                 remains.words.push(here);
-            } else if remains.poison_freed {
+            } else if info.drop.is_some() || remains.poison_freed {
+                let (panics, poison) = (&mut remains.reclaimed.drop_panics, remains.poison_freed);
                 for_each_cell(base, word, here, |cell| {
-                    // SAFETY: the cell is the batch's, and holds nothing any more.
-                    unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
+                    if let Some(drop_at) = info.drop {
+                        // SAFETY: the cell holds an object of the span's type that nobody can reach (B1).
+                        guarded(panics, || unsafe { drop_at(cell) });
+                    }
+                    if poison {
+                        // SAFETY: the cell is the batch's, and holds nothing any more.
+                        unsafe { core::ptr::write_bytes(cell, POISON, cell_bytes) };
+                    }
                 });
             }
         }

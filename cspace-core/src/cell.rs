@@ -12,6 +12,7 @@ use crate::brand::Brand;
 use crate::hooks::Hooks;
 use crate::nesting::{Depth, Drops};
 use crate::object::{IObject, Rootable};
+use crate::type_info::TypesSeen;
 use crate::visitor::Visitor;
 
 /// A part of an object that is changed in place: a `Vec`, a `HashMap`, any object type.
@@ -156,6 +157,9 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for GcCell<'gc, T> {
         unsafe { &*self.value.get() }.visit_objects(visitor);
     }
     const HAS_HOOKS: bool = T::HAS_HOOKS;
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        T::may_run_user_code(types)
+    }
     #[inline]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
         self.value.get_mut().on_condemned(hooks);

@@ -143,6 +143,7 @@ pub mod __private {
     pub use crate::brand::AccessEndsWithItsBlock_RootWhatIsKeptLonger;
     pub use crate::hooks::{HookedField, Hooks};
     pub use crate::nesting::{Depth, Drops};
+    pub use crate::type_info::TypesSeen;
     pub use cspace_derive::__rootable;
     pub use generativity;
 }

@@ -4,6 +4,7 @@ mod std_impls;
 
 use crate::hooks::Hooks;
 use crate::nesting::{drop_value, Depth, Drops};
+use crate::type_info::TypesSeen;
 use crate::visitor::Visitor;
 
 /// A type whose values may live in a space (ceda's `IObject`).
@@ -107,6 +108,15 @@ pub unsafe trait IObject<'gc>: Send + Sync + Sized {
     #[inline(always)]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
         let _ = hooks;
+    }
+
+    /// Whether the drop of a value, or its hooks, may run code of the embedder's. False only if all that is dropped is known:
+    /// handles, and what the standard library owns. Objects of which it is false are dropped by the sweep itself, on any
+    /// thread; the others by whoever runs what remains of a batch.
+    #[doc(hidden)]
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        let _ = types;
+        Self::NEEDS_DROP || Self::HAS_HOOKS
     }
 
     /// Whether a value may own values that own values, to any depth (`nesting.rs`).

@@ -7,6 +7,7 @@ use core::ops::{Deref, DerefMut};
 
 use crate::hooks::Hooks;
 use crate::object::{IObject, Rootable};
+use crate::type_info::TypesSeen;
 use crate::visitor::Visitor;
 
 /// A stack of values with a fixed capacity, for an [`OwnedRoot`](crate::OwnedRoot).
@@ -155,6 +156,9 @@ impl<R: Rootable> Rootable for RootStackFamily<R> {
 // visited too, before anything is condemned.
 unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for RootStack<T> {
     type R = RootStackFamily<T::R>;
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        T::may_run_user_code(types)
+    }
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visitor.report_bytes(self.elements.len() * size_of::<T>());
         self.filler.visit_objects(visitor);

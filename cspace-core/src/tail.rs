@@ -19,6 +19,7 @@ use crate::gc::Gc;
 use crate::hooks::Hooks;
 use crate::nesting::{drop_value, drop_values};
 use crate::object::{IObject, Rootable};
+use crate::type_info::TypesSeen;
 use crate::visitor::Visitor;
 
 /// An object with a header `H` and a run of elements `E` behind it, in one allocation.
@@ -131,6 +132,10 @@ unsafe impl<'gc, H: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
     const FIELDS: &'static [&'static str] = H::FIELDS;
     const NEEDS_DROP: bool = core::mem::needs_drop::<H>() || core::mem::needs_drop::<E>();
     const TAIL: Option<usize> = Some(size_of::<E>());
+
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        H::may_run_user_code(types) || E::may_run_user_code(types)
+    }
 
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         self.header.visit_objects(visitor);

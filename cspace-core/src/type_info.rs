@@ -34,6 +34,25 @@ pub struct TypeInfo {
     /// The `on_collect` hooks of the object.
     pub(crate) hooks: Option<unsafe fn(*mut u8, &mut Hooks<'_>)>,
     pub(crate) drop: Option<unsafe fn(*mut u8)>,
+    /// Whether hooks or drop may run code of the embedder's.
+    pub(crate) may_run_user_code: bool,
+}
+
+/// Types that were asked a question about their parts, so that one that contains itself is asked once.
+#[doc(hidden)]
+#[derive(Default)]
+pub struct TypesSeen(Vec<TypeId>);
+
+impl TypesSeen {
+    /// Whether the type of a family is asked for the first time.
+    pub fn is_new<R: crate::Rootable>(&mut self) -> bool {
+        let id = TypeId::of::<R>();
+        let is_new = !self.0.contains(&id);
+        if is_new {
+            self.0.push(id);
+        }
+        is_new
+    }
 }
 
 /// A small number that stands for an object type in this process, to `match` on or to index by.
@@ -102,6 +121,7 @@ pub(crate) fn register<'gc, T: IObject<'gc>>() -> &'static TypeInfo {
     if let Some(info) = REGISTRY.read().get(&type_id) {
         return info;
     }
+    let may_run_user_code = T::may_run_user_code(&mut TypesSeen::default());
     let mut registry = REGISTRY.write();
     let next = TypeIndex(registry.len().try_into().expect("fewer than 2^32 object types"));
     registry.entry(type_id).or_insert_with(|| {
@@ -116,8 +136,10 @@ pub(crate) fn register<'gc, T: IObject<'gc>>() -> &'static TypeInfo {
             visit: if T::NEEDS_VISIT { Some(T::visit_at) } else { None },
             may_change: T::NEEDS_VISIT && T::MAY_CHANGE,
             changes_unseen: T::NEEDS_VISIT && T::MAY_CHANGE && T::CHANGES_UNSEEN,
-            hooks: if T::HAS_HOOKS { Some(T::hooks_at) } else { None },
+            // A hook is the embedder's code.
+            hooks: if T::HAS_HOOKS && may_run_user_code { Some(T::hooks_at) } else { None },
             drop: if T::NEEDS_DROP { Some(T::drop_at) } else { None },
+            may_run_user_code,
         }))
     })
 }
@@ -125,6 +147,43 @@ pub(crate) fn register<'gc, T: IObject<'gc>>() -> &'static TypeInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::IObject;
+
+    #[derive(IObject)]
+    #[cspace(crate = cspace_core)]
+    struct Tree<'gc> {
+        name: String,
+        children: Vec<Tree<'gc>>,
+        table: crate::GcCell<'gc, std::collections::HashMap<u64, Option<Box<Tree<'gc>>>>>,
+    }
+
+    #[derive(IObject)]
+    #[cspace(crate = cspace_core)]
+    struct Opaque<'gc> {
+        tree: Tree<'gc>,
+        rest: Box<crate::Static<Vec<String>>>,
+    }
+
+    #[derive(IObject)]
+    #[cspace(crate = cspace_core)]
+    struct Hooked {
+        #[cspace(on_collect = "drop_nothing")]
+        number: crate::Static<u64>,
+    }
+
+    fn drop_nothing(_: &mut u64) {}
+
+    #[test]
+    fn what_the_standard_library_owns_runs_no_user_code_when_it_is_dropped() {
+        let tree = register::<Tree<'_>>();
+        assert!(tree.drop.is_some() && tree.hooks.is_none() && !tree.may_run_user_code);
+        assert!(register::<Opaque<'_>>().may_run_user_code);
+        assert!(register::<Vec<Opaque<'_>>>().may_run_user_code);
+        let hooked = register::<Hooked>();
+        assert!(hooked.may_run_user_code && hooked.hooks.is_some());
+        assert!(!register::<u64>().may_run_user_code);
+        assert!(!register::<crate::Str>().may_run_user_code);
+    }
 
     #[test]
     fn equal_looking_types_have_identities_of_their_own() {

@@ -248,6 +248,30 @@ impl Fields {
         quote!(false #(|| #visited)*)
     }
 
+    /// Whether a hook, or the drop of any field, may run code of the embedder's.
+    pub(crate) fn may_run_user_code(
+        &self,
+        parameters: &Parameters,
+        crate_path: &syn::Path,
+        types: &Ident,
+    ) -> TokenStream {
+        let brand = &parameters.brand;
+        let all = self.variants.iter().flat_map(|variant| &variant.fields);
+        let fields = all.map(|field| {
+            let (ty, crate_path) = (&field.ty, locate(crate_path, &field.ty));
+            if field.hook.is_some() {
+                quote!(true)
+            } else if field.skip {
+                quote_spanned!(mixed(ty)=> ::core::mem::needs_drop::<#ty>())
+            } else {
+                quote_spanned! {mixed(ty)=>
+                    <#ty as #crate_path::IObject<#brand>>::may_run_user_code(#types)
+                }
+            }
+        });
+        quote!(false #(|| #fields)*)
+    }
+
     /// The body of `on_condemned`. A field with a hook is a `Static`, which has nothing inside to pass on to.
     pub(crate) fn call_hooks(
         &self,

@@ -68,6 +68,8 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
     let changes_unseen = fields.changes_unseen(&parameters, crate_path);
     let field_names = fields.names();
     let visit = fields.visit(type_name, &parameters, crate_path, &visitor);
+    let types = Ident::new("types", Span::mixed_site());
+    let may_run_user_code = fields.may_run_user_code(&parameters, crate_path, &types);
     let has_hooks = fields.has_hooks(&parameters, crate_path);
     let call_hooks = fields.call_hooks(type_name, &parameters, crate_path, &hooks);
     let may_nest = fields.may_nest(&parameters, crate_path);
@@ -94,6 +96,12 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 fn visit_objects(&self, #visitor: &mut #crate_path::Visitor<'_>) {
                     let _ = &#visitor;
                     #visit
+                }
+
+                fn may_run_user_code(
+                    #types: &mut #crate_path::__private::TypesSeen
+                ) -> ::core::primitive::bool {
+                    #types.is_new::<Self::R>() && (#may_run_user_code)
                 }
 
                 const HAS_HOOKS: ::core::primitive::bool = #has_hooks;

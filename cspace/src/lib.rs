@@ -134,8 +134,9 @@
 //! [`stop_gc`](CSpace::stop_gc), mutators reclaim at the safepoints at which they collect; and at the end of a space the thread does that lets
 //! go of it last, or one of the library's own if that is in the middle of a charge or at its end.
 //!
-//! Code of yours that takes long, or waits, keeps nothing from being collected but the objects that wait to be dropped after it: the
-//! memory of all others is free before any of it runs. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
+//! Code of yours that takes long, or waits, keeps nothing from being collected but the objects that wait to be dropped after it, those
+//! with a hook or a [`Static`] that needs a drop: the memory of all others, text and vectors included, is free before any of
+//! it runs. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
 //!
 //! # Which value type does a dynamic language take?
 //!

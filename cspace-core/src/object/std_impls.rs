@@ -11,6 +11,7 @@ use super::{IObject, Rootable};
 use crate::brand::Family;
 use crate::hooks::Hooks;
 use crate::nesting::{Depth, Drops, Owner};
+use crate::type_info::TypesSeen;
 use crate::visitor::Visitor;
 
 macro_rules! leaf {
@@ -71,6 +72,9 @@ macro_rules! text {
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 visitor.report_bytes(self.$bytes());
             }
+            fn may_run_user_code(_: &mut TypesSeen) -> bool {
+                false
+            }
         }
     )* };
 }
@@ -113,7 +117,10 @@ macro_rules! hooks {
 /// What the implementation for a type that owns its parts through an allocation says of depth, hooks and drops. Its
 /// `HAS_HOOKS` and `MAY_NEST` do not go by its parts, as one may be of the type itself.
 macro_rules! owner {
-    ($($part:ident),+) => {
+    ($($part:ident),+ $(; $hasher:ident)?) => {
+        fn may_run_user_code(types: &mut TypesSeen) -> bool {
+            $($part::may_run_user_code(types))||+ $(|| core::mem::needs_drop::<$hasher>())?
+        }
         const HAS_HOOKS: bool = true;
         fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
             if $($part::HAS_HOOKS)||+ {
@@ -297,6 +304,9 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc> IObject<'gc> for Option<T> {
             content.visit_objects(visitor);
         }
     }
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        T::may_run_user_code(types)
+    }
     const HAS_HOOKS: bool = T::HAS_HOOKS;
     #[inline]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
@@ -337,6 +347,9 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, E: IObject<'gc> + 'gc> IObject<'gc> for 
             Ok(content) => content.visit_objects(visitor),
             Err(error) => error.visit_objects(visitor),
         }
+    }
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        T::may_run_user_code(types) || E::may_run_user_code(types)
     }
     const HAS_HOOKS: bool = T::HAS_HOOKS || E::HAS_HOOKS;
     #[inline]
@@ -396,6 +409,9 @@ unsafe impl<'gc, T: IObject<'gc> + 'gc, const N: usize> IObject<'gc> for [T; N] 
     fn visit_objects(&self, visitor: &mut Visitor<'_>) {
         visit_each!(T, self, visitor);
     }
+    fn may_run_user_code(types: &mut TypesSeen) -> bool {
+        N > 0 && T::may_run_user_code(types)
+    }
     const HAS_HOOKS: bool = N > 0 && T::HAS_HOOKS;
     #[inline]
     fn on_condemned(&mut self, hooks: &mut Hooks<'_>) {
@@ -434,6 +450,9 @@ macro_rules! tuple {
             fn visit_objects(&self, visitor: &mut Visitor<'_>) {
                 let ($($part,)+) = self;
                 $($part.visit_objects(visitor);)+
+            }
+            fn may_run_user_code(types: &mut TypesSeen) -> bool {
+                $($part::may_run_user_code(types))||+
             }
             const HAS_HOOKS: bool = $($part::HAS_HOOKS)||+;
             #[inline]
@@ -488,7 +507,7 @@ macro_rules! map {
                     visitor.visit_owner(self);
                 }
             }
-            owner!(K, V);
+            owner!(K, V $(; $hasher)?);
         }
         $(#[$attr])*
         impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc $(, $hasher: Send + Sync + 'static)?>
@@ -553,7 +572,7 @@ macro_rules! set {
                     visitor.visit_owner(self);
                 }
             }
-            owner!(T);
+            owner!(T; H);
         }
         $(#[$attr])*
         impl<'gc, T: IObject<'gc> + 'gc, H: Send + Sync + 'static> Owner<'gc> for $($path)::+<T, H> {

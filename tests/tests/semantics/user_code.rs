@@ -140,6 +140,9 @@ fn user_code_that_waits_keeps_no_memory_from_being_reclaimed() {
                     space.exclusive(|cx| {
                         cx.alloc(drops.probe());
                         (0..640).for_each(|i| _ = cx.alloc([i as u64; 16]));
+                        // What the standard library owns waits for nobody either.
+                        (0..20)
+                            .for_each(|_| _ = cx.alloc(GcCell::new(vec![String::from("text"); 2])));
                     });
                 }
                 assert!(space.total_num_completed_gcs() > before, "{what:?}, pooled: {pooled}");
