@@ -279,7 +279,13 @@ fn cycle_while_refused(refusal: Refusal, late_refusal: Refusal) -> (Outcome, usi
     assert_clean(&space);
     let outcome = match &result {
         Ok(report) => {
-            space.exclusive(|cx| assert!(late.iter().all(|root| *root.get(cx) == DEAD)));
+            space.exclusive(|cx| {
+                assert!(late.iter().all(|root| *root.get(cx) == DEAD));
+                for (i, weak) in owned.get(cx).weaks.iter().enumerate() {
+                    let stays = i % 2 == 0 || i % 20 == 1;
+                    assert_eq!(weak.upgrade(cx).is_some(), stays, "weak {i}");
+                }
+            });
             assert!(!late.is_empty());
             if report.is_short_of_memory {
                 Outcome::Short
