@@ -246,7 +246,9 @@ impl MarkPhase {
             // The thread holds nothing, so it is noted no more when user code runs (HL1).
             drop(noted);
             slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
-            if inner.is_leaked() {
+            // Where nobody but collectors has a handle, nobody has a guard: it was forgotten, and its thread lives.
+            let is_abandoned = || inner.collector_handles.are_all(|| Arc::strong_count(inner));
+            if inner.is_leaked() || is_abandoned() {
                 return Err(LockError::LockLeaked { space: inner.name() }.into());
             }
             if claim.is_stale() {

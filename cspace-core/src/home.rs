@@ -13,7 +13,7 @@
 //!   changes with both spaces held exclusively, so in an access a comparison with the access's own number is stable.
 //! - **M2 (once).** A number is the home of one space at a time, and once it follows another never again of any. So a
 //!   handle that has the access's number belongs to its space, even if the number was written there before the last
-//!   merges (P25).
+//!   merges (P28).
 
 use core::sync::atomic::{self, fence, Ordering::Relaxed, Ordering::SeqCst};
 use std::collections::HashMap;

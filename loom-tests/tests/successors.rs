@@ -45,7 +45,7 @@ fn cycle<N: Numbers>(numbers: &N, handle: &AtomicU64, in_order: bool) {
     }
 }
 
-/// P24: a handle of the source is used in an access to the target, beside a mark.
+/// P27: a handle of the source is used in an access to the target, beside a mark.
 fn a_merged_handle_is_found_beside_a_cycle<N: Numbers>(in_order: bool) {
     play(move || {
         let shared = Arc::new((N::new(), AtomicU64::new(SOURCE)));
@@ -60,7 +60,7 @@ fn a_merged_handle_is_found_beside_a_cycle<N: Numbers>(in_order: bool) {
     });
 }
 
-/// P24, P25: somebody tries the handle in an access to a third space, at any moment; then the target is merged too.
+/// P27, P28: somebody tries the handle in an access to a third space, at any moment; then the target is merged too.
 fn a_handle_that_is_tried_elsewhere_is_not_lost<N: Numbers>() {
     play(|| {
         let shared = Arc::new((N::new(), AtomicU64::new(SOURCE)));

@@ -59,6 +59,13 @@ impl CollectorHandles {
         Some(made)
     }
 
+    /// Whether all handles are collectors'; `handles` counts all there are.
+    pub fn are_all(&self, handles: impl FnOnce() -> usize) -> bool {
+        // As in `look` (P25).
+        let state = self.state.lock();
+        handles() <= state.count
+    }
+
     /// A handle was dropped.
     pub fn end(&self) {
         let mut state = self.state.lock();

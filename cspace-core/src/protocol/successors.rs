@@ -5,9 +5,9 @@
 //! looks for the last one that its number leads to, and remembers it. The next cycle gives every handle of the space
 //! the last number; then nothing leads anywhere any more, and what followed is forgotten.
 //!
-//! - **P24 (found).** While an access keeps its space from being merged, a handle whose object is in the space resolves
+//! - **P27 (found).** While an access keeps its space from being merged, a handle whose object is in the space resolves
 //!   to the access's number, and no other handle does.
-//! - **P25 (never back).** A number that follows another is never an access's again. So one that a handle remembers may
+//! - **P28 (never back).** A number that follows another is never an access's again. So one that a handle remembers may
 //!   be old, but not wrong.
 
 use std::collections::HashMap;

@@ -17,6 +17,7 @@ mod byte_counts_that_overflow_lose_a_finish;
 mod charge_ends_a_space_with_its_callers_locks_held;
 mod collections_of_each_other_hang;
 mod collector_is_told_of_an_allocation_in_the_middle_of_it;
+mod collector_keeps_a_space_whose_guard_was_forgotten;
 mod collector_that_panics_keeps_the_lock;
 mod collectors_that_stop_each_other_hang;
 mod counts_of_each_other_hang;
