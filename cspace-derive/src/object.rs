@@ -101,7 +101,7 @@ pub(crate) fn expand(input: DeriveInput) -> Result<TokenStream> {
                 fn may_run_user_code(
                     #types: &mut #crate_path::__private::TypesSeen
                 ) -> ::core::primitive::bool {
-                    #types.is_new::<Self::R>() && (#may_run_user_code)
+                    #types.is_new::<#family_of_self>() && (#may_run_user_code)
                 }
 
                 const HAS_HOOKS: ::core::primitive::bool = #has_hooks;

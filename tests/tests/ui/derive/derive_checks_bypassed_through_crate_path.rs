@@ -4,7 +4,7 @@ use cspace::*;
 mod lax {
     pub use cspace::{IObject, Rootable, Visitor};
     pub mod __private {
-        pub use cspace::__private::{Depth, Drops, Hooks};
+        pub use cspace::__private::{Depth, Drops, Hooks, TypesSeen};
         pub trait MustNotImplDrop {}
         pub struct SkippedFieldMustBeStatic<T>(core::marker::PhantomData<T>);
     }
