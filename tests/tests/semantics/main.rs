@@ -47,6 +47,7 @@ mod stress;
 mod tails;
 mod tasks;
 mod timed;
+mod together;
 mod transactions;
 mod transfer;
 mod types;
