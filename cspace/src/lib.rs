@@ -136,7 +136,8 @@
 //!
 //! Code of yours that takes long, or waits, keeps nothing from being collected but the objects that wait to be dropped after it, those
 //! with a hook or a [`Static`] that needs a drop: the memory of all others, text and vectors included, is free before any of
-//! it runs. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
+//! it runs. Meanwhile collections by time do not come, and those of the budget and of requests are run by mutators, at their
+//! safepoints and ends of accesses. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
 //!
 //! # Which value type does a dynamic language take?
 //!
