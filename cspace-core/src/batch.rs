@@ -825,7 +825,7 @@ static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 ///
 /// Not for any other that somebody may wait for: the work may want what this thread holds, while this thread waits for that
 /// one. Only a thread that waits for the drops of that space, by the ticket, takes it over; and the reaper once this
-/// thread has ended, or if it may never come by ([`leave_to_reaper`]).
+/// thread has ended, or if it may never come by.
 pub fn defer(ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
     push_deferred(this_thread(), ticket, work);
 }
