@@ -108,7 +108,6 @@ impl<'w> Mutator<'w> {
         let (alloc, cells) = cx.split();
         _ = other.map.borrow_mut(cells).insert(alloc, node, leaf);
         node.names.borrow_mut(cells).insert(alloc, other.id, other);
-        _ = node.values.borrow_mut(cells).insert(alloc, 0, other);
         match self.below(8) {
             0 => drop(cx.register_cleaner(node, cleaning(counts))),
             1 => {
@@ -175,9 +174,14 @@ impl<'w> Mutator<'w> {
         );
         let Ok(root) = loaded else { return assert_eq!(key, 0, "what can be loaded was not") };
         world.counts.loads.fetch_add(1, Relaxed);
-        world.library.shared(|cx| {
-            root.get(cx).check();
-            assert_eq!(root.get(cx).id, key, "the cache has another object");
+        world.library.exclusive(|cx| {
+            let node = root.get(cx);
+            node.check();
+            assert_eq!(node.id, key, "the cache has another object");
+            // What is put into this map has to have room in the heap.
+            let (alloc, cells) = cx.split();
+            let before = node.values.borrow_mut(cells).insert(alloc, 0, node);
+            assert!(before.is_none_or(|before| before.id == key), "a weak value is another");
         });
     }
 
@@ -259,7 +263,9 @@ impl<'w> Mutator<'w> {
             3 => space.set_eviction_threshold([0, 100_000, 4 << 20][self.below(3)]),
             4 => space.set_max_evictable_objects([10, 1000][self.below(2)]),
             5 => space.ledger().set_soft_limit([None, Some(4 << 20)][self.below(2)]),
-            6 => space.ledger().set_limit(Some([256 << 10, super::BYTES_MAX][self.below(2)])),
+            6 => space
+                .ledger()
+                .set_limit(Some([256 << 10, 4 << 20, super::BYTES_MAX][self.below(3)])),
             7 => space.request_gc(),
             _ => drop(space.try_evict(self.below(100_000))),
         }
@@ -274,6 +280,8 @@ fn check<'gc>(cx: &(impl Access<'gc> + CellAccess<'gc>), node: &Node<'gc>) {
     node.bag.borrow(cx).iter().for_each(|other| other.check());
     if let Some(weak) = node.weak.get(cx).and_then(|weak| weak.upgrade(cx)) {
         weak.check();
+        let names = node.names.borrow(cx);
+        assert!(names.find(weak.id, |found| found.id == weak.id).is_some(), "a name is lost");
     }
     if let Some(soft) = node.soft.get(cx).and_then(|soft| soft.peek(cx)) {
         soft.check();
@@ -281,11 +289,6 @@ fn check<'gc>(cx: &(impl Access<'gc> + CellAccess<'gc>), node: &Node<'gc>) {
     for (key, value) in node.map.borrow(cx).iter(cx) {
         key.check();
         value.check();
-    }
-    if let Some(other) = node.values.borrow(cx).get(cx, &0) {
-        other.check();
-        let names = node.names.borrow(cx);
-        assert!(names.find(other.id, |found| found.id == other.id).is_some(), "a name is lost");
     }
     if let Some(other) = node.kept.borrow(cx).get(cx, &0) {
         other.check();
