@@ -79,6 +79,7 @@ pub mod random;
 pub mod report;
 pub mod runner;
 pub mod size;
+pub mod soak;
 pub mod summary;
 pub mod table;
 pub mod tool;

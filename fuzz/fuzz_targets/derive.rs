@@ -1,4 +1,4 @@
-//! Does the derive answer every input, with an expansion that parses or with an error?
+//! Does the derive answer every input, with an expansion that parses or with an error, and refuse what cannot be an object?
 //!
 //! The first byte says how the others are read: as source text, or as numbers of words of a vocabulary in which more
 //! of what is made up gets past the parser. The derive's modules are included here, as a macro crate has no library.
@@ -160,6 +160,18 @@ fn types(tokens: &TokenStream) -> Vec<syn::DeriveInput> {
     of_type.collect()
 }
 
+/// Whether a type can be no object, whatever else it is: known here without the derive's own means.
+fn must_be_refused(input: &syn::DeriveInput) -> bool {
+    let is_packed = |attribute: &syn::Attribute| {
+        let list = attribute.meta.require_list().ok().filter(|list| list.path.is_ident("repr"));
+        list.is_some_and(|list| {
+            let mut words = list.tokens.clone().into_iter();
+            words.any(|word| word.to_string() == "packed")
+        })
+    };
+    matches!(input.data, syn::Data::Union(_)) || input.attrs.iter().any(is_packed)
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let text = text(bytes);
     if !is_shallow(&text) {
@@ -167,8 +179,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let Ok(tokens) = text.parse::<TokenStream>() else { return };
     for input in types(&tokens) {
+        let is_forbidden = must_be_refused(&input);
         match object::expand(input) {
             Ok(expansion) => {
+                assert!(!is_forbidden, "{text} cannot be an object and was expanded");
                 let shown = expansion.to_string();
                 let parsed = syn::parse2::<syn::File>(expansion);
                 assert!(parsed.is_ok(), "the expansion of {text} is no items: {shown}");

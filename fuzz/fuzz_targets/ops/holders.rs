@@ -113,14 +113,21 @@ struct Run<'b> {
     nodes: Vec<ModelNode>,
     log: Arc<DropLog>,
     cleaners: Vec<(usize, Arc<AtomicUsize>, Cleaner)>,
+    /// Those that the program ran itself.
+    cleaned: BTreeSet<usize>,
 }
 
 /// Runs a program; panics where it does not agree.
 pub fn run(bytes: &[u8]) {
     let mut bytes = bytes.iter();
     let limited = bytes.next().is_some_and(|byte| byte % 4 == 0);
-    let mut run =
-        Run { bytes, nodes: Vec::new(), log: DropLog::new(NODES_MAX + 1), cleaners: Vec::new() };
+    let mut run = Run {
+        bytes,
+        nodes: Vec::new(),
+        log: DropLog::new(NODES_MAX + 1),
+        cleaners: Vec::new(),
+        cleaned: BTreeSet::new(),
+    };
     let mut worlds = [World::new(limited), World::new(false)];
     for _ in 0..STEPS_MAX {
         if run.bytes.as_slice().is_empty() {
@@ -260,6 +267,7 @@ impl Run<'_> {
                 if let Some((_, count, cleaner)) = self.cleaners.get(at) {
                     let before = count.load(Relaxed);
                     let ran = cleaner.clean();
+                    self.cleaned.insert(at);
                     assert_eq!(count.load(Relaxed), before + usize::from(ran));
                 }
             }
@@ -609,9 +617,11 @@ impl Run<'_> {
                 }
             }
         });
-        for (number, count, cleaner) in &self.cleaners {
+        for (at, (number, count, cleaner)) in self.cleaners.iter().enumerate() {
             let count = count.load(Relaxed);
             assert!(count <= 1 && (count == 0 || cleaner.is_taken()));
+            let may_run = self.is_dropped(*number) || self.cleaned.contains(&at);
+            assert!(may_run || !cleaner.is_taken(), "the cleaner of {number} ran too early");
             if self.is_dropped(*number) {
                 assert!(cleaner.is_taken(), "the cleaner of {number} did not run");
             }
