@@ -18,7 +18,7 @@ fn request(value: u64) -> (CSpace, GcRoot<u64>) {
 fn pages_of_dead_requests_are_collected_in_time() {
     let server = space(GcMode::Safepoints);
     let mut committed_max = 0;
-    for i in 0..20_000 {
+    for i in 0..if cfg!(miri) { 20 } else { 20_000 } {
         let (request, root) = request(i);
         server.transfer_from(&request).unwrap();
         server.shared(|cx| assert_eq!(*root.get(cx), i));
@@ -33,6 +33,7 @@ fn pages_of_dead_requests_are_collected_in_time() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "5,000 spaces")]
 fn merged_spaces_have_no_blocks_of_their_own() {
     let server = space(GcMode::Manual);
     let before = server.memory().reserved;
@@ -60,6 +61,7 @@ fn merged_spaces_have_no_blocks_of_their_own() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 objects")]
 fn rooms_of_merged_spaces_are_allocated_in() {
     let server = space(GcMode::Manual);
     let roots: Vec<_> = (0..100)
@@ -77,6 +79,7 @@ fn rooms_of_merged_spaces_are_allocated_in() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 merges")]
 fn to_and_fro_beside_handles_of_all_kinds() {
     let (a, b) = (space(GcMode::Manual), space(GcMode::Manual));
     let (root, mut owned) = a.exclusive(|cx| {

@@ -233,6 +233,7 @@ fn the_policy_of_a_space_that_is_gone_is_dropped_with_nothing_locked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "dozens of collections")]
 fn a_callback_that_makes_all_evictable_again_does_not_collect_for_ever() {
     let space = CSpace::builder().gc(GcMode::Manual).eviction_threshold(0).build().unwrap();
     let held: Arc<Mutex<Vec<EvictableRoot<u64>>>> = Arc::default();
@@ -257,6 +258,7 @@ fn a_callback_that_makes_all_evictable_again_does_not_collect_for_ever() {
 
 /// As without a callback: within the call, with a driver and without one.
 #[test]
+#[cfg_attr(miri, ignore = "caches of 6 MiB")]
 fn what_evicted_objects_took_is_free_when_an_explicit_collection_returns() {
     within(|| {
         for mode in [GcMode::Worker, GcMode::Safepoints, GcMode::Manual] {

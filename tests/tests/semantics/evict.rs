@@ -141,6 +141,7 @@ fn sizes_that_overflow_are_more_than_any_threshold() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a page of 100,000 bytes")]
 fn the_default_size_is_what_the_object_takes_and_reports() {
     let space = space();
     space.exclusive(|cx| {
