@@ -165,6 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of things")]
     fn what_is_absorbed_is_all_there_once() {
         for (own, others) in [(0, 3), (3, 0), (BUNDLE, 2000), (2000, BUNDLE), (2000, 3000)] {
             let mut pile: Pile<usize> = (0..own).collect();
@@ -183,7 +184,7 @@ mod tests {
 
     #[test]
     fn many_small_piles_make_few_vectors() {
-        const COUNT: usize = if cfg!(miri) { 2 * BUNDLE } else { 100 * BUNDLE };
+        const COUNT: usize = if cfg!(miri) { 50 } else { 100 * BUNDLE };
         let mut pile = Pile::default();
         for i in 0..COUNT {
             let mut other = Pile::from_iter([i]);
