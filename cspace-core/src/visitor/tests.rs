@@ -367,7 +367,7 @@ fn a_noted_edge_for_which_there_is_no_memory_gives_the_mark_up() {
     let space = stress();
     collect(&space, || ()).unwrap();
     let (root, count) = space.exclusive(|cx| {
-        let (bush, count) = bush(cx, 300);
+        let (bush, count) = bush(cx, if cfg!(miri) { 50 } else { 300 });
         (cx.root(bush), count)
     });
     assert!(begin(&space).unwrap().try_increment().unwrap().is_none());

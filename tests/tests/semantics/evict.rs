@@ -918,6 +918,7 @@ fn the_callback_sees_each_victim_whole_and_once_after_its_references_are_cleared
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 objects that are evicted")]
 fn the_callback_sees_those_that_went_and_no_others() {
     let space = space();
     let all = pages(&space, 200, 1);
