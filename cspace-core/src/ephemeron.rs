@@ -492,6 +492,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "chains of 4,000")]
     fn the_work_for_a_chain_grows_with_its_length_in_any_order() {
         for count in [1000, 4000] {
             for ahead in [true, false] {

@@ -118,6 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "5,000 times")]
     fn every_time_lies_before_the_end_of_its_step_and_after_the_one_before() {
         for micros in (1..5000).chain((0..23).map(|log| 5000 << log)) {
             let time = Duration::from_micros(micros);
@@ -131,6 +132,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "1,000 times")]
     fn percentiles_are_no_less_than_what_they_stand_for() {
         let (mut all, mut other) = (PauseHistogram::default(), PauseHistogram::default());
         assert_eq!((all.count(), all.percentile(99.0)), (0, Duration::ZERO));

@@ -227,6 +227,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "1,000 merges")]
     fn objects_take_their_number_along_to_and_fro() {
         let (a, b) = (space(), space());
         let mut roots = vec![root(&a, 0)];

@@ -45,6 +45,7 @@ mod tests {
 
     /// Runs itself in a process of its own, which ends.
     #[test]
+    #[cfg_attr(miri, ignore = "Miri starts no processes")]
     fn a_panic_in_a_region_aborts_with_a_message() {
         const CHILD: &str = "CSPACE_TEST_NO_UNWIND";
         if std::env::var_os(CHILD).is_some() {

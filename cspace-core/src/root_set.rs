@@ -97,6 +97,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "10,000 merges")]
     fn many_merges_make_few_tables_and_lose_nothing() {
         let (mut a, mut b) = (RootSet::default(), RootSet::default());
         for i in 0..10_000 {

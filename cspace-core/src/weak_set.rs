@@ -476,6 +476,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "3,000 entries")]
     fn a_table_finds_what_was_inserted_and_nothing_else() {
         for count in [0, 1, 10, 11, 17, 100, 3000] {
             let table = with(0..count);
@@ -487,6 +488,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "1,000 entries")]
     fn a_table_takes_in_another_one() {
         for (here, there) in [(0, 0), (0, 9), (9, 0), (5, 5), (100, 1000), (1000, 100)] {
             let mut table = with(0..here);
@@ -499,6 +501,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "1,000 entries")]
     fn slots_are_found_by_their_bits() {
         let table = with(0..1000);
         let bit = |i: usize| u64::from(!table.slots[i].is_empty() && i % 3 == 0) << (i % 64);

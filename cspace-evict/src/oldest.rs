@@ -56,6 +56,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "3,000 rounds")]
     fn it_takes_what_sorting_takes() {
         let mut seed = 1u64;
         let mut random = |limit: u64| {

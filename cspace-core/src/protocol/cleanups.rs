@@ -179,6 +179,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "10,000 actions")]
     fn a_list_whose_actions_are_taken_by_hand_does_not_grow() {
         let list = Cleanups::<u8, u32>::default();
         let kept = action(0);

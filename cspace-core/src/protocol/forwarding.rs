@@ -143,6 +143,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a million moves")]
     fn state_that_moves_a_million_times_stays_near_its_users() {
         let (first, mut at) = (Forwarding::new(0), Forwarding::new(0));
         at = first.join(&at, add);
@@ -156,6 +157,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "1,024 places")]
     fn a_way_has_few_steps_however_places_are_joined() {
         let all: Vec<_> = (0..1024).map(|_| Forwarding::new(1)).collect();
         let mut round = all.clone();

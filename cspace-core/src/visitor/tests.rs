@@ -36,17 +36,24 @@ struct Node<'gc> {
     name: GcCell<'gc, Vec<Gc<'gc, u64>>>,
 }
 
+/// More objects than a stack holds under stress, by much.
+const WIDTH: usize = if cfg!(miri) { 100 } else { 5000 };
+/// By some.
+const SOME: usize = 1000;
+
 /// Two to the 32 bytes that a bit of what waits stands for.
 type Small<'gc> = Slot<'gc, Option<GcAny<'gc>>>;
 
 /// An object with many edges to objects of all sizes with an edge each, and how many objects that makes.
 fn bush<'gc>(cx: &Exclusive<'gc>, width: usize) -> (Gc<'gc, Slice<GcAny<'gc>>>, usize) {
+    // Of several pages, and of more than a chunk.
+    let [large, huge] = if cfg!(miri) { [100, 1000] } else { [2000, 700_000] };
     let bush = cx.alloc_tail((), width, |i| {
         let leaf = cx.alloc(i as u64);
         let next = Slot::new(Some(leaf.into()));
         match i % 64 {
-            0 => cx.alloc_tail(next, 2000, |_| 0u64).into(),
-            1 if i < 64 => cx.alloc_tail(next, 700_000, |_| 0u64).into(),
+            0 => cx.alloc_tail(next, large, |_| 0u64).into(),
+            1 if i < 64 => cx.alloc_tail(next, huge, |_| 0u64).into(),
             2..=30 => cx.alloc::<Small<'gc>>(next).into(),
             _ => cx.alloc(Node { next, name: GcCell::new(vec![leaf]) }).into(),
         }
@@ -60,10 +67,11 @@ fn stress() -> Space {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of objects, collected thrice")]
 fn what_does_not_fit_onto_the_stack_waits_and_is_traced() {
     let space = stress();
     let (root, count) = space.exclusive(|cx| {
-        let (bush, count) = bush(cx, 5000);
+        let (bush, count) = bush(cx, WIDTH);
         (cx.root(bush), count)
     });
     for _ in 0..2 {
@@ -79,7 +87,7 @@ fn what_does_not_fit_onto_the_stack_waits_and_is_traced() {
 #[test]
 fn more_waits_than_is_on_the_stack() {
     let space = stress();
-    let root = space.exclusive(|cx| cx.root(bush(cx, 5000).0));
+    let root = space.exclusive(|cx| cx.root(bush(cx, WIDTH).0));
     let _phase = begin(&space).unwrap();
     let mut visitor = Visitor::marking();
     assert!(visitor.begin(true));
@@ -96,18 +104,19 @@ fn more_waits_than_is_on_the_stack() {
         visitor.drain();
     }
     let waited = visitor.stack.waited();
-    assert!(waited > 4000, "{waited}");
+    assert!(waited > if cfg!(miri) { WIDTH / 4 } else { WIDTH / 5 * 4 }, "{waited}");
     assert!(!visitor.has_gray());
     drop(root);
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of objects, collected twice")]
 fn what_waits_is_gray_between_increments_and_forgotten_with_its_mark() {
     for ends in [false, true] {
         let space = stress();
         collect(&space, || ()).unwrap();
         let (root, count) = space.exclusive(|cx| {
-            let (bush, count) = bush(cx, 1000);
+            let (bush, count) = bush(cx, SOME);
             (cx.root(bush), count)
         });
         let mut increments = 0;
@@ -314,6 +323,7 @@ fn cycle_while_refused(refusal: Refusal, late_refusal: Refusal) -> (Outcome, usi
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "dozens of cycles")]
 fn memory_that_is_refused_at_any_place_costs_time_or_the_cycle_and_nothing_else() {
     for kind in [Refusal::After, Refusal::Once] {
         let mut outcomes = std::collections::HashMap::new();
@@ -330,6 +340,7 @@ fn memory_that_is_refused_at_any_place_costs_time_or_the_cycle_and_nothing_else(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "40,000 objects")]
 fn a_mark_that_is_refused_memory_for_its_stack_goes_on_and_tells() {
     let space = Space::builder().poison_freed(true).build().unwrap();
     let (root, count) = space.exclusive(|cx| {
@@ -364,7 +375,7 @@ fn a_noted_edge_for_which_there_is_no_memory_gives_the_mark_up() {
     let space = stress();
     collect(&space, || ()).unwrap();
     let (root, count) = space.exclusive(|cx| {
-        let (bush, count) = bush(cx, 300);
+        let (bush, count) = bush(cx, if cfg!(miri) { 50 } else { 300 });
         (cx.root(bush), count)
     });
     assert!(begin(&space).unwrap().try_increment().unwrap().is_none());

@@ -44,6 +44,7 @@ fn manual() -> Builder {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "2 MiB, byte by byte")]
 fn a_charge_of_nearly_all_there_is_does_not_stop_a_finish() {
     let space = manual().build().unwrap();
     let node = node(&space, 0);
@@ -81,7 +82,7 @@ fn increments_and_minor_cycles_plan_with_such_sums_too() {
         let space = builder.minor_collections(minor).build().unwrap();
         let node = node(&space, usize::MAX);
         space.ledger().report_external_bytes(isize::MAX);
-        for _ in 0..200 {
+        for _ in 0..if cfg!(miri) { 20 } else { 200 } {
             space.exclusive(|cx| {
                 (0..10).for_each(|_| _ = cx.alloc("garbage".to_string()));
             });

@@ -86,6 +86,7 @@ fn fill(space: &Space, drops: &Drops) -> usize {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "5,000 objects")]
 fn the_collector_counts_the_objects_that_there_are() {
     for (limit, soft) in [(1 << 18, usize::MAX), (1 << 24, 1 << 15), (1 << 18, 1 << 16)] {
         let (space, collector) = space(limit, soft);
@@ -97,6 +98,7 @@ fn the_collector_counts_the_objects_that_there_are() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20 heaps filled to their limit")]
 fn a_panic_of_the_collector_ends_there() {
     for from in 0..20 {
         let (drops, (space, collector)) = (Drops::new(), space(1 << 18, 1 << 16));

@@ -86,6 +86,7 @@ fn panics_from(nth: usize, mode: GcMode) -> bool {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "dozens of spaces that are collected")]
 fn a_collector_that_panics_leaves_no_lock_held() {
     within(60, || {
         for mode in [GcMode::Manual, GcMode::Safepoints] {

@@ -23,6 +23,7 @@ fn each_other(count: impl Fn(&CSpace, &CSpace) + Sync) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "4,096 objects")]
 fn objects_of_another_space_are_counted_inside_of_an_access() {
     within(60, || {
         each_other(|mine, other| {
@@ -61,6 +62,7 @@ fn a_thread_that_was_lent_an_access_counts_beside_a_writer_that_waits() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "4,096 objects")]
 fn a_count_beside_a_guard_that_stays_is_none_too_small() {
     within(60, || {
         let space = CSpace::new();

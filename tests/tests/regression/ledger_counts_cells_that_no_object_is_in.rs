@@ -3,6 +3,7 @@
 use cspace::*;
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 bytes, one by one")]
 fn a_ledger_counts_the_objects_that_the_space_does() {
     let space = CSpace::builder().gc(GcMode::Manual).build().unwrap();
     let ledger = space.ledger();

@@ -26,6 +26,7 @@ fn with_large_object(space: &Space) -> GcRoot<Rootable![Slice<u8>]> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects and 40 MiB byte by byte")]
 fn what_the_sweep_has_not_freed_counts_until_it_has() {
     let heap = Space::builder().max_heap_bytes(64 * MIB).build().unwrap();
     let ledger = Space::builder().memory_limit(64 * MIB).build().unwrap();
@@ -51,6 +52,7 @@ fn what_the_sweep_has_not_freed_counts_until_it_has() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects, and 40 MiB byte by byte")]
 fn no_charge_fits_beside_what_is_alive_while_a_sweep_runs() {
     let space = Space::builder().memory_limit(64 * MIB).build().unwrap();
     let _large = with_large_object(&space);
@@ -71,6 +73,7 @@ fn no_charge_fits_beside_what_is_alive_while_a_sweep_runs() {
 
 /// The batch of a source frees at the target what was counted there at the merge.
 #[test]
+#[cfg_attr(miri, ignore = "100,000 objects, and 40 MiB byte by byte")]
 fn a_merge_in_between_takes_along_what_is_not_freed() {
     let (source, target) = (Space::builder(), Space::builder().max_heap_bytes(64 * MIB));
     let (source, target) = (source.build().unwrap(), target.build().unwrap());

@@ -37,6 +37,7 @@ fn the_pool_goes_on() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "an object of 100,000 bytes")]
 fn counts_are_settled_once() {
     let bomb = on_drop(|| panic!("a listener's value panics"));
     let manual = || CSpace::builder().gc(GcMode::Manual);

@@ -12,7 +12,7 @@ fn a_pending_charge_that_is_dropped_leaves_no_trace() {
     let ledger = space.ledger();
     let mut charge = ledger.try_charge(Category::Arenas, 100).unwrap();
     let mut lock = space.lock();
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 3 } else { 100 } {
         let pending = ledger.try_begin_charge(Category::Buffers, HUGE, HUGE).unwrap();
         assert_eq!(ledger.account(Category::Buffers).count, 1);
         assert!(ledger.try_charge(Category::Maps, usize::MAX - HUGE).is_err(), "it is taken");
@@ -69,7 +69,7 @@ fn an_object_that_the_system_refuses_leaves_no_trace() {
     for builder in [CSpace::builder(), CSpace::builder().memory_limit(usize::MAX - 1)] {
         let space = builder.gc(GcMode::Safepoints).build().unwrap();
         let mut lock = space.lock();
-        for _ in 0..100 {
+        for _ in 0..if cfg!(miri) { 3 } else { 100 } {
             let full = lock.scope(|cx| cx.try_alloc_slice(HUGE, |_| 0u8).unwrap_err());
             assert_eq!(full.cause, HeapFullCause::System);
             lock.safepoint();

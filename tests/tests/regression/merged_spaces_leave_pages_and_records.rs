@@ -15,6 +15,7 @@ fn request(value: u64) -> (CSpace, GcRoot<u64>) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 spaces")]
 fn pages_of_dead_requests_are_collected_in_time() {
     let server = space(GcMode::Safepoints);
     let mut committed_max = 0;
@@ -33,6 +34,7 @@ fn pages_of_dead_requests_are_collected_in_time() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "5,000 spaces")]
 fn merged_spaces_have_no_blocks_of_their_own() {
     let server = space(GcMode::Manual);
     let before = server.memory().reserved;
@@ -60,6 +62,7 @@ fn merged_spaces_have_no_blocks_of_their_own() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "20,000 objects")]
 fn rooms_of_merged_spaces_are_allocated_in() {
     let server = space(GcMode::Manual);
     let roots: Vec<_> = (0..100)
@@ -77,6 +80,7 @@ fn rooms_of_merged_spaces_are_allocated_in() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "10,000 merges")]
 fn to_and_fro_beside_handles_of_all_kinds() {
     let (a, b) = (space(GcMode::Manual), space(GcMode::Manual));
     let (root, mut owned) = a.exclusive(|cx| {

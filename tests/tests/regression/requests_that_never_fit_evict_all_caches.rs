@@ -22,7 +22,7 @@ fn leaves_no_trace(builder: Builder, request: impl Fn(&Exclusive<'_>)) {
     let pages = pages(&space);
     let (bytes, bytes_max) = (space.ledger().bytes(), space.ledger().bytes_max());
     let mut lock = space.lock();
-    for _ in 0..100 {
+    for _ in 0..if cfg!(miri) { 3 } else { 100 } {
         lock.scope(|cx| request(cx));
         lock.safepoint();
     }

@@ -11,6 +11,7 @@ use cspace::*;
 use crate::within;
 
 #[test]
+#[cfg_attr(miri, ignore = "300 rounds beside a thread that never rests")]
 fn what_is_left_of_a_space_is_done_though_its_last_thread_enters_none() {
     within(60, || {
         let current: Arc<Mutex<Option<Ledger>>> = Arc::default();

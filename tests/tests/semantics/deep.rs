@@ -12,7 +12,7 @@ use cspace::*;
 use crate::probe::{manual, on_drop, Drops, OnDrop, Probe};
 
 /// Owners in a value. Their calls would take megabytes.
-const DEPTH: usize = 100_000;
+const DEPTH: usize = if cfg!(miri) { 270 } else { 100_000 };
 /// Much less than the least that drop glue takes for that.
 const STACK: usize = 384 << 10;
 

@@ -61,6 +61,7 @@ fn driven() -> (CSpace, GcDriver) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a hundred objects that are evicted")]
 fn a_driver_delivers_what_readers_kept_it_from_and_no_mutator_does() {
     within(|| {
         let ((space, mut driver), told) = (driven(), Told::default());
@@ -204,6 +205,7 @@ fn a_space_without_a_collector_tells_at_the_end_of_an_access_and_asks_for_no_mor
 
 /// The callback's captures are the user's: what their drop does, it does with nothing locked.
 #[test]
+#[cfg_attr(miri, ignore = "hundreds of objects that are evicted")]
 fn the_policy_of_a_space_that_is_gone_is_dropped_with_nothing_locked() {
     struct Enters(CSpace, Arc<AtomicUsize>);
     impl Drop for Enters {
@@ -233,6 +235,7 @@ fn the_policy_of_a_space_that_is_gone_is_dropped_with_nothing_locked() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "dozens of collections")]
 fn a_callback_that_makes_all_evictable_again_does_not_collect_for_ever() {
     let space = CSpace::builder().gc(GcMode::Manual).eviction_threshold(0).build().unwrap();
     let held: Arc<Mutex<Vec<EvictableRoot<u64>>>> = Arc::default();
@@ -257,6 +260,7 @@ fn a_callback_that_makes_all_evictable_again_does_not_collect_for_ever() {
 
 /// As without a callback: within the call, with a driver and without one.
 #[test]
+#[cfg_attr(miri, ignore = "caches of 6 MiB")]
 fn what_evicted_objects_took_is_free_when_an_explicit_collection_returns() {
     within(|| {
         for mode in [GcMode::Worker, GcMode::Safepoints, GcMode::Manual] {

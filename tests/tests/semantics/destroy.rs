@@ -21,6 +21,7 @@ fn drive(space: &CSpace) -> thread::JoinHandle<()> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "150 spaces, 90,000 objects")]
 fn the_only_handle_is_enough_however_busy_the_collector_is() {
     within(|| {
         let (pool, drops) = (GcPool::new(1).unwrap(), Drops::new());
@@ -70,6 +71,7 @@ fn a_drop_that_the_collector_runs_is_waited_for() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "100 rounds")]
 fn a_handle_of_somebody_elses_is_told_from_the_collectors() {
     within(|| {
         let space = CSpace::builder().gc(GcMode::Manual).gc_period(Duration::ZERO).build().unwrap();

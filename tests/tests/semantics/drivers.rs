@@ -169,6 +169,7 @@ fn a_pool_serves_many_spaces_with_few_threads() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a dozen collections of a pool")]
 fn one_space_that_is_held_does_not_hold_up_the_pool() {
     within(|| {
         let drops = Drops::new();

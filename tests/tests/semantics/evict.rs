@@ -141,6 +141,7 @@ fn sizes_that_overflow_are_more_than_any_threshold() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a page of 100,000 bytes")]
 fn the_default_size_is_what_the_object_takes_and_reports() {
     let space = space();
     space.exclusive(|cx| {
@@ -917,6 +918,7 @@ fn the_callback_sees_each_victim_whole_and_once_after_its_references_are_cleared
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "200 objects that are evicted")]
 fn the_callback_sees_those_that_went_and_no_others() {
     let space = space();
     let all = pages(&space, 200, 1);

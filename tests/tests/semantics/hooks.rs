@@ -151,6 +151,7 @@ fn the_end_of_a_space_calls_them_too() {
 
 /// The `Drop` of the data is not what makes the type interesting to the sweep.
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn a_type_without_drop_glue_has_its_hooks_called() {
     use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
     static SUM: AtomicU64 = AtomicU64::new(0);
@@ -319,6 +320,7 @@ fn a_hook_that_panics_stops_neither_others_nor_drops_and_is_told_as_drops_are() 
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "1,000 objects")]
 fn a_hook_may_do_what_a_drop_may() {
     struct Handle(WeakCSpace, Option<CSpace>, Arc<Mutex<Vec<usize>>>);
     fn use_it(handle: &mut Handle) {

@@ -342,10 +342,11 @@ fn a_claim_of_the_target_is_stale_if_a_batch_came_with_the_merge() {
 #[test]
 fn an_interned_string_is_found_after_its_set_was_merged_during_a_sweep() {
     type Set = Rootable![WeakSet<'_, String>];
+    const COUNT: u64 = if cfg!(miri) { 10 } else { 100 };
     let (target, source) = (manual(), manual());
     let set: OwnedRoot<Set> = source.exclusive(|cx| {
         let mut set = WeakSet::new();
-        for i in 0..100u64 {
+        for i in 0..COUNT {
             let text = cx.alloc(i.to_string());
             set.insert(cx, i, text);
             if i % 2 == 0 {
@@ -358,7 +359,7 @@ fn an_interned_string_is_found_after_its_set_was_merged_during_a_sweep() {
     target.transfer_from(&source).unwrap();
     let look = || {
         target.shared(|cx| {
-            for i in 0..100u64 {
+            for i in 0..COUNT {
                 let found = set.get(cx).find(i, |text| **text == i.to_string());
                 assert_eq!(found.is_some(), i % 2 == 0, "{i}");
             }

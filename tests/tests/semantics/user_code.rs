@@ -62,6 +62,7 @@ impl Threads {
 
 /// A program that held a lock of its own around its accesses hung: a cleaner that takes that lock ran at the end of one.
 #[test]
+#[cfg_attr(miri, ignore = "100 rounds")]
 fn beside_a_driver_no_mutator_runs_user_code_of_others() {
     within(|| {
         let pool = GcPool::new(1).unwrap();
@@ -122,6 +123,7 @@ fn waits_in(space: &CSpace, what: Waits) -> (Sender<()>, Receiver<()>) {
 
 /// A cleaner that waited stopped all collection of its space, until an allocation failed though all was garbage.
 #[test]
+#[cfg_attr(miri, ignore = "millions of objects")]
 fn user_code_that_waits_keeps_no_memory_from_being_reclaimed() {
     within(|| {
         let pool = GcPool::new(1).unwrap();
