@@ -18,6 +18,8 @@ const ASLEEP: u8 = 2;
 /// was changed and the cycle's look at it are ordered by a lock: whoever changes something *notes it with the lock
 /// held under which the cycle looks*, and the cycle *begins before it takes that lock*. Then either the cycle sees
 /// the change, or the note sees the cycle's beginning.
+/// Who has no such lock, as the last handle of a root, has a sequentially consistent fence between the change and the
+/// note, as the cycle has between its beginning and its look.
 ///
 /// - **P23 (noticed).** A change that a cycle did not see is noted after its beginning: the flag says so.
 /// - **P24 (woken).** After a [`sleep`](ChangeFlag::sleep) that returned true the first note returns true, and none
