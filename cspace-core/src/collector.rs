@@ -1001,8 +1001,8 @@ impl Space {
         self.inner.requests().set_overdue();
     }
 
-    /// Whether this thread may wait for another's cycle: it holds no space whose access a drop of that
-    /// cycle may be waiting for. For collectors.
+    /// Whether this thread may wait for another's cycle: it holds no space whose access a
+    /// `visit_objects` of that cycle may be waiting for. For collectors.
     pub fn may_wait_for_cycle() -> bool {
         Batch::can_reclaim()
     }

@@ -2,7 +2,7 @@
 //!
 //! Named by `#[cspace(on_collect = "…")]` on a field of type [`Static`]. A dead object's references lead to memory
 //! that may be swept, and a `Gc` dereferences without a token, so no hook sees more than the `'static` data of its
-//! own field. The sweep calls the hooks of an object before it drops the object, once, with nothing locked (B2).
+//! own field. What remains of a batch calls the hooks of an object before it drops the object, once, with nothing locked (B2).
 //!
 //! How hooks are found: `IObject::HAS_HOOKS` says whether a type may have some, `IObject::on_condemned` passes on to
 //! the parts that may. What owns its parts through an allocation of its own says that it has: a type may contain

@@ -500,7 +500,7 @@ impl GcControl {
         }
         loop {
             let Some(claim) = space.try_claim_cycle() else {
-                // Of an embedder's driver: a drop of that cycle may want what this thread holds.
+                // Of an embedder's driver: a `visit_objects` of that cycle may want what this thread holds.
                 if !Space::may_wait_for_cycle() {
                     return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
                 }
