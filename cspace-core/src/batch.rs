@@ -111,7 +111,20 @@ pub struct Reclaimed {
     pub slow: Vec<SlowUserCode>,
 }
 
-/// User code of dead objects that took long.
+/// User code of dead objects that took more than 100 milliseconds. From [`Event::SlowUserCode`](crate::Event::SlowUserCode).
+///
+/// ```
+/// use cspace_core::{Event, Space};
+///
+/// let space = Space::builder()
+///     .on_event(|event| {
+///         if let Event::SlowUserCode(slow) = event {
+///             eprintln!("{:?} of {}: {:?}", slow.what, slow.type_name, slow.took);
+///         }
+///     })
+///     .build()?;
+/// # Ok::<(), cspace_core::SettingError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SlowUserCode {
@@ -486,6 +499,23 @@ unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut Freed, swept: &mut Vec
 /// What remains of a batch that is swept: cleaners of the dead, hooks, drops. User code.
 ///
 /// Dropped without having been run, it is left for a thread that may run it.
+///
+/// ```
+/// use cspace_core::collector::{LockWait, MarkPhase};
+/// use cspace_core::{Space, Static};
+/// use std::time::Duration;
+///
+/// let space = Space::builder().build()?;
+/// space.exclusive(|cx| cx.alloc(Static(vec![1u8])).addr());
+/// let mut phase = MarkPhase::begin(space.try_claim_cycle().unwrap(), LockWait::FOREVER)?;
+/// phase.mark()?;
+/// let finish = phase.try_finish(Duration::from_secs(1)).ok().expect("nobody is inside");
+/// let remains = finish.condemn()?.0.sweep();
+/// // The next cycle may begin, though the dead are not dropped yet.
+/// assert!(!remains.is_empty() && space.try_claim_cycle().is_some());
+/// assert_eq!(remains.run().ok().unwrap().objects_reclaimed, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "the dead are not dropped until it is run"]
 pub struct Remains {
     home: Arc<Home>,
