@@ -369,7 +369,7 @@ impl Sweep<'_> {
     unsafe fn look(&mut self, span: SpanRef) -> Option<Found> {
         // SAFETY: the caller's promise, for all of them.
         let ((marks, allocs), info, cell_bytes, kind, base) =
-            unsafe { (span.words(), span.info(), span.cell_bytes(), span.kind(), span.base()) };
+            unsafe { (span.bits(), span.info(), span.cell_bytes(), span.kind(), span.base()) };
         let needs_drop = info.may_run_user_code;
         let remains = &mut self.remains;
         let first = remains.words.len();
@@ -377,21 +377,20 @@ impl Sweep<'_> {
             && (remains.words.try_reserve(marks.len()).is_err()
                 || remains.spans.try_reserve(1).is_err())
         {
-            let cells: u32 = allocs.iter().map(|alloc| alloc.load(Relaxed).count_ones()).sum();
+            let cells: u32 = allocs.iter().map(u64::count_ones).sum();
             // SAFETY: the caller's promise.
             unsafe { span.set_live_count(cells) };
             return None;
         }
         let (mut live, mut dead) = (0, 0);
-        for (word, (mark, alloc)) in marks.iter().zip(allocs).enumerate() {
-            let (marked, allocated) = (mark.load(Relaxed), alloc.load(Relaxed));
+        for (word, (marked, allocated)) in marks.iter().zip(allocs.iter()).enumerate() {
             debug_assert_eq!(marked & !allocated, 0, "a marked cell that is not allocated");
             let here = allocated & !marked;
             live += marked.count_ones() as usize;
             dead += here.count_ones() as usize;
             // The bits say dead before a drop runs: whatever it does, it runs once.
             if here != 0 {
-                alloc.store(marked, Relaxed);
+                allocs.store(word, marked);
             }
             if needs_drop {
                 remains.words.push(here);

@@ -8,6 +8,8 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Weak;
 
+use parking_lot::Mutex;
+
 use crate::collector::Collector;
 use crate::protocol::ChangeFlag;
 use crate::requests::guarded;
@@ -17,8 +19,9 @@ pub struct Changes {
     flag: ChangeFlag,
     /// The number of the space's home. Written with the space held exclusively.
     home: AtomicU64,
-    /// Weak: handles that outlive the space share the record.
-    collector: Option<Weak<dyn Collector>>,
+    /// Weak: handles that outlive the space share the record. Taken out at the space's end, as the collector's memory stays
+    /// as long as somebody may look for it here.
+    collector: Mutex<Option<Weak<dyn Collector>>>,
 }
 
 impl Default for Changes {
@@ -35,7 +38,16 @@ impl fmt::Debug for Changes {
 
 impl Changes {
     pub(crate) fn new(collector: Option<Weak<dyn Collector>>) -> Changes {
-        Changes { flag: ChangeFlag::new(), home: AtomicU64::new(0), collector }
+        Changes {
+            flag: ChangeFlag::new(),
+            home: AtomicU64::new(0),
+            collector: Mutex::new(collector),
+        }
+    }
+
+    /// The space is gone: there is nobody to wake.
+    pub(crate) fn end(&self) {
+        *self.collector.lock() = None;
     }
 
     /// The space has this home from now on.
@@ -68,7 +80,8 @@ impl Changes {
     #[cold]
     #[inline(never)]
     pub(crate) fn wake(&self) {
-        if let Some(collector) = self.collector.as_ref().and_then(Weak::upgrade) {
+        let collector = self.collector.lock().as_ref().and_then(Weak::upgrade);
+        if let Some(collector) = collector {
             guarded(|| collector.wake());
         }
     }

@@ -13,6 +13,16 @@
 //!   one size; `spans[i]` describes the span that starts at page `i`.
 //! - A block is leased to one space at a time, or its pages are, one by one; `blocks[i]` says which of them are free.
 //!
+//! The first few objects of a type in a space lie in *shares*: a page of *shared chunks* has one type, as any page, and
+//! pieces of 256 bytes of it belong to several spaces. There a span is a run of such pieces, and has its record behind
+//! the header:
+//!
+//! ```text
+//! shared chunk | header (2 blocks) | shares 512 KiB | shared pages 8 KiB | … block 11 | … | block 63 |
+//! ```
+//!
+//! Shared chunks lie at odd multiples of 4 MiB, all others at even ones, so an address says which kind it is in.
+//!
 //! Objects above 1 MiB have a mapping of their own that begins with the same header; only their
 //! base address is ever looked up, and that lies in the first 4 MiB.
 //!
@@ -29,10 +39,13 @@
 //! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
 //!   detached by a finish, by the sweep that owns the batch; never by both. In a span that waits for drops (B3) the
 //!   dead belong to their batches; the heap has the rest, and makes no new objects there.
+//! - **H5 (shared words).** A mark or allocation word of a shared chunk has bits of several spaces, each written as H2 and
+//!   H3 say. So every write there changes its own bits alone, in one atomic step (`shared_word.rs`).
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use crate::shared_word;
 use crate::type_info::TypeInfo;
 
 /// Bytes for which there is one mark bit; every object starts at a multiple.
@@ -49,7 +62,14 @@ pub(crate) const BLOCK_COUNT: usize = CHUNK / BLOCK;
 pub(crate) const BLOCK_PAGES: usize = BLOCK / PAGE;
 /// Blocks that the header takes.
 pub(crate) const HEADER_BLOCKS: usize = 2;
+/// The unit of what spaces share a page by.
+pub(crate) const SHARE: usize = 256;
+/// Shares in a page.
+pub(crate) const PAGE_SHARES: usize = PAGE / SHARE;
+/// Blocks that the header of a shared chunk takes, records of shares included.
+pub(crate) const SHARED_HEADER_BLOCKS: usize = 11;
 const PAGE_COUNT: usize = CHUNK / PAGE;
+const SHARE_COUNT: usize = CHUNK / SHARE;
 const BLOCK_WORDS: usize = BLOCK / GRANULE / 64;
 
 /// The front of a chunk.
@@ -67,6 +87,31 @@ pub(crate) struct Chunk {
 }
 
 const _: () = assert!(size_of::<Chunk>() <= HEADER_BLOCKS * BLOCK);
+
+/// What a shared chunk has behind that.
+#[repr(C)]
+struct Shared {
+    /// The records of spans, by their first share; the array of the header is not used.
+    shares: [Span; SHARE_COUNT],
+    pages: [SharedPage; PAGE_COUNT],
+}
+
+const _: () = assert!(HEADER_BLOCKS * BLOCK + size_of::<Shared>() <= SHARED_HEADER_BLOCKS * BLOCK);
+
+/// What the pool knows of a page of a shared chunk.
+#[repr(C)]
+pub(crate) struct SharedPage {
+    /// A bit for each share that is free.
+    pub(crate) free: u16,
+    /// Where the page is in the pool's list of those of its type that have free shares.
+    pub(crate) place: u32,
+}
+
+/// Whether an address is in a shared chunk.
+#[inline(always)]
+pub(crate) fn is_shared(address: *const u8) -> bool {
+    address.addr() & CHUNK != 0
+}
 
 /// What the pool knows of a block.
 #[repr(C)]
@@ -86,11 +131,11 @@ pub(crate) struct Block {
 pub(crate) struct Span {
     /// Bytes from one cell to the next.
     pub(crate) cell_bytes: usize,
-    /// Pages; 0 if no span starts here.
-    pub(crate) page_count: u32,
+    /// Pages, or shares; 0 if no span starts here.
+    pub(crate) unit_count: u32,
     /// Cells that the last sweep found alive.
     pub(crate) live_count: u32,
-    /// Of a page of a shared block, the next one in a list of those in which objects wait to be traced (V3). Of a single
+    /// Of a share, or of a page of a block that spaces share, the next one in a list of those in which objects wait to be traced (V3). Of a single
     /// object with a mapping of its own, the bytes of the mapping, as an address. Else null.
     link: *mut Span,
     /// Kind of span, decides how its memory is given back.
@@ -116,6 +161,8 @@ pub(crate) enum SpanKind {
     Run = 3,
     /// One object in a mapping of its own.
     Mapping = 4,
+    /// Shares of a page.
+    Share = 5,
 }
 
 /// The chunk that an object lies in.
@@ -142,6 +189,22 @@ pub(crate) unsafe fn mark_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
     let word =
         unsafe { &*(&raw const (*chunk_of(object)).marks).cast::<AtomicU64>().add(granule / 64) };
     (word, 1 << (granule % 64))
+}
+
+/// Sets an object's mark bit, in a word that was read as `bits`.
+///
+/// # Safety
+///
+/// `object` is an object's address (H1), `word` and `bit` are its [`mark_word`], and the caller is the marker of its space
+/// (H3).
+#[inline(always)]
+pub(crate) unsafe fn set_mark(object: *const u8, word: &AtomicU64, bits: u64, bit: u64) {
+    if is_shared(object) {
+        shared_word::set(word, bit);
+    } else {
+        // Plain read and write: one marker at a time (H3).
+        word.store(bits | bit, Relaxed);
+    }
 }
 
 /// The address of an object's mark word, to prefetch.
@@ -216,43 +279,140 @@ pub(crate) unsafe fn block_base(block: *mut Block) -> *mut u8 {
     chunk.cast::<u8>().wrapping_add(offset / size_of::<Block>() * BLOCK)
 }
 
-/// The word of an object among those that say what waits to be traced, and its bit in it.
+/// Sets the bit that says that an object waits to be traced.
 ///
 /// # Safety
 ///
-/// `object` is an object's address (H1).
-pub(crate) unsafe fn untraced_word<'a>(object: *const u8) -> (&'a AtomicU64, u64) {
+/// `object` is an object's address (H1), and the caller is the marker of its space (V3).
+pub(crate) unsafe fn set_untraced(object: *const u8) {
     let pair = granule(object) / 2;
     // SAFETY: as for `mark_word`.
     let word =
         unsafe { &*(&raw const (*chunk_of(object)).untraced).cast::<AtomicU64>().add(pair / 64) };
-    (word, 1 << (pair % 64))
+    let bit = 1 << (pair % 64);
+    if is_shared(object) {
+        shared_word::set(word, bit);
+    } else {
+        word.store(word.load(Relaxed) | bit, Relaxed);
+    }
 }
 
-/// The words of a block that say what waits to be traced: a bit for two granules each.
+/// The record of a page of a shared chunk.
 ///
 /// # Safety
 ///
-/// `block` is the record of a block, with the chunk's provenance.
-pub(crate) unsafe fn untraced_words<'a>(block: *mut Block) -> &'a [AtomicU64] {
+/// The address lies in a shared chunk, with its provenance.
+pub(crate) unsafe fn shared_page(address: *const u8) -> *mut SharedPage {
+    let page = (address.addr() & (CHUNK - 1)) / PAGE;
+    // SAFETY: the caller's promise; the page number is in range.
+    unsafe { (&raw mut (*shared_of(address)).pages).cast::<SharedPage>().add(page) }
+}
+
+/// What a shared chunk has behind its header.
+///
+/// # Safety
+///
+/// The address lies in a shared chunk, with its provenance.
+unsafe fn shared_of(address: *const u8) -> *mut Shared {
+    chunk_of(address).cast::<u8>().wrapping_add(HEADER_BLOCKS * BLOCK).cast()
+}
+
+/// Makes a page of a shared chunk one of a type, or of none.
+///
+/// # Safety
+///
+/// The pool has leased the page, and no span is in it.
+pub(crate) unsafe fn set_page_info(page: *const u8, info: Option<&'static TypeInfo>) {
+    let info = info.map_or(core::ptr::null_mut(), |info| core::ptr::from_ref(info).cast_mut());
+    // SAFETY: the caller's promise.
+    unsafe { page_info(page) }.store(info, Relaxed);
+}
+
+/// The bits of a block that say what waits to be traced: one for two granules each.
+///
+/// # Safety
+///
+/// `block` is the record of a block of a chunk that is not shared, with the chunk's provenance.
+pub(crate) unsafe fn untraced_bits<'a>(block: *mut Block) -> Bits<'a> {
     // SAFETY: the caller's promise; the words of a block lie within the array.
     unsafe {
         let first = granule(block_base(block)) / 2 / 64;
         let untraced = (&raw const (*chunk_of(block.cast::<u8>())).untraced).cast::<AtomicU64>();
-        core::slice::from_raw_parts(untraced.add(first), BLOCK_WORDS / 2)
+        Bits::whole(core::slice::from_raw_parts(untraced.add(first), BLOCK_WORDS / 2))
     }
 }
 
-/// The span record for the page that an address lies on; a span only if one starts there.
+/// Bits of a span, or of what is in it: words of its own, or a part of one that it shares with others (H5).
+#[derive(Clone, Copy)]
+pub(crate) struct Bits<'a> {
+    words: &'a [AtomicU64],
+    /// Where in the word the part begins.
+    shift: u32,
+    /// The bits of the part, moved to the word's begin; all of them for words of its own.
+    mask: u64,
+}
+
+impl<'a> Bits<'a> {
+    fn whole(words: &'a [AtomicU64]) -> Bits<'a> {
+        Bits { words, shift: 0, mask: u64::MAX }
+    }
+
+    /// The part of a word that is for one share, of `width` bits.
+    fn part(word: &'a AtomicU64, shift: usize, width: usize) -> Bits<'a> {
+        Bits { words: core::slice::from_ref(word), shift: shift as u32, mask: (1 << width) - 1 }
+    }
+
+    /// How many words it has.
+    #[inline(always)]
+    pub(crate) fn len(self) -> usize {
+        self.words.len()
+    }
+
+    /// Its word of that number. A part begins with its first bit.
+    #[inline(always)]
+    pub(crate) fn load(self, word: usize) -> u64 {
+        self.words[word].load(Relaxed) >> self.shift & self.mask
+    }
+
+    /// All words, one by one.
+    #[inline(always)]
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        let Bits { words, shift, mask } = self;
+        words.iter().map(move |word| word.load(Relaxed) >> shift & mask)
+    }
+
+    /// Writes a word. By the only one who writes these bits.
+    #[inline(always)]
+    pub(crate) fn store(self, word: usize, bits: u64) {
+        let here = &self.words[word];
+        if self.mask == u64::MAX {
+            return here.store(bits, Relaxed);
+        }
+        shared_word::replace(here, self.load(word) << self.shift, bits << self.shift);
+    }
+
+    /// Clears all.
+    pub(crate) fn clear(self) {
+        (0..self.len()).for_each(|word| self.store(word, 0));
+    }
+}
+
+/// The span record for the page, or the share, that an address lies on; a span only if one starts there.
 ///
 /// # Safety
 ///
 /// The address lies in a chunk, with its provenance.
 #[inline]
 pub(crate) unsafe fn span_at(address: *const u8) -> SpanRef {
-    let page = (address.addr() & (CHUNK - 1)) / PAGE;
-    // SAFETY: the caller's address has its chunk's provenance; the page number is in range.
-    let span = unsafe { (&raw mut (*chunk_of(address)).spans).cast::<Span>().add(page) };
+    let offset = address.addr() & (CHUNK - 1);
+    // SAFETY: the caller's address has its chunk's provenance; the numbers of page and share are in range.
+    let span = unsafe {
+        if is_shared(address) {
+            (&raw mut (*shared_of(address)).shares).cast::<Span>().add(offset / SHARE)
+        } else {
+            (&raw mut (*chunk_of(address)).spans).cast::<Span>().add(offset / PAGE)
+        }
+    };
     SpanRef(span)
 }
 
@@ -317,11 +477,11 @@ impl SpanRef {
         unsafe { (*self.0).link }.addr()
     }
 
-    /// Puts the page into a list of those in which objects wait to be traced, in front of `first`; false if it is in one.
+    /// Puts the span into a list of those in which objects wait to be traced, in front of `first`; false if it is in one.
     ///
     /// # Safety
     ///
-    /// It is a page of a shared block, and the caller is its space's marker, whose list it is (V3).
+    /// It is a page of a block that spaces share, or a share, and the caller is its space's marker, whose list it is (V3).
     pub(crate) unsafe fn link_untraced(self, first: Option<SpanRef>) -> bool {
         // SAFETY: the caller's promise: nobody else uses the fields.
         unsafe {
@@ -334,7 +494,7 @@ impl SpanRef {
         true
     }
 
-    /// The next page in the list.
+    /// The next span in the list.
     ///
     /// # Safety
     ///
@@ -345,7 +505,7 @@ impl SpanRef {
         (!next.is_null()).then_some(SpanRef(next))
     }
 
-    /// Takes the page out of the list, as its first one; returns the next.
+    /// Takes the span out of the list, as its first one; returns the next.
     ///
     /// # Safety
     ///
@@ -360,17 +520,21 @@ impl SpanRef {
         }
     }
 
-    /// The words that say what waits to be traced in a page.
+    /// The bits that say what waits to be traced in the span: one for two granules each.
     ///
     /// # Safety
     ///
     /// As for [`link_untraced`](SpanRef::link_untraced).
-    pub(crate) unsafe fn untraced_words<'a>(self) -> &'a [AtomicU64] {
-        let first = granule(self.base()) / 2 / 64;
+    pub(crate) unsafe fn untraced_bits<'a>(self) -> Bits<'a> {
+        let first = granule(self.base()) / 2;
         // SAFETY: the words lie in the chunk's header; atomics may be shared.
         unsafe {
-            let untraced = (&raw const (*self.chunk()).untraced).cast::<AtomicU64>();
-            core::slice::from_raw_parts(untraced.add(first), PAGE / GRANULE / 2 / 64)
+            let untraced =
+                (&raw const (*self.chunk()).untraced).cast::<AtomicU64>().add(first / 64);
+            if is_shared(self.0.cast::<u8>()) {
+                return Bits::part(&*untraced, first % 64, SHARE / GRANULE / 2);
+            }
+            Bits::whole(core::slice::from_raw_parts(untraced, PAGE / GRANULE / 2 / 64))
         }
     }
 
@@ -395,9 +559,13 @@ impl SpanRef {
     #[inline]
     pub(crate) fn base(self) -> *mut u8 {
         let chunk = self.chunk();
-        let index = (self.0.addr() - chunk.addr() - core::mem::offset_of!(Chunk, spans))
-            / size_of::<Span>();
-        chunk.cast::<u8>().wrapping_add(index * PAGE)
+        let (first, unit) = if is_shared(chunk.cast()) {
+            (HEADER_BLOCKS * BLOCK + core::mem::offset_of!(Shared, shares), SHARE)
+        } else {
+            (core::mem::offset_of!(Chunk, spans), PAGE)
+        };
+        let index = (self.0.addr() - chunk.addr() - first) / size_of::<Span>();
+        chunk.cast::<u8>().wrapping_add(index * unit)
     }
 
     /// Bytes of the span that cells may take.
@@ -408,12 +576,13 @@ impl SpanRef {
     #[inline]
     pub(crate) unsafe fn bytes(self) -> usize {
         // SAFETY: the caller's promise.
-        let (kind, pages, cell_bytes) =
-            unsafe { ((*self.0).kind, (*self.0).page_count as usize, (*self.0).cell_bytes) };
+        let (kind, units, cell_bytes) =
+            unsafe { ((*self.0).kind, (*self.0).unit_count as usize, (*self.0).cell_bytes) };
         match kind {
             // One cell, which may be of more pages than the record can say.
             SpanKind::Run | SpanKind::Mapping => cell_bytes,
-            _ => pages * PAGE,
+            SpanKind::Share => units * SHARE,
+            _ => units * PAGE,
         }
     }
 
@@ -428,29 +597,34 @@ impl SpanRef {
         unsafe { info_of(self.base()) }
     }
 
-    /// The mark words and the allocation words of the span's granules, and the bit in the first of
-    /// them at which the span begins (a page has four words to itself, so it is always 0).
+    /// The mark bits and the allocation bits of the span's granules.
     ///
     /// # Safety
     ///
     /// The caller owns the span (H4).
     #[inline]
-    pub(crate) unsafe fn words<'a>(self) -> (&'a [AtomicU64], &'a [AtomicU64]) {
-        let first = granule(self.base()) / 64;
-        // A run's or a mapping's one object starts at its base: a page's worth of words is enough.
-        // SAFETY: the caller owns the span.
-        let (kind, page_count) = unsafe { ((*self.0).kind, (*self.0).page_count as usize) };
-        let count = match kind {
-            SpanKind::Page | SpanKind::Block => page_count * (PAGE / GRANULE / 64),
-            _ => PAGE / GRANULE / 64,
-        };
+    pub(crate) unsafe fn bits<'a>(self) -> (Bits<'a>, Bits<'a>) {
+        let first = granule(self.base());
         let chunk = self.chunk();
-        // SAFETY: the words lie within the arrays, as the span lies within the chunk; atomics may
+        // SAFETY: the caller owns the span; the words lie within the arrays, as the span lies within the chunk; atomics may
         // be shared.
         unsafe {
-            let marks = (&raw const (*chunk).marks).cast::<AtomicU64>().add(first);
-            let allocs = (&raw const (*chunk).allocs).cast::<AtomicU64>().add(first);
-            (core::slice::from_raw_parts(marks, count), core::slice::from_raw_parts(allocs, count))
+            let marks = (&raw const (*chunk).marks).cast::<AtomicU64>().add(first / 64);
+            let allocs = (&raw const (*chunk).allocs).cast::<AtomicU64>().add(first / 64);
+            let count = match (*self.0).kind {
+                SpanKind::Page | SpanKind::Block => {
+                    (*self.0).unit_count as usize * (PAGE / GRANULE / 64)
+                }
+                // One share has all the bits: what is larger is a single cell.
+                SpanKind::Share => {
+                    let part = |word| Bits::part(word, first % 64, SHARE / GRANULE);
+                    return (part(&*marks), part(&*allocs));
+                }
+                // A run's or a mapping's one object starts at its base: a page's worth of words is enough.
+                _ => PAGE / GRANULE / 64,
+            };
+            let whole = |words| Bits::whole(core::slice::from_raw_parts(words, count));
+            (whole(marks), whole(allocs))
         }
     }
 
@@ -461,8 +635,7 @@ impl SpanRef {
     /// The caller owns the span (H4).
     pub(crate) unsafe fn for_each_marked(self, mut f: impl FnMut(*const u8)) {
         // SAFETY: the caller's promise.
-        for (word, bits) in unsafe { self.words() }.0.iter().enumerate() {
-            let mut bits = bits.load(Relaxed);
+        for (word, mut bits) in unsafe { self.bits() }.0.iter().enumerate() {
             while bits != 0 {
                 let granule = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
@@ -487,36 +660,39 @@ impl SpanRef {
         }
     }
 
-    /// Makes the pages from `base` a span.
+    /// Makes the pages, or shares, from `base` a span.
     ///
     /// # Safety
     ///
-    /// The pages are leased to the caller's space and in no span; their mark and allocation bits
-    /// are zero.
+    /// They are leased to the caller's space and in no span; their mark and allocation bits are zero. The page of shares is
+    /// one of the type.
     pub(crate) unsafe fn make(
         base: NonNull<u8>,
         kind: SpanKind,
-        page_count: usize,
+        unit_count: usize,
         cell_bytes: usize,
         mapped_bytes: usize,
         info: &'static TypeInfo,
     ) -> SpanRef {
         let base = base.as_ptr();
-        // SAFETY: the pages are the caller's, so nobody else reads or writes their records. In a
+        // SAFETY: the memory is the caller's, so nobody else reads or writes its records. In a
         // mapping of its own only the first chunk's worth of pages has records.
         unsafe {
             let span = span_at(base);
             *span.0 = Span {
                 cell_bytes,
-                page_count: u32::try_from(page_count).unwrap_or(u32::MAX),
+                unit_count: u32::try_from(unit_count).unwrap_or(u32::MAX),
                 live_count: 0,
                 link: core::ptr::without_provenance_mut(mapped_bytes),
                 kind,
                 has_untraced: false,
                 waits: AtomicU32::new(0),
             };
+            if kind == SpanKind::Share {
+                return span;
+            }
             let first = (base.addr() & (CHUNK - 1)) / PAGE;
-            for page in 0..page_count.min(PAGE_COUNT - first) {
+            for page in 0..unit_count.min(PAGE_COUNT - first) {
                 page_info(base.add(page * PAGE))
                     .store(core::ptr::from_ref(info).cast_mut(), Relaxed);
             }
@@ -524,7 +700,7 @@ impl SpanRef {
         }
     }
 
-    /// Forgets the span; its pages belong to nobody afterwards.
+    /// Forgets the span; its memory belongs to nobody afterwards.
     ///
     /// # Safety
     ///
@@ -532,13 +708,14 @@ impl SpanRef {
     pub(crate) unsafe fn unmake(self) {
         // SAFETY: the caller owns the span and its pages.
         unsafe {
-            let pages = (*self.0).page_count as usize;
+            let pages = (*self.0).unit_count as usize;
             let base = self.base();
             let first = (base.addr() & (CHUNK - 1)) / PAGE;
+            let pages = if (*self.0).kind == SpanKind::Share { 0 } else { pages };
             for page in 0..pages.min(PAGE_COUNT - first) {
                 page_info(base.add(page * PAGE)).store(core::ptr::null_mut(), Relaxed);
             }
-            (*self.0).page_count = 0;
+            (*self.0).unit_count = 0;
             (*self.0).kind = SpanKind::None;
         }
     }
@@ -559,7 +736,11 @@ pub(crate) unsafe fn set_alloc_bits(from: *mut u8, to: *mut u8, cell_bytes: usiz
         // SAFETY: granule numbers of the span are below the array's length.
         let word = unsafe { &*allocs.add(at / 64) };
         let (bits, next) = cells.in_word(at, end);
-        word.store(word.load(Relaxed) | bits, Relaxed);
+        if is_shared(from) {
+            shared_word::set(word, bits);
+        } else {
+            word.store(word.load(Relaxed) | bits, Relaxed);
+        }
         at = next;
     }
 }

@@ -632,9 +632,7 @@ pub(crate) unsafe fn clear_marks(inner: &SpaceInner) {
     // count its objects; the mark bits are the collector's (H3).
     unsafe {
         (*inner.heap()).each_span(|span| {
-            for word in span.words().0 {
-                word.store(0, Relaxed);
-            }
+            span.bits().0.clear();
         });
     }
 }

@@ -5,8 +5,9 @@
 //! bits, then for another span that the last sweep left room in, then for a new one. There are no
 //! free lists in object memory.
 //!
-//! A type's first spans are single pages of blocks that all spaces share (`pool.rs`), so that a small space
-//! stays small; a type that needs more gets whole blocks. Objects over [`CELL_MAX`] get a run of
+//! A type's first spans are shares of pages that it has in all spaces together, the next ones single pages of blocks that
+//! spaces share (`pool.rs`), so that a small space stays small, and what is left of it in another costs little; a type
+//! that needs more gets whole blocks. Objects over [`CELL_MAX`] get a run of
 //! blocks, above [`RUN_MAX`] a mapping of their own.
 //!
 //! Everything here is used with the space's exclusive lock held (H4), or while the space is being
@@ -26,7 +27,7 @@ use crate::amount::{self, sum};
 use crate::changes::Changes;
 use crate::chunk::{
     set_alloc_bits, SpanKind, SpanRef, BLOCK, BLOCK_COUNT, BLOCK_PAGES, GRANULE, HEADER_BLOCKS,
-    PAGE,
+    PAGE, SHARE,
 };
 use crate::cleaner::Cleanups;
 use crate::error::{HeapFull, HeapFullCause};
@@ -44,8 +45,10 @@ use crate::type_info::{register, TypeInfo};
 pub(crate) const CELL_MAX: usize = 8 << 10;
 /// The largest object in bytes that lives in a run of blocks; what is larger has a mapping.
 pub(crate) const RUN_MAX: usize = 1 << 20;
-/// The largest cell in bytes that begins in shared blocks.
+/// The largest cell in bytes that has pages of shared blocks.
 const STARTER_CELL_MAX: usize = 512;
+/// How many shares a cursor has before it takes pages, or blocks.
+const STARTER_SHARES: usize = 4;
 /// Lists that batches may hand back between the reservation for a finish and the finish: what is more takes memory there.
 const RETURNED_MEANWHILE: usize = 64;
 /// How many single pages a cursor has before it takes whole blocks.
@@ -109,10 +112,24 @@ pub(crate) struct Cursor {
     with_room: Vec<SpanRef>,
     /// Spans without.
     full: Vec<SpanRef>,
-    /// Single pages that it has, those that are out to be swept not counted.
-    page_count: usize,
+    /// Spans to begin with that it has, those that are out to be swept not counted.
+    starters: Starters,
     /// Those that it had at the last finish.
-    pages_before: usize,
+    starters_before: Starters,
+}
+
+/// Spans that a cursor has before it takes whole blocks.
+#[derive(Clone, Copy, Default)]
+struct Starters {
+    shares: usize,
+    pages: usize,
+}
+
+impl Starters {
+    fn count(&mut self, kind: SpanKind) {
+        self.shares += usize::from(kind == SpanKind::Share);
+        self.pages += usize::from(kind == SpanKind::Page);
+    }
 }
 
 impl Cursor {
@@ -126,8 +143,22 @@ impl Cursor {
             scan: 0,
             with_room: Vec::new(),
             full: Vec::new(),
-            page_count: 0,
-            pages_before: 0,
+            starters: Starters::default(),
+            starters_before: Starters::default(),
+        }
+    }
+
+    /// What kind of span the next one is to be.
+    fn next_kind(&self, info: &TypeInfo) -> SpanKind {
+        let shares = self.starters.shares.max(self.starters_before.shares);
+        let pages = self.starters.pages.max(self.starters_before.pages);
+        let is_shareable = self.cell_bytes <= PAGE && info.align() <= SHARE;
+        if is_shareable && shares < STARTER_SHARES && pages == 0 {
+            SpanKind::Share
+        } else if self.cell_bytes <= STARTER_CELL_MAX && pages < STARTER_PAGES {
+            SpanKind::Page
+        } else {
+            SpanKind::Block
         }
     }
 
@@ -148,17 +179,17 @@ impl Cursor {
     fn next_gap(&mut self) -> Option<usize> {
         let span = self.span?;
         // SAFETY: the cursor's span is the mutator's (H4).
-        let (count, (_, allocs)) = unsafe { (span.cell_count(), span.words()) };
+        let (count, (_, allocs)) = unsafe { (span.cell_count(), span.bits()) };
         let stride = self.cell_bytes / GRANULE;
         let mut cell = self.scan;
         while cell < count {
             let granule = cell * stride;
             // The next set bit at or after the cell: where the gap ends.
             let mut word = granule / 64;
-            let mut bits = allocs[word].load(Relaxed) & (u64::MAX << (granule % 64));
+            let mut bits = allocs.load(word) & (u64::MAX << (granule % 64));
             while bits == 0 && word + 1 < allocs.len() {
                 word += 1;
-                bits = allocs[word].load(Relaxed);
+                bits = allocs.load(word);
             }
             let end = if bits == 0 {
                 count
@@ -401,6 +432,7 @@ pub(crate) unsafe fn give_back(span: SpanRef, kind: SpanKind) -> usize {
         span.unmake();
         match kind {
             SpanKind::Page => pool::give_back_page(base),
+            SpanKind::Share => pool::give_back_share(base, bytes / SHARE),
             _ => pool::give_back_blocks(base, bytes / BLOCK),
         }
         bytes
@@ -674,9 +706,9 @@ impl Heap {
                 }
                 let info = heap.types[&type_id].info;
                 let here = &mut *cursor;
-                let may_be_page = here.page_count.max(here.pages_before) < STARTER_PAGES;
-                let (span, is_page) = heap.new_span(here.cell_bytes, may_be_page, info)?;
-                here.page_count += usize::from(is_page);
+                let kind = here.next_kind(info);
+                let span = heap.new_span(here.cell_bytes, kind, info)?;
+                here.starters.count(kind);
                 here.span = Some(span);
             };
             let here = &mut *cursor;
@@ -789,26 +821,28 @@ impl Heap {
         HeapFull { requested, cause: HeapFullCause::System }
     }
 
-    /// A new span, and whether it is a single page.
+    /// A new span.
     fn new_span(
         &mut self,
         cell_bytes: usize,
-        may_be_page: bool,
+        kind: SpanKind,
         info: &'static TypeInfo,
-    ) -> Result<(SpanRef, bool), HeapFull> {
-        if may_be_page && cell_bytes <= STARTER_CELL_MAX {
-            let page = pool::lease_page().ok_or_else(|| self.out_of_memory(PAGE))?;
-            self.counters().committed.fetch_add(PAGE, Relaxed);
-            // SAFETY: the page was just leased.
-            let span = unsafe { SpanRef::make(page, SpanKind::Page, 1, cell_bytes, 0, info) };
-            return Ok((span, true));
-        }
-        let block = pool::lease_blocks(1).ok_or_else(|| self.out_of_memory(BLOCK))?;
-        self.counters().committed.fetch_add(BLOCK, Relaxed);
-        // SAFETY: the block was just leased.
-        let span =
-            unsafe { SpanRef::make(block, SpanKind::Block, BLOCK_PAGES, cell_bytes, 0, info) };
-        Ok((span, false))
+    ) -> Result<SpanRef, HeapFull> {
+        let (units, unit_bytes) = match kind {
+            SpanKind::Share => (cell_bytes.div_ceil(SHARE), SHARE),
+            SpanKind::Page => (1, PAGE),
+            _ => (BLOCK_PAGES, PAGE),
+        };
+        let base = match kind {
+            SpanKind::Share => pool::lease_share(info, units),
+            SpanKind::Page => pool::lease_page(),
+            _ => pool::lease_blocks(1),
+        };
+        let bytes = units * unit_bytes;
+        let base = base.ok_or_else(|| self.out_of_memory(bytes))?;
+        self.counters().committed.fetch_add(bytes, Relaxed);
+        // SAFETY: just leased, for that type.
+        Ok(unsafe { SpanRef::make(base, kind, units, cell_bytes, 0, info) })
     }
 
     /// # Safety
@@ -961,7 +995,7 @@ impl Heap {
             _ => {}
         }
         let cursor = self.cursor_for(info, cell);
-        cursor.page_count += usize::from(kind == SpanKind::Page);
+        cursor.starters.count(kind);
         if live * 10 > count * 9 {
             cursor.full.push(span);
         } else {
@@ -1020,7 +1054,7 @@ impl Heap {
         let mut left_bytes = 0;
         self.take_all(|cursor| {
             left_bytes += cursor.retire_gap() * cursor.cell_bytes;
-            cursor.pages_before = cursor.page_count;
+            cursor.starters_before = cursor.starters;
             if let Some(span) = cursor.span.take() {
                 spans.push(span);
             }
@@ -1038,7 +1072,7 @@ impl Heap {
                 // SAFETY: the holder of the heap has its cursors; one reference at a time.
                 let cursor = unsafe { &mut *cursor };
                 f(cursor);
-                (cursor.scan, cursor.page_count) = (0, 0);
+                (cursor.scan, cursor.starters) = (0, Starters::default());
             }
         }
     }
@@ -1085,7 +1119,7 @@ impl Heap {
         self.take_all(|cursor| {
             // Its gap has ended.
             cursor.full.extend(cursor.span.take());
-            cursor.pages_before = 0;
+            cursor.starters_before = Starters::default();
             for list in [&mut cursor.with_room, &mut cursor.full] {
                 let mut list = Pile::from_iter(core::mem::take(list));
                 spans.prepare(&mut list);

@@ -15,7 +15,7 @@
 //!
 //! # Invariants
 //!
-//! They are numbered where they are kept: H1–H4 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
+//! They are numbered where they are kept: H1–H5 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
 //! Y1–Y4, K1 (a cycle, [`collector`]), HL1 (the list of held spaces, `held.rs`), I1–I3 (increments, `incremental.rs`), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
 //! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
 //! W1–W2 (weak sets), J1–J5 (ephemerons, `ephemeron.rs`), E1–E3 (eviction, `eviction.rs`), N1–N3 (touches, `stamp.rs`), F1–F4 (cleaners,
@@ -73,6 +73,7 @@ mod requests;
 mod root;
 mod root_set;
 mod root_stack;
+mod shared_word;
 mod slot;
 mod space;
 mod stamp;

@@ -1,5 +1,5 @@
-//! The process-wide pool of chunks. Spaces lease blocks from it and give them back, and single pages of blocks that
-//! all spaces share: what a small space holds, and what it leaves when it is merged into another, is pages.
+//! The process-wide pool of chunks. Spaces lease blocks from it and give them back, single pages of blocks that
+//! they share, and shares of pages: what a small space holds, and what it leaves when it is merged into another, is shares.
 //!
 //! Chunks are never unmapped, so that an address which was once in a chunk can always be looked up;
 //! what they do not need goes back to the system page by page ([`trim`]). Mappings for single
@@ -12,8 +12,12 @@ use std::sync::LazyLock;
 
 use parking_lot::Mutex;
 
-use crate::chunk::{block_of, BLOCK, BLOCK_COUNT, BLOCK_PAGES, CHUNK, HEADER_BLOCKS, PAGE};
+use crate::chunk::{
+    block_of, info_of, is_shared, set_page_info, shared_page, BLOCK, BLOCK_COUNT, BLOCK_PAGES,
+    CHUNK, HEADER_BLOCKS, PAGE, PAGE_SHARES, SHARE, SHARED_HEADER_BLOCKS,
+};
 use crate::os;
+use crate::type_info::TypeInfo;
 
 /// What kind of blocks a chunk serves.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,12 +26,29 @@ enum BlockUse {
     Starter,
     /// Whole blocks for one type, and runs: large pages pay.
     Whole,
+    /// Blocks whose pages are for shares. Their chunks are the shared ones.
+    Shared,
 }
+
+impl BlockUse {
+    /// Blocks that the header of a chunk takes.
+    fn header_blocks(self) -> usize {
+        match self {
+            BlockUse::Shared => SHARED_HEADER_BLOCKS,
+            _ => HEADER_BLOCKS,
+        }
+    }
+}
+
+/// The free shares of a page none of which is used.
+const ALL_SHARES: u16 = u16::MAX;
+const _: () = assert!(PAGE_SHARES == u16::BITS as usize);
+/// In so many pages of a type it is looked for several shares in a row, before they come from a fresh one.
+const PAGES_TRIED: usize = 8;
 
 /// The free pages of a block none of whose pages is used.
 const ALL_PAGES: u16 = u16::MAX;
 const _: () = assert!(BLOCK_PAGES == u16::BITS as usize);
-const BLOCK_MASK: u64 = !((1 << HEADER_BLOCKS) - 1);
 /// Free memory above this and above what is leased goes back to the system: a heap that is collected
 /// when it has doubled needs as much again until the next time.
 const KEEP_FREE: usize = 64 << 20;
@@ -55,15 +76,75 @@ struct Pool {
     chunks: Vec<ChunkEntry>,
     by_base: HashMap<usize, usize>,
     /// Chunks that have free blocks, the one to take from last.
-    open: [Vec<usize>; 2],
+    open: [Vec<usize>; 3],
     mappings: HashMap<usize, usize>,
     whole_chunks: usize,
     free_blocks: usize,
     leased_blocks: usize,
-    /// Shared blocks that have free pages, the one to take from last.
-    starters: Vec<NonNull<u8>>,
+    /// Blocks of single pages that have free ones.
+    starters: PagedBlocks,
+    /// And those whose pages are for shares.
+    shared: PagedBlocks,
+    /// For each type its pages with free shares, the one to take from last.
+    pages_of: HashMap<usize, Vec<NonNull<u8>>>,
+}
+
+/// Blocks that have free pages.
+#[derive(Default)]
+struct PagedBlocks {
+    /// The one to take from last.
+    blocks: Vec<NonNull<u8>>,
     /// How many of these have no page that is used: one at most.
-    empty_starters: usize,
+    empty: usize,
+}
+
+impl PagedBlocks {
+    /// Adds a block.
+    fn push(&mut self, block: NonNull<u8>) {
+        // SAFETY: records of such blocks are the pool's, which is locked.
+        unsafe { (*block_of(block.as_ptr())).place = self.blocks.len() as u32 };
+        self.blocks.push(block);
+    }
+
+    /// Takes a page of the last block.
+    fn take(&mut self) -> Option<NonNull<u8>> {
+        let block = *self.blocks.last()?;
+        // SAFETY: records of such blocks are the pool's, which is locked.
+        let free = unsafe { &mut (*block_of(block.as_ptr())).free_pages };
+        self.empty -= usize::from(*free == ALL_PAGES);
+        let page = free.trailing_zeros() as usize;
+        *free &= *free - 1;
+        if *free == 0 {
+            self.blocks.pop();
+        }
+        // SAFETY: the page lies in the block.
+        Some(unsafe { block.add(page * PAGE) })
+    }
+
+    /// Takes a page back. If its block is empty now, and another one is, the block is returned.
+    fn put(&mut self, page: NonNull<u8>) -> Option<NonNull<u8>> {
+        let offset = page.addr().get() % BLOCK;
+        // SAFETY: the page lies in its block.
+        let block = unsafe { page.sub(offset) };
+        // SAFETY: records of such blocks are the pool's, which is locked.
+        let record = unsafe { &mut *block_of(block.as_ptr()) };
+        let was_full = record.free_pages == 0;
+        record.free_pages |= 1 << (offset / PAGE);
+        let (is_empty, place) = (record.free_pages == ALL_PAGES, record.place as usize);
+        if was_full {
+            self.push(block);
+        } else if is_empty && self.empty > 0 {
+            self.blocks.swap_remove(place);
+            if let Some(moved) = self.blocks.get(place) {
+                // SAFETY: as above.
+                unsafe { (*block_of(moved.as_ptr())).place = place as u32 };
+            }
+            return Some(block);
+        } else if is_empty {
+            self.empty += 1;
+        }
+        None
+    }
 }
 
 // SAFETY: blocks by their addresses; what lies there is guarded by H4.
@@ -84,8 +165,11 @@ fn assert_addressable(base: NonNull<u8>, size: usize) {
 
 impl Pool {
     fn add_chunk(&mut self, use_: BlockUse) -> Option<usize> {
-        let base = os::reserve(CHUNK, CHUNK)?;
+        // Where it lies says what it is for.
+        let offset = if use_ == BlockUse::Shared { CHUNK } else { 0 };
+        let base = os::reserve(CHUNK, 2 * CHUNK, offset)?;
         assert_addressable(base, CHUNK);
+        debug_assert_eq!(is_shared(base.as_ptr()), use_ == BlockUse::Shared);
         if use_ == BlockUse::Whole {
             self.whole_chunks += 1;
             if self.whole_chunks > SMALL_CHUNKS {
@@ -94,10 +178,12 @@ impl Pool {
         }
         MAPPED_BYTES.fetch_add(CHUNK, Relaxed);
         let index = self.chunks.len();
-        self.chunks.push(ChunkEntry { base, use_, free: BLOCK_MASK, decommitted: 0, listed: true });
+        let header = use_.header_blocks();
+        let free = !run_mask(0, header);
+        self.chunks.push(ChunkEntry { base, use_, free, decommitted: 0, listed: true });
         self.by_base.insert(base.addr().get(), index);
         self.open[use_ as usize].push(index);
-        self.free_blocks += BLOCK_COUNT - HEADER_BLOCKS;
+        self.free_blocks += BLOCK_COUNT - header;
         Some(index)
     }
 
@@ -127,7 +213,7 @@ impl Pool {
         });
         let (chunk, first) = match found {
             Some(found) => found,
-            None => (self.add_chunk(use_)?, HEADER_BLOCKS),
+            None => (self.add_chunk(use_)?, use_.header_blocks()),
         };
         Some(self.take(chunk, first, count))
     }
@@ -145,54 +231,100 @@ impl Pool {
         self.leased_blocks -= count;
     }
 
-    fn lease_page(&mut self) -> Option<NonNull<u8>> {
-        if self.starters.is_empty() {
-            let starter = self.lease(BlockUse::Starter, 1)?;
+    fn paged(&mut self, use_: BlockUse) -> &mut PagedBlocks {
+        match use_ {
+            BlockUse::Shared => &mut self.shared,
+            _ => &mut self.starters,
+        }
+    }
+
+    fn lease_page(&mut self, use_: BlockUse) -> Option<NonNull<u8>> {
+        if self.paged(use_).blocks.is_empty() {
+            let block = self.lease(use_, 1)?;
             // SAFETY: just leased.
-            unsafe { (*block_of(starter.as_ptr())).free_pages = ALL_PAGES };
-            self.list_starter(starter);
-            self.empty_starters += 1;
+            unsafe { (*block_of(block.as_ptr())).free_pages = ALL_PAGES };
+            let paged = self.paged(use_);
+            paged.push(block);
+            paged.empty += 1;
         }
-        let starter = *self.starters.last().expect("one was added if there was none");
-        // SAFETY: records of shared blocks are the pool's, which is locked.
-        let free = unsafe { &mut (*block_of(starter.as_ptr())).free_pages };
-        self.empty_starters -= usize::from(*free == ALL_PAGES);
-        let page = free.trailing_zeros() as usize;
-        *free &= *free - 1;
-        if *free == 0 {
-            self.starters.pop();
-        }
-        // SAFETY: the page lies in the block.
-        Some(unsafe { starter.add(page * PAGE) })
+        self.paged(use_).take()
     }
 
-    fn give_back_page(&mut self, page: NonNull<u8>) {
-        let offset = page.addr().get() % BLOCK;
-        // SAFETY: the page lies in its block.
-        let starter = unsafe { page.sub(offset) };
-        // SAFETY: records of shared blocks are the pool's, which is locked.
-        let record = unsafe { &mut *block_of(starter.as_ptr()) };
-        let was_full = record.free_pages == 0;
-        record.free_pages |= 1 << (offset / PAGE);
-        let (is_empty, place) = (record.free_pages == ALL_PAGES, record.place as usize);
-        if was_full {
-            self.list_starter(starter);
-        } else if is_empty && self.empty_starters > 0 {
-            self.starters.swap_remove(place);
-            if let Some(moved) = self.starters.get(place) {
-                // SAFETY: as above.
-                unsafe { (*block_of(moved.as_ptr())).place = place as u32 };
+    fn give_back_page(&mut self, page: NonNull<u8>, use_: BlockUse) {
+        if let Some(empty) = self.paged(use_).put(page) {
+            self.give_back(empty, 1);
+        }
+    }
+
+    /// Leases shares in a row, of a page of a type.
+    fn lease_share(&mut self, info: &'static TypeInfo, count: usize) -> Option<NonNull<u8>> {
+        let key = core::ptr::from_ref(info).addr();
+        let pages = self.pages_of.entry(key).or_default();
+        let found = pages.iter().rev().take(PAGES_TRIED).find_map(|page| {
+            // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+            let free = unsafe { (*shared_page(page.as_ptr())).free };
+            find_run(u64::from(free), count).map(|first| (*page, first))
+        });
+        let (page, first) = match found {
+            Some(found) => found,
+            None => {
+                let page = self.lease_page(BlockUse::Shared)?;
+                let pages = self.pages_of.entry(key).or_default();
+                // SAFETY: just leased, and no span is in it; its record is the pool's.
+                unsafe {
+                    set_page_info(page.as_ptr(), Some(info));
+                    let record = shared_page(page.as_ptr());
+                    ((*record).free, (*record).place) = (ALL_SHARES, pages.len() as u32);
+                }
+                pages.push(page);
+                (page, 0)
             }
-            self.give_back(starter, 1);
-        } else if is_empty {
-            self.empty_starters += 1;
+        };
+        // SAFETY: as above.
+        let record = unsafe { &mut *shared_page(page.as_ptr()) };
+        record.free &= !(run_mask(first, count) as u16);
+        if record.free == 0 {
+            let place = record.place as usize;
+            self.unlist_page(key, place);
+        }
+        // SAFETY: the shares lie in the page.
+        Some(unsafe { page.add(first * SHARE) })
+    }
+
+    /// Takes a page out of the list of those of its type with free shares.
+    fn unlist_page(&mut self, key: usize, place: usize) {
+        let pages = self.pages_of.entry(key).or_default();
+        pages.swap_remove(place);
+        if let Some(moved) = pages.get(place) {
+            // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+            unsafe { (*shared_page(moved.as_ptr())).place = place as u32 };
         }
     }
 
-    fn list_starter(&mut self, starter: NonNull<u8>) {
-        // SAFETY: records of shared blocks are the pool's, which is locked.
-        unsafe { (*block_of(starter.as_ptr())).place = self.starters.len() as u32 };
-        self.starters.push(starter);
+    /// Takes shares back.
+    fn give_back_share(&mut self, share: NonNull<u8>, count: usize) {
+        let offset = share.addr().get() % PAGE;
+        // SAFETY: the share lies in its page.
+        let page = unsafe { share.sub(offset) };
+        // SAFETY: a page of which a share is leased has a type.
+        let key = core::ptr::from_ref(unsafe { info_of(page.as_ptr()) }).addr();
+        // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+        let record = unsafe { &mut *shared_page(page.as_ptr()) };
+        let was_full = record.free == 0;
+        record.free |= run_mask(offset / SHARE, count) as u16;
+        let (is_empty, place) = (record.free == ALL_SHARES, record.place as usize);
+        if is_empty {
+            if !was_full {
+                self.unlist_page(key, place);
+            }
+            // SAFETY: nothing is in the page any more.
+            unsafe { set_page_info(page.as_ptr(), None) };
+            self.give_back_page(page, BlockUse::Shared);
+        } else if was_full {
+            let pages = self.pages_of.entry(key).or_default();
+            record.place = pages.len() as u32;
+            pages.push(page);
+        }
     }
 
     fn trim(&mut self) {
@@ -246,7 +378,32 @@ pub(crate) fn lease_blocks(count: usize) -> Option<NonNull<u8>> {
 ///
 /// Its mark and allocation bits are zero, no span is made in it, its contents are arbitrary.
 pub(crate) fn lease_page() -> Option<NonNull<u8>> {
-    POOL.lock().lease_page()
+    POOL.lock().lease_page(BlockUse::Starter)
+}
+
+/// Leases shares in a row, of a page of the type; `None` when the system has no memory.
+///
+/// Their mark and allocation bits are zero, no span is made in them, their contents are arbitrary.
+pub(crate) fn lease_share(info: &'static TypeInfo, count: usize) -> Option<NonNull<u8>> {
+    debug_assert!((1..=PAGE_SHARES).contains(&count));
+    POOL.lock().lease_share(info, count)
+}
+
+/// Gives leased shares back.
+///
+/// # Safety
+///
+/// The caller's space leased the shares together; no span is made in them and their bits are zero.
+pub(crate) unsafe fn give_back_share(share: NonNull<u8>, count: usize) {
+    POOL.lock().give_back_share(share, count);
+}
+
+/// Whether an address is in a share that no space has leased.
+pub(crate) fn is_free_share(address: *const u8) -> bool {
+    let _pool = POOL.lock();
+    // SAFETY: the caller's address has its chunk's provenance; the record is the pool's, which is locked.
+    is_shared(address)
+        && unsafe { (*shared_page(address)).free } >> (address.addr() % PAGE / SHARE) & 1 != 0
 }
 
 /// Gives a leased page back.
@@ -255,7 +412,7 @@ pub(crate) fn lease_page() -> Option<NonNull<u8>> {
 ///
 /// The caller's space leased the page; no span is made in it and its bits are zero.
 pub(crate) unsafe fn give_back_page(page: NonNull<u8>) {
-    POOL.lock().give_back_page(page);
+    POOL.lock().give_back_page(page, BlockUse::Starter);
 }
 
 /// Gives leased blocks back.
@@ -276,7 +433,7 @@ pub(crate) fn trim() {
 pub(crate) fn map_object(bytes: usize) -> Option<(NonNull<u8>, usize)> {
     let header = HEADER_BLOCKS * BLOCK;
     let mapped = bytes.checked_add(header)?.checked_next_multiple_of(CHUNK)?;
-    let base = os::reserve(mapped, CHUNK)?;
+    let base = os::reserve(mapped, 2 * CHUNK, 0)?;
     assert_addressable(base, mapped);
     MAPPED_BYTES.fetch_add(mapped, Relaxed);
     POOL.lock().mappings.insert(base.addr().get(), mapped);
@@ -295,7 +452,7 @@ pub(crate) unsafe fn unmap_object(object: NonNull<u8>, mapped: usize) {
     POOL.lock().mappings.remove(&base.addr().get());
     MAPPED_BYTES.fetch_sub(mapped, Relaxed);
     // SAFETY: the caller's promise.
-    unsafe { os::release(base, mapped, CHUNK) };
+    unsafe { os::release(base, mapped, 2 * CHUNK) };
 }
 
 /// Gives an object's own mapping's pages back to the system, but keeps the mapping.
@@ -318,13 +475,16 @@ pub(crate) fn is_mapped(address: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::page_info;
+    use crate::type_info::register;
+    use crate::Static;
 
     #[test]
     fn runs_are_found_where_they_are() {
         assert_eq!(find_run(0b1110_0110, 3), Some(5));
         assert_eq!(find_run(0b1110_0110, 2), Some(1));
         assert_eq!(find_run(0b1110_0110, 4), None);
-        assert_eq!(find_run(BLOCK_MASK, 62), Some(2));
+        assert_eq!(find_run(!run_mask(0, HEADER_BLOCKS), 62), Some(2));
         assert_eq!(find_run(0, 1), None);
     }
 
@@ -332,24 +492,73 @@ mod tests {
     fn pages_share_blocks_and_empty_blocks_go_back() {
         const BLOCKS: usize = if cfg!(miri) { 3 } else { 100 };
         let mut pool = Pool::default();
-        let mut pages: Vec<_> =
-            (0..BLOCKS * BLOCK_PAGES).map(|_| pool.lease_page().unwrap()).collect();
-        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (BLOCKS, 0, 0));
+        let mut pages: Vec<_> = (0..BLOCKS * BLOCK_PAGES)
+            .map(|_| pool.lease_page(BlockUse::Starter).unwrap())
+            .collect();
+        assert_eq!(
+            (pool.leased_blocks, pool.starters.blocks.len(), pool.starters.empty),
+            (BLOCKS, 0, 0)
+        );
         let distinct: std::collections::HashSet<_> = pages.iter().copied().collect();
         assert_eq!(distinct.len(), pages.len());
         // Every other page of each block, and then the rest, the first blocks last.
         for (i, page) in pages.iter().enumerate().filter(|(i, _)| i % 2 == 0) {
-            pool.give_back_page(*page);
-            assert_eq!(pool.starters.len(), i / BLOCK_PAGES + 1);
+            pool.give_back_page(*page, BlockUse::Starter);
+            assert_eq!(pool.starters.blocks.len(), i / BLOCK_PAGES + 1);
         }
         pages.iter().enumerate().rev().filter(|(i, _)| i % 2 == 1).for_each(|(_, page)| {
-            pool.give_back_page(*page);
+            pool.give_back_page(*page, BlockUse::Starter);
         });
-        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 1, 1));
-        pages = (0..BLOCK_PAGES).map(|_| pool.lease_page().unwrap()).collect();
-        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 0, 0));
-        pages.iter().for_each(|page| pool.give_back_page(*page));
-        assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 1, 1));
+        assert_eq!(
+            (pool.leased_blocks, pool.starters.blocks.len(), pool.starters.empty),
+            (1, 1, 1)
+        );
+        pages = (0..BLOCK_PAGES).map(|_| pool.lease_page(BlockUse::Starter).unwrap()).collect();
+        assert_eq!(
+            (pool.leased_blocks, pool.starters.blocks.len(), pool.starters.empty),
+            (1, 0, 0)
+        );
+        pages.iter().for_each(|page| pool.give_back_page(*page, BlockUse::Starter));
+        assert_eq!(
+            (pool.leased_blocks, pool.starters.blocks.len(), pool.starters.empty),
+            (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn shares_of_a_page_are_of_one_type_and_empty_pages_go_back() {
+        let (numbers, texts) = (register::<u64>(), register::<Static<String>>());
+        let mut pool = Pool::default();
+        let page_of = |share: &NonNull<u8>| share.addr().get() / PAGE;
+        let few: Vec<_> = (0..3).map(|_| pool.lease_share(numbers, 1).unwrap()).collect();
+        let other = pool.lease_share(texts, 1).unwrap();
+        assert!(few.iter().all(|share| page_of(share) == page_of(&few[0])));
+        assert_ne!(page_of(&other), page_of(&few[0]));
+        assert!(is_shared(other.as_ptr()));
+        // Holes of one are no room for two in a row.
+        pool.give_back_share(few[1], 1);
+        let pair = pool.lease_share(numbers, 2).unwrap();
+        assert_eq!(pair.addr().get(), few[2].addr().get() + SHARE);
+        assert_eq!(pool.lease_share(numbers, 1), Some(few[1]));
+        // The rest of the page, and another one; then the first one has room again.
+        let rest: Vec<_> = (0..11).map(|_| pool.lease_share(numbers, 1).unwrap()).collect();
+        assert!(rest.iter().all(|share| page_of(share) == page_of(&few[0])));
+        let next = pool.lease_share(numbers, 16).unwrap();
+        assert_ne!(page_of(&next), page_of(&few[0]));
+        let key = core::ptr::from_ref(numbers).addr();
+        assert!(pool.pages_of[&key].is_empty());
+        pool.give_back_share(rest[4], 1);
+        assert_eq!(pool.lease_share(numbers, 1), Some(rest[4]));
+        for share in few.into_iter().chain(rest) {
+            pool.give_back_share(share, 1);
+        }
+        pool.give_back_share(pair, 2);
+        assert!(pool.pages_of[&key].is_empty());
+        // SAFETY: the page is in a chunk.
+        assert!(unsafe { page_info(pair.as_ptr()) }.load(Relaxed).is_null());
+        pool.give_back_share(next, 16);
+        pool.give_back_share(other, 1);
+        assert_eq!((pool.shared.blocks.len(), pool.shared.empty), (1, 1));
     }
 
     #[test]

@@ -37,8 +37,10 @@ use crate::space::SpaceInner;
 use crate::sync::AtomicU64;
 use crate::visitor::prefetch;
 
-/// Entries of a table's first segment, and how many times more each further one has, up to the most.
-const SEGMENT_FIRST: usize = 4;
+/// Entries of a table's first segment: a request has one root, mostly.
+const SEGMENT_FIRST: usize = 1;
+/// Entries of its second one, and how many times more each further one has, up to the most.
+const SEGMENT_SECOND: usize = 7;
 const SEGMENT_GROWTH: usize = 4;
 const SEGMENT_MAX: usize = 64;
 /// Once so many times as many roots were made as there are entries, entries without handles are looked for.
@@ -187,7 +189,8 @@ impl RootTable {
             if let Some(entry) = self.free.pop() {
                 return entry;
             }
-            if self.made * SEARCH_AFTER >= self.entry_count && self.entry_count > 0 {
+            let is_worth_it = self.made * SEARCH_AFTER >= self.entry_count;
+            if is_worth_it && self.entry_count > SEGMENT_FIRST {
                 self.search();
             }
             if self.free.is_empty() {
@@ -197,7 +200,10 @@ impl RootTable {
     }
 
     fn grow(&mut self) {
-        let len = (self.entry_count * (SEGMENT_GROWTH - 1)).clamp(SEGMENT_FIRST, SEGMENT_MAX);
+        let len = match self.entry_count {
+            0 => SEGMENT_FIRST,
+            count => (count * (SEGMENT_GROWTH - 1)).clamp(SEGMENT_SECOND, SEGMENT_MAX),
+        };
         let segment = SegmentRef::new(len, &self.changes);
         self.segments.push(segment);
         self.entry_count += len;

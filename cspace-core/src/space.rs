@@ -686,6 +686,7 @@ impl Drop for SpaceInner {
     fn drop(&mut self) {
         held::delist(self.id);
         home::space_gone(self.home.get_mut().id());
+        self.changes.end();
         // If this thread forgot a guard, it holds the space no more.
         held::forget(self.id);
         // No user code, and nothing that can fail: what is taken out here is in nobody's list until the batch has it.

@@ -42,10 +42,11 @@ impl Space {
     /// depends on neither objects nor blocks nor roots, nor on earlier merges: spaces can be merged by the million, one
     /// for each request into a server's, or to and fro.
     ///
-    /// What moves takes the memory that it took. A small space has a page of 4 KiB for each type of which it made
-    /// objects, so an object that is the only one of its type in its request keeps a page; the rest of the page is
-    /// there for objects of that type that this space makes after its next collection. Pages without objects are free
-    /// then. Collections come sooner for pages that are mostly empty; limits count objects, not pages.
+    /// What moves takes the memory that it took. A small space has pieces of 256 bytes for each type of which it made
+    /// objects, so an object that is the only one of its type in its request keeps 256 bytes, or its own size rounded up to
+    /// a multiple of that; the rest of the piece is there for objects of that type that this space makes after its next
+    /// collection. Pieces without objects are free then. Collections come sooner for memory that is mostly empty; limits
+    /// count objects, not pieces.
     ///
     /// Evicted objects of the source whose callback was not called yet have it called by the thread that runs this
     /// space's collections, or at the end of the next exclusive access if there is none.

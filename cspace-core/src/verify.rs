@@ -216,7 +216,8 @@ impl Verifier<'_> {
         }
         // SAFETY: the address lies in a mapped chunk; handles carry its provenance. The types of other spaces' pages
         // are atomics.
-        let is_in_span = unsafe { !page_info(target).load(Relaxed).is_null() };
+        let is_in_span =
+            unsafe { !page_info(target).load(Relaxed).is_null() } && !pool::is_free_share(target);
         let elsewhere = is_in_span && !self.is_own(target.addr());
         Some(if elsewhere { Fault::OtherSpace } else { Fault::Dangling })
     }
@@ -235,10 +236,9 @@ impl Verifier<'_> {
 /// The caller holds the space, and all gaps are retired.
 unsafe fn allocated_cells(span: SpanRef) -> Vec<*const u8> {
     // SAFETY: the caller's promise.
-    let allocs = unsafe { span.words() }.1;
+    let allocs = unsafe { span.bits() }.1;
     let mut cells = Vec::new();
-    for (word, alloc) in allocs.iter().enumerate() {
-        let mut bits = alloc.load(Relaxed);
+    for (word, mut bits) in allocs.iter().enumerate() {
         while bits != 0 {
             let granule = word * 64 + bits.trailing_zeros() as usize;
             bits &= bits - 1;
@@ -336,9 +336,9 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
             verifier.report.problems.push(problem);
         }
         for span in &spans {
-            let (marks, allocs) = span.words();
-            let mut words = marks.iter().zip(allocs);
-            if words.any(|(mark, alloc)| mark.load(Relaxed) & !alloc.load(Relaxed) != 0) {
+            let (marks, allocs) = span.bits();
+            let mut words = marks.iter().zip(allocs.iter());
+            if words.any(|(mark, alloc)| mark & !alloc != 0) {
                 let problem = format!("mark bits are set where no object is at {:p}", span.base());
                 verifier.report.problems.push(problem);
             }

@@ -29,7 +29,7 @@ mod tests;
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering::Relaxed;
 
-use crate::chunk::{info_of, mark_address, mark_word, page_info_address};
+use crate::chunk::{info_of, mark_address, mark_word, page_info_address, set_mark};
 use crate::ephemeron::Ephemerons;
 use crate::eviction::CellRef;
 use crate::gc::Gc;
@@ -292,8 +292,8 @@ impl Visitor<'_> {
         if bits & bit != 0 {
             return false;
         }
-        // Plain read and write: one marker at a time (H3).
-        word.store(bits | bit, Relaxed);
+        // SAFETY: as above; this is its space's marker.
+        unsafe { set_mark(object, word, bits, bit) };
         self.marked_count += 1;
         let is_leaf = match tagged.addr() & TAGS {
             0 => false,

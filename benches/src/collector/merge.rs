@@ -59,8 +59,8 @@ pub(super) static CASES: &[Case] = &[
 
 /// The finish of a collection does not depend on how many requests were merged.
 const FINISH_MICROS_TARGET: f64 = 100.0;
-/// A request with one object has a page of 4 KiB.
-const REQUEST_KIB_TARGET: f64 = 4.5;
+/// A request with one object has a share of 256 bytes, its record, and a root.
+const REQUEST_KIB_TARGET: f64 = 0.6;
 
 fn merge_requests(sizes: &Sizes) -> Result<Vec<Figure>, String> {
     let server = space()?;

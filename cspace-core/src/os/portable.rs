@@ -3,22 +3,27 @@
 use core::ptr::NonNull;
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 
-/// Allocates `size` bytes of zeroed memory aligned to `align`; `None` when there is none.
-pub(crate) fn reserve(size: usize, align: usize) -> Option<NonNull<u8>> {
+/// Allocates `size` bytes of zeroed memory, `offset` bytes behind a multiple of `align`; `None` when there is none.
+///
+/// What has an offset is never freed.
+pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
+    let size = size.checked_add(offset)?;
     // No system has as much, and Miri ends a program that asks it.
     if size >> 47 != 0 {
         return None;
     }
     let layout = Layout::from_size_align(size, align).ok()?;
     // SAFETY: callers never ask for zero bytes.
-    NonNull::new(unsafe { alloc_zeroed(layout) })
+    let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    // SAFETY: within what was allocated.
+    Some(unsafe { base.add(offset) })
 }
 
 /// Frees what [`reserve`] gave.
 ///
 /// # Safety
 ///
-/// `base`, `size` and `align` are those of one `reserve`; nothing uses the memory any more.
+/// `base`, `size` and `align` are those of one `reserve` without an offset; nothing uses the memory any more.
 pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, align: usize) {
     // SAFETY: the layout is the one that `reserve` allocated with, by the caller's promise.
     unsafe { dealloc(base.as_ptr(), Layout::from_size_align_unchecked(size, align)) };

@@ -2,10 +2,10 @@
 
 use core::ptr::NonNull;
 
-/// Maps `size` bytes of zeroed memory aligned to `align`; `None` when the system refuses.
+/// Maps `size` bytes of zeroed memory, `offset` bytes behind a multiple of `align`; `None` when the system refuses.
 ///
-/// `size` and `align` are multiples of the page size, `align` is a power of two.
-pub(crate) fn reserve(size: usize, align: usize) -> Option<NonNull<u8>> {
+/// All are multiples of the page size, `align` is a power of two, `offset` is less.
+pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
     let padded = size.checked_add(align)?;
     // SAFETY: an anonymous map with no address asked for touches no existing memory.
     let raw = unsafe {
@@ -22,10 +22,10 @@ pub(crate) fn reserve(size: usize, align: usize) -> Option<NonNull<u8>> {
         return None;
     }
     let raw = raw.cast::<u8>();
-    let front = raw.addr().next_multiple_of(align) - raw.addr();
+    let front = offset.wrapping_sub(raw.addr()) & (align - 1);
     let back = align - front;
     // SAFETY: both ranges lie in the map made above and hold nothing; what stays mapped is exactly
-    // `size` bytes from the aligned address.
+    // `size` bytes from the address that was asked for.
     unsafe {
         let base = raw.add(front);
         if front > 0 {

@@ -2,17 +2,15 @@
 //!
 //! It grows while there is memory, up to [`OBJECTS_MAX`]. What is reached when it is full *waits* where it is: a bit in
 //! the header of its chunk says so, and its block is put into a list that goes through the blocks themselves, so that
-//! nothing has to be allocated; of a block that several spaces share, its page. When the stack is empty, what waits is put onto it, as much as there is room for.
+//! nothing has to be allocated; of a block that several spaces share, its page or share. When the stack is empty, what waits is put onto it, as much as there is room for.
 //!
-//! - **V3 (waiting).** A bit of the waiting ones is set in a block, or a page, only while that is in the list of one mark
+//! - **V3 (waiting).** A bit of the waiting ones is set in a block, page or share only while that is in the list of one mark
 //!   stack, that of the marker of its space. What is reached is a marked object (V1), and where a bit is for two
 //!   cells, the other one may have been traced already: to trace it again does no harm, as bits of 32 bytes have one
 //!   object, whatever is to be found only once is in an object of that size, or told apart.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use crate::chunk::{
-    block_base, block_of, info_of, is_marked, span_at, untraced_word, untraced_words, Block,
+    block_base, block_of, info_of, is_marked, set_untraced, span_at, untraced_bits, Bits, Block,
     SpanKind, SpanRef, GRANULE,
 };
 use crate::list::has_room;
@@ -37,8 +35,8 @@ pub(crate) struct MarkStack {
     may_grow: bool,
     /// The first block in which something waits; null if there is none.
     waiting: *mut Block,
-    /// The first page of a shared block in which something does.
-    waiting_pages: Option<SpanRef>,
+    /// The first page of a block that spaces share, or share, in which something does.
+    waiting_spans: Option<SpanRef>,
     /// How often something had to wait that would not have, had there been memory.
     refused: usize,
     /// How often something had to wait.
@@ -54,7 +52,7 @@ impl MarkStack {
             objects_max: OBJECTS_MAX,
             may_grow: true,
             waiting: core::ptr::null_mut(),
-            waiting_pages: None,
+            waiting_spans: None,
             refused: 0,
             waited: 0,
         }
@@ -147,12 +145,11 @@ impl MarkStack {
         self.waited += 1;
         // SAFETY: the caller's promise; the block's list and bits are this marker's (V3).
         unsafe {
-            let (word, bit) = untraced_word(object);
-            word.store(word.load(Relaxed) | bit, Relaxed);
-            let page = span_at(object);
-            if page.kind() == SpanKind::Page {
-                if page.link_untraced(self.waiting_pages) {
-                    self.waiting_pages = Some(page);
+            set_untraced(object);
+            let span = span_at(object);
+            if matches!(span.kind(), SpanKind::Page | SpanKind::Share) {
+                if span.link_untraced(self.waiting_spans) {
+                    self.waiting_spans = Some(span);
                 }
                 return;
             }
@@ -177,7 +174,7 @@ impl MarkStack {
         if !self.waiting.is_null() {
             return Some(Place::Block(self.waiting));
         }
-        self.waiting_pages.map(Place::Page)
+        self.waiting_spans.map(Place::Span)
     }
 
     /// All such places.
@@ -189,14 +186,14 @@ impl MarkStack {
             block = unsafe { (*this).next_untraced };
             Some(Place::Block(this))
         });
-        let mut page = self.waiting_pages;
-        let pages = core::iter::from_fn(move || {
-            let this = page?;
+        let mut span = self.waiting_spans;
+        let spans = core::iter::from_fn(move || {
+            let this = span?;
             // SAFETY: V3.
-            page = unsafe { this.next_untraced() };
-            Some(Place::Page(this))
+            span = unsafe { this.next_untraced() };
+            Some(Place::Span(this))
         });
-        blocks.chain(pages)
+        blocks.chain(spans)
     }
 
     #[cold]
@@ -206,19 +203,19 @@ impl MarkStack {
         while let Some(place) = self.first() {
             // SAFETY: V3: the place is in this stack's list, and so its space's marker's.
             unsafe {
-                for (at, word) in place.words().iter().enumerate() {
-                    let mut bits = word.load(Relaxed);
+                let waiting = place.bits();
+                for (at, mut bits) in waiting.iter().enumerate() {
                     while bits != 0 {
                         // A bit may stand for two objects.
                         if self.objects.len() + 2 > self.room {
-                            word.store(bits, Relaxed);
+                            waiting.store(at, bits);
                             return true;
                         }
                         let bit = at * 64 + bits.trailing_zeros() as usize;
                         bits &= bits - 1;
                         self.objects.extend(waiting_at(place.base(), bit));
                     }
-                    word.store(0, Relaxed);
+                    waiting.store(at, 0);
                 }
                 self.unlink();
             }
@@ -236,7 +233,7 @@ impl MarkStack {
         // SAFETY: the caller's promise, V3.
         unsafe {
             if block.is_null() {
-                self.waiting_pages = self.waiting_pages.and_then(|page| page.unlink_untraced());
+                self.waiting_spans = self.waiting_spans.and_then(|page| page.unlink_untraced());
                 return;
             }
             self.waiting = core::mem::replace(&mut (*block).next_untraced, core::ptr::null_mut());
@@ -256,11 +253,11 @@ impl MarkStack {
         for place in self.places() {
             // SAFETY: V3; where a bit is set there is an object on the page.
             unsafe {
-                for (at, word) in place.words().iter().enumerate() {
-                    let bits = word.load(Relaxed);
+                let waiting = place.bits();
+                for (at, bits) in waiting.iter().enumerate() {
                     // A word is of one page, and a page of one type.
                     if bits != 0 && of(info_of(place.base().wrapping_add(at * 64 * 2 * GRANULE))) {
-                        word.store(0, Relaxed);
+                        waiting.store(at, 0);
                     }
                 }
             }
@@ -271,9 +268,8 @@ impl MarkStack {
     pub(super) fn each(&self) -> impl Iterator<Item = *const u8> + '_ {
         let waiting = self.places().flat_map(|place| {
             // SAFETY: V3.
-            let words = unsafe { place.words() }.iter().enumerate();
-            words.flat_map(move |(at, word)| {
-                let bits = word.load(Relaxed);
+            let words = unsafe { place.bits() }.iter().enumerate();
+            words.flat_map(move |(at, bits)| {
                 let set = (0..64).filter(move |bit| bits >> bit & 1 != 0);
                 // SAFETY: V3.
                 set.flat_map(move |bit| unsafe { waiting_at(place.base(), at * 64 + bit) })
@@ -288,7 +284,7 @@ impl MarkStack {
         while let Some(place) = self.first() {
             // SAFETY: V3.
             unsafe {
-                place.words().iter().for_each(|word| word.store(0, Relaxed));
+                place.bits().clear();
                 self.unlink();
             }
         }
@@ -307,22 +303,22 @@ impl Drop for MarkStack {
 enum Place {
     /// A block of one space.
     Block(*mut Block),
-    /// A page of a block that several spaces share.
-    Page(SpanRef),
+    /// A page of a block that several spaces share, or a share.
+    Span(SpanRef),
 }
 
 impl Place {
-    /// The words that say what waits in it.
+    /// The bits that say what waits in it.
     ///
     /// # Safety
     ///
     /// It is in the list of a mark stack of the caller's (V3).
-    unsafe fn words<'a>(self) -> &'a [AtomicU64] {
+    unsafe fn bits<'a>(self) -> Bits<'a> {
         // SAFETY: the caller's promise.
         unsafe {
             match self {
-                Place::Block(block) => untraced_words(block),
-                Place::Page(page) => page.untraced_words(),
+                Place::Block(block) => untraced_bits(block),
+                Place::Span(span) => span.untraced_bits(),
             }
         }
     }
@@ -331,12 +327,12 @@ impl Place {
     ///
     /// # Safety
     ///
-    /// As [`words`](Place::words).
+    /// As [`bits`](Place::bits).
     unsafe fn base(self) -> *mut u8 {
         match self {
             // SAFETY: the caller's promise.
             Place::Block(block) => unsafe { block_base(block) },
-            Place::Page(page) => page.base(),
+            Place::Span(span) => span.base(),
         }
     }
 }

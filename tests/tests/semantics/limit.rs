@@ -63,7 +63,7 @@ fn alloc_panics_at_the_limit_without_poisoning() {
 
 #[test]
 fn every_form_of_allocation_is_an_error_at_the_limit() {
-    let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
+    let space = CSpace::builder().max_heap_bytes(15).build().unwrap();
     space.exclusive(|cx| {
         assert!(cx.try_alloc(1u64).is_err());
         assert!(cx.try_alloc_tail((), 3, |i| i as u64).is_err());
@@ -93,7 +93,7 @@ fn a_weak_reference_is_an_error_at_the_limit() {
 
 #[test]
 fn an_element_closure_is_not_called_without_room() {
-    let space = CSpace::builder().max_heap_bytes(1000).build().unwrap();
+    let space = CSpace::builder().max_heap_bytes(15).build().unwrap();
     let mut called = false;
     space.exclusive(|cx| assert!(cx.try_alloc_tail((), 3, |_| called = true).is_err()));
     assert!(!called);

@@ -42,6 +42,7 @@ mod references;
 mod root_stack;
 mod roots;
 mod several;
+mod shares;
 mod sizes;
 mod stress;
 mod tails;
