@@ -428,8 +428,8 @@ impl SpanRef {
         unsafe { info_of(self.base()) }
     }
 
-    /// The mark words and the allocation words of the span's granules, and the bit in the first of
-    /// them at which the span begins (a page has four words to itself, so it is always 0).
+    /// The mark words and the allocation words of the span's granules. A page has four words of each to itself, so
+    /// the first granule of the span is bit 0 of the first word.
     ///
     /// # Safety
     ///
