@@ -158,7 +158,6 @@ impl Batch {
     /// # Errors
     ///
     /// As [`reclaim`](Batch::reclaim).
-    // moved once a cycle, and given back whole is what it is for
     pub fn reclaim_then(self, note: impl FnOnce(&Reclaimed)) -> Result<Reclaimed, Batch> {
         if !Batch::can_reclaim() {
             return Err(self);

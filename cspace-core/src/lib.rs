@@ -15,11 +15,8 @@
 //!
 //! # Invariants
 //!
-//! They are numbered where they are kept: H1–H5 (memory, `chunk.rs`), V1–V2 (marking, `visitor.rs`),
-//! Y1–Y4, K1 (a cycle, [`collector`]), HL1 (the list of held spaces, `held.rs`), I1–I3 (increments, `incremental.rs`), B1–B2 (reclaiming, `batch.rs`), A1–A3 (tokens, `access.rs`), G1–G2
-//! (guards, `guard.rs`), S1 and C1 (slots and cells), R1–R2 and O1 (roots and owned roots), T1 (tails),
-//! W1–W2 (weak sets), J1–J5 (ephemerons, `ephemeron.rs`), E1–E3 (eviction, `eviction.rs`), N1–N3 (touches, `stamp.rs`), F1–F4 (cleaners,
-//! `cleaner.rs`), X1–X2 (slots of the space), LG1–LG3 (the ledger, `ledger.rs`), P1–P18 (protocols off the lock, [`protocol`]).
+//! They are numbered in the module that keeps them, and cited by their numbers: H1 is the first one of the heap, in
+//! `chunk.rs`. ARCHITECTURE.md has the list of them, and what checks each.
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!(

@@ -15,8 +15,7 @@
 //! - `object` puts the parts together;
 //! - `rootable` is the other macro, the expansion of `Rootable![...]`.
 //!
-//! Everything the expansion promises to the collector is listed in `object`, and cited by letter
-//! where it is kept.
+//! Everything the expansion promises to the collector is listed in `object`.
 
 mod attributes;
 mod bounds;
@@ -36,11 +35,11 @@ use proc_macro::TokenStream;
 /// to write `IObject` by hand, and code that derives it needs no `unsafe`: the expansion is
 /// accepted under `#![forbid(unsafe_code)]`.
 ///
-/// The runnable version of this example is in the documentation of the facade crate, `cspace`; a
-/// macro crate cannot depend on the traits it implements.
+/// A macro crate cannot depend on the traits that it implements, so this example is not run. Those in the
+/// documentation of the facade crate, `cspace`, are.
 ///
 /// ```text
-/// use cspace::prelude::*;
+/// use cspace::{Gc, IObject, Slot};
 ///
 /// #[derive(IObject)]
 /// struct Node<'gc> {

@@ -118,7 +118,9 @@ impl Drive<'_> {
     }
 }
 
-/// The collector of a space: a full mark and sweep for each cycle, run by mutators at their safepoints.
+/// The collector of a space: mark and sweep, run by mutators at their safepoints.
+///
+/// A cycle that is asked for is a full one. One that comes of allocation may be minor, or a part of a mark.
 ///
 /// Given to the space by `Builder::collector`. With a thread of its own, a period and more it is
 /// [`GcControl`](crate::GcControl), which the facade `cspace` wires up.

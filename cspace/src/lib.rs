@@ -23,6 +23,8 @@
 //! space.shared(|cx| assert_eq!(root.get(cx).first.get(cx).as_f64(), Some(1.0)));
 //! ```
 //!
+//! Whole programs to run and to change are in the folder `examples`.
+//!
 //! # What keeps an object alive?
 //!
 //! Being reached from a [`GcRoot`], an [`OwnedRoot`]'s value, or the set of
@@ -53,7 +55,8 @@
 //! # When can a collection happen?
 //!
 //! Never inside an access or a scope. By default a thread of the space's own collects: when the budget is used
-//! up (as many bytes as are alive, at least 32 MiB), when somebody [asks](Space::request_gc), and by time if
+//! up (as many bytes as are alive, at least [32 MiB](Builder::gc_budget_floor); where less is alive 4 MiB and twice that),
+//! when somebody [asks](Space::request_gc), and by time if
 //! there is a [`gc_period`](Builder::gc_period): when that is over and anything changed, an access, a handle that was
 //! dropped, a charge, a threshold, though nothing be allocated. Without a period what has died, or is to be
 //! evicted, waits until enough was allocated. It needs the lock for that: poll
@@ -199,6 +202,8 @@
 //! space held. Take one access for each poll and keep the state in an [`OwnedRoot`], which is `Send`.
 //!
 //! # I know ceda; what is it called here?
+//!
+//! [ceda](https://cedanet.com.au/ceda/) is the C++ system whose `CSpace` this one follows.
 //!
 //! | ceda | cspace |
 //! | --- | --- |
