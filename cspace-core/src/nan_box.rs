@@ -138,7 +138,7 @@ impl<'gc> NanBox<'gc> {
     /// An object of any type.
     #[inline(always)]
     pub fn from_any(object: GcAny<'gc>) -> NanBox<'gc> {
-        // Chunks lie below 2^47 (asserted when they are mapped), so no bit of the tag is touched.
+        // Chunks lie below 2^47 (`os.rs`), so no bit of the tag is touched.
         NanBox { bits: object.address().map_addr(|a| a | OBJECT), brand: PhantomData }
     }
 

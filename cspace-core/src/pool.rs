@@ -158,17 +158,11 @@ pub(crate) fn mapped_bytes() -> usize {
     MAPPED_BYTES.load(Relaxed)
 }
 
-fn assert_addressable(base: NonNull<u8>, size: usize) {
-    // `NanBox` keeps an address in 48 bits of which the top one is clear.
-    assert!((base.addr().get() + size) >> 47 == 0, "memory mapped above 47 bits of address");
-}
-
 impl Pool {
     fn add_chunk(&mut self, use_: BlockUse) -> Option<usize> {
         // Where it lies says what it is for.
         let offset = if use_ == BlockUse::Shared { CHUNK } else { 0 };
         let base = os::reserve(CHUNK, 2 * CHUNK, offset)?;
-        assert_addressable(base, CHUNK);
         debug_assert_eq!(is_shared(base.as_ptr()), use_ == BlockUse::Shared);
         if use_ == BlockUse::Whole {
             self.whole_chunks += 1;
@@ -434,7 +428,6 @@ pub(crate) fn map_object(bytes: usize) -> Option<(NonNull<u8>, usize)> {
     let header = HEADER_BLOCKS * BLOCK;
     let mapped = bytes.checked_add(header)?.checked_next_multiple_of(CHUNK)?;
     let base = os::reserve(mapped, 2 * CHUNK, 0)?;
-    assert_addressable(base, mapped);
     MAPPED_BYTES.fetch_add(mapped, Relaxed);
     POOL.lock().mappings.insert(base.addr().get(), mapped);
     // SAFETY: the object goes behind the header of the fresh mapping.

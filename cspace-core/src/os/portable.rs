@@ -3,18 +3,25 @@
 use core::ptr::NonNull;
 use std::alloc::{alloc_zeroed, dealloc, Layout};
 
+use super::ADDRESS_MAX;
+
 /// Allocates `size` bytes of zeroed memory, `offset` bytes behind a multiple of `align`; `None` when there is none.
 ///
 /// What has an offset is never freed.
 pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
     let size = size.checked_add(offset)?;
     // No system has as much, and Miri ends a program that asks it.
-    if size >> 47 != 0 {
+    if size > ADDRESS_MAX {
         return None;
     }
     let layout = Layout::from_size_align(size, align).ok()?;
     // SAFETY: callers never ask for zero bytes.
     let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    if base.addr().get() > ADDRESS_MAX - size {
+        // SAFETY: just allocated with this layout, and nobody knows of it.
+        unsafe { dealloc(base.as_ptr(), layout) };
+        return None;
+    }
     // SAFETY: within what was allocated.
     Some(unsafe { base.add(offset) })
 }

@@ -2,26 +2,17 @@
 
 use core::ptr::NonNull;
 
+use super::ADDRESS_MAX;
+
+/// How many places below the highest address are tried, where the system prefers those above.
+const PLACES_TRIED: usize = 256;
+
 /// Maps `size` bytes of zeroed memory, `offset` bytes behind a multiple of `align`; `None` when the system refuses.
 ///
 /// All are multiples of the page size, `align` is a power of two, `offset` is less.
 pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
     let padded = size.checked_add(align)?;
-    // SAFETY: an anonymous map with no address asked for touches no existing memory.
-    let raw = unsafe {
-        libc::mmap(
-            core::ptr::null_mut(),
-            padded,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    if raw == libc::MAP_FAILED {
-        return None;
-    }
-    let raw = raw.cast::<u8>();
+    let raw = map_below(padded, ADDRESS_MAX)?;
     let front = offset.wrapping_sub(raw.addr()) & (align - 1);
     let back = align - front;
     // SAFETY: both ranges lie in the map made above and hold nothing; what stays mapped is exactly
@@ -36,6 +27,36 @@ pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNul
         }
         NonNull::new(base)
     }
+}
+
+/// Maps zeroed memory that ends below `end`. Most systems give such addresses anyway; of the others (Linux on AArch64,
+/// where user addresses have 48 bits) it is asked for by hints, which they follow where the place is free.
+fn map_below(size: usize, end: usize) -> Option<*mut u8> {
+    let hint_step = end / PLACES_TRIED;
+    let mut hint = core::ptr::null_mut();
+    for place in (0..PLACES_TRIED).rev() {
+        // SAFETY: an anonymous map that replaces none touches no existing memory.
+        let raw = unsafe {
+            libc::mmap(
+                hint,
+                size,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        };
+        if raw == libc::MAP_FAILED {
+            return None;
+        }
+        if raw.addr().checked_add(size).is_some_and(|after| after <= end) {
+            return Some(raw.cast());
+        }
+        // SAFETY: just mapped, and nobody knows of it.
+        unsafe { libc::munmap(raw, size) };
+        hint = core::ptr::without_provenance_mut(place * hint_step);
+    }
+    None
 }
 
 /// Unmaps what [`reserve`] gave.
@@ -67,4 +88,30 @@ pub(crate) fn advise_huge(base: NonNull<u8>, size: usize) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (base, size);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_asked_for_below_the_highest_address_where_the_system_gives_others() {
+        const SIZE: usize = 8 << 20;
+        // Above this nearly all maps lie that nobody has asked a place for.
+        let end = 1 << 46;
+        let maps: Vec<_> = (0..20).map(|_| map_below(SIZE, end).expect("there is room")).collect();
+        for (i, map) in maps.iter().enumerate() {
+            assert!(map.addr() + SIZE <= end);
+            // SAFETY: mapped above, and used by nobody else.
+            unsafe { map.write(i as u8) };
+        }
+        for (i, map) in maps.iter().enumerate() {
+            // SAFETY: as above; unmapped once.
+            unsafe {
+                assert_eq!(map.read(), i as u8, "they lie apart");
+                release(NonNull::new(*map).unwrap(), SIZE, 1);
+            }
+        }
+        assert_eq!(map_below(SIZE, SIZE / 2), None);
+    }
 }
