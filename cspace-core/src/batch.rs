@@ -36,7 +36,7 @@ use parking_lot::Mutex;
 use crate::amount::{self, sum};
 use crate::chunk::{SpanKind, SpanRef, GRANULE};
 use crate::claim::{CycleClaim, DropsOut};
-use crate::cleaner::{self, Cleanup, DueCleanup};
+use crate::cleaner::{self, Cleanup};
 use crate::collector_handle::CollectorHandle;
 use crate::event::UserCode;
 use crate::heap::{self, Counters};
@@ -82,6 +82,8 @@ pub struct Batch {
 pub(crate) struct Work {
     pub(crate) filters: Vec<Arc<Filter>>,
     pub(crate) cleanups: Pile<Cleanup>,
+    /// Room for those whose objects are dead.
+    pub(crate) due: Vec<Cleanup>,
     pub(crate) dropped: Vec<DroppedCell>,
     pub(crate) spans: Pile<SpanRef>,
     /// Spans of the heap that wait for earlier batches, and for this one until its sweep has looked at them (B3).
@@ -193,13 +195,19 @@ impl Batch {
         for filter in work.filters {
             filter.run();
         }
+        let is_last = self.last.is_some();
         let mut sweep = Sweep {
             home: &self.home,
             remains: Remains {
                 home: Arc::clone(&self.home),
                 drops_out: None,
                 // By the marks too.
-                cleanups: cleaner::sort(&self.home, work.cleanups.into_vec()),
+                cleanups: if is_last {
+                    // Nothing is marked: all are due.
+                    work.cleanups
+                } else {
+                    cleaner::sort(&self.home, work.cleanups, work.due)
+                },
                 dropped: work.dropped,
                 spans: Vec::new(),
                 words: Vec::new(),
@@ -519,7 +527,7 @@ pub struct Remains {
     home: Arc<Home>,
     /// Keeps the space, and no cycle out; none for the last batch of a space.
     drops_out: Option<DropsOut>,
-    cleanups: Vec<DueCleanup>,
+    cleanups: Pile<Cleanup>,
     dropped: Vec<DroppedCell>,
     spans: Vec<DeadIn>,
     /// A bit for each granule of those spans: whether a dead object begins there.
@@ -607,11 +615,11 @@ impl Remains {
         let mut reclaimed = core::mem::take(&mut self.reclaimed);
         let progress = Arc::clone(self.home.gate.owner());
         let mut watch = StopWatch::new(&progress);
-        for due in self.cleanups.drain(..) {
-            if let Some(action) = due.cleanup.action.take() {
+        for due in core::mem::take(&mut self.cleanups) {
+            if let Some(action) = due.action.take() {
                 reclaimed.cleaners_run += 1;
                 guarded(&mut reclaimed.cleaner_panics, action);
-                watch.lap(UserCode::Cleaner, due.type_name, &mut reclaimed);
+                watch.lap(UserCode::Cleaner, due.target.type_name(), &mut reclaimed);
             }
         }
         for cell in self.dropped.drain(..) {

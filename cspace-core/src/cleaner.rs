@@ -18,17 +18,19 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::any::GcAny;
-use crate::chunk::{info_of, is_marked, mark_address};
+use crate::chunk::{is_marked, mark_address};
 use crate::home::Home;
+use crate::pile::Pile;
 use crate::protocol::{self, OnceAction};
+use crate::type_info::TypeInfo;
 use crate::visitor::prefetch;
 
 /// What a cleaner does.
 pub(crate) type Action = Box<dyn FnOnce() + Send>;
 
-/// The address of an object that an action waits for.
-#[derive(Debug)]
-pub(crate) struct Target(*const u8);
+/// An object that an action waits for: its address, and its type, which outlives it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target(*const u8, &'static TypeInfo);
 
 // SAFETY: an address; whoever reads the object's mark says why it may.
 unsafe impl Send for Target {}
@@ -39,6 +41,11 @@ impl Target {
     pub(crate) fn addr(&self) -> usize {
         self.0.addr()
     }
+
+    /// The name of the object's type.
+    pub(crate) fn type_name(&self) -> &'static str {
+        self.1.name()
+    }
 }
 
 /// The actions that wait in a space.
@@ -46,51 +53,40 @@ pub(crate) type Cleanups = protocol::Cleanups<Target, Action>;
 /// One of them.
 pub(crate) type Cleanup = protocol::Cleanup<Target, Action>;
 
-/// An action whose object is dead.
-pub(crate) struct DueCleanup {
-    pub(crate) cleanup: Cleanup,
-    /// The type of the object.
-    pub(crate) type_name: &'static str,
-}
-
 /// How far ahead of the entry that is looked at memory is asked for.
 const AHEAD: usize = 16;
 
-/// Puts the actions back whose objects live, and returns the others. By a sweep, before anything that clears marks or
-/// frees an object. Runs no user code.
-pub(crate) fn sort(home: &Home, all: Vec<Cleanup>) -> Vec<DueCleanup> {
-    let are_marked: Vec<bool> = all
-        .iter()
-        .enumerate()
-        .map(|(i, cleanup)| {
-            if let Some(next) = all.get(i + AHEAD) {
+/// Puts the actions back whose objects live, and returns the others in `due`, which has room for all. By a sweep, before
+/// anything that clears marks or frees an object. Runs no user code.
+pub(crate) fn sort(home: &Home, mut all: Pile<Cleanup>, mut due: Vec<Cleanup>) -> Pile<Cleanup> {
+    for list in all.lists_mut() {
+        let mut kept = 0;
+        for at in 0..list.len() {
+            if let Some(next) = list.get(at + AHEAD) {
                 prefetch(mark_address(next.target.0));
                 prefetch(Arc::as_ptr(&next.action).cast());
             }
+            let Cleanup { target, action } = &list[at];
+            // What was taken by hand is forgotten: its action is gone, so no user code is dropped with it.
+            if action.is_taken() {
+                continue;
+            }
             // SAFETY: the object was alive when the finish before ended, or was made since, and its memory is not
             // freed before this batch's sweep (F3).
-            unsafe { is_marked(cleanup.target.0) }
-        })
-        .collect();
-    let (mut living, mut dead) = (Vec::new(), Vec::new());
-    for (cleanup, is_marked) in all.into_iter().zip(are_marked) {
-        // What was taken by hand is forgotten: its action is gone, so no user code is dropped with it.
-        if cleanup.action.is_taken() {
-            continue;
+            if unsafe { is_marked(target.0) } {
+                list.swap(kept, at);
+                kept += 1;
+            } else {
+                due.push(Cleanup { target: *target, action: Arc::clone(action) });
+            }
         }
-        if is_marked {
-            living.push(cleanup);
-        } else {
-            // SAFETY: as above.
-            let type_name = unsafe { info_of(cleanup.target.0) }.name();
-            dead.push(DueCleanup { cleanup, type_name });
-        }
+        list.truncate(kept);
     }
-    if !living.is_empty() {
+    if !all.is_empty() {
         // The space that the objects belong to now need not be that of the finish.
-        home.gate.put(Vec::new(), |counters| counters.cleanups.put_back(living));
+        home.gate.put(Vec::new(), |counters| counters.cleanups.put_pile_back(all));
     }
-    dead
+    due.into_iter().collect()
 }
 
 /// A handle on an action that runs when an object has died, exactly once.
@@ -150,7 +146,7 @@ impl Cleaner {
     /// The caller is in an access to the actions' space, in which the object is alive (F3).
     pub(crate) fn register(cleanups: &Cleanups, object: GcAny<'_>, action: Action) -> Cleaner {
         let action = Arc::new(OnceAction::new(action));
-        cleanups.insert(Target(object.address()), Arc::clone(&action));
+        cleanups.insert(Target(object.address(), object.type_info()), Arc::clone(&action));
         Cleaner(action)
     }
 

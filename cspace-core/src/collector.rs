@@ -67,7 +67,7 @@ pub use crate::held::Driving;
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
 };
-use crate::list::try_box;
+use crate::list::{has_room, try_box};
 use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
@@ -725,6 +725,9 @@ impl FinishPhase {
         let reserved =
             unsafe { (*inner.heap()).reserve_detached(&mut work.spans, &mut work.waiting) };
         reserved.map_err(|SystemFull| CollectError::NoMemory { what: "what is to be swept" })?;
+        if !has_room(&mut work.due, inner.counters().cleanups.len()) {
+            return Err(CollectError::NoMemory { what: "the cleaners of the dead" });
+        }
         // Marking is complete (Y3). From the first reference that is cleared to the batch that owns the spans nothing
         // can be undone.
         let is_late = self.choice.has_rescued();

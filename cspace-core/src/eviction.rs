@@ -575,7 +575,8 @@ impl Choice {
     /// The marker's work is done, and the cells were found in this cycle.
     unsafe fn sort(&mut self, visitor: &mut Visitor<'_>, eviction: &Eviction) -> bool {
         let found = core::mem::take(&mut visitor.evict_cells);
-        self.seen.reserve(found.len());
+        // At once, where there is as much memory; else little by little, as far as it goes.
+        let _ = has_room_in_map(&mut self.seen, found.len());
         let mut newest = 0;
         for (at, cell) in found.iter().enumerate() {
             if let Some(next) = found.get(at + AHEAD) {

@@ -39,11 +39,10 @@ impl<T> Pile<T> {
         }
     }
 
-    /// Adds a vector in front of all else.
-    pub(crate) fn push_front(&mut self, bundle: Vec<T>) {
-        if !bundle.is_empty() {
-            self.bundles.insert(0, bundle);
-        }
+    /// Adds what another pile has in front of all else.
+    pub(crate) fn put_front(&mut self, pile: Pile<T>) {
+        let lists = pile.into_lists().filter(|list| !list.is_empty());
+        drop(self.bundles.splice(0..0, lists));
     }
 
     /// Adds a vector behind all that came so.
@@ -56,6 +55,11 @@ impl<T> Pile<T> {
     /// All of them, as lists.
     pub(crate) fn lists(&self) -> impl Iterator<Item = &[T]> + '_ {
         self.bundles.iter().map(Vec::as_slice).chain([self.loose.as_slice()])
+    }
+
+    /// As [`lists`](Pile::lists), to be changed.
+    pub(crate) fn lists_mut(&mut self) -> impl Iterator<Item = &mut Vec<T>> + '_ {
+        self.bundles.iter_mut().chain([&mut self.loose])
     }
 
     /// As [`lists`](Pile::lists), to be taken over.

@@ -137,14 +137,19 @@ impl Table {
         self.slots.iter().filter(|entry| !entry.is_empty())
     }
 
-    /// Which slots have entries whose targets are marked, a bit for each.
+    /// How many words there are of bits for the slots.
+    fn word_count(&self) -> usize {
+        self.slots.len().div_ceil(64)
+    }
+
+    /// Which slots have entries whose targets are marked, a bit for each, in words.
     ///
     /// # Safety
     ///
     /// The table is a source of a filter whose epoch has not ended (W3).
-    unsafe fn marked(&self) -> Vec<u64> {
+    unsafe fn marked(&self) -> impl Iterator<Item = u64> + '_ {
         let ahead = 16;
-        let word = |(first, slots): (usize, &[Entry])| {
+        let word = move |(first, slots): (usize, &[Entry])| {
             slots.iter().enumerate().fold(0, |word, (i, entry)| {
                 if let Some(next) = self.slots.get(first * 64 + i + ahead) {
                     prefetch(mark_address(next.target));
@@ -154,7 +159,7 @@ impl Table {
                 word | u64::from(is_marked) << i
             })
         };
-        self.slots.chunks(64).enumerate().map(word).collect()
+        self.slots.chunks(64).enumerate().map(word)
     }
 
     /// The entries in the slots whose bits are set.
@@ -189,8 +194,9 @@ pub(crate) struct Filter {
     /// Never changed.
     sources: Vec<Table>,
     epoch: Epoch,
-    /// Memory for the result, got while the cycle could still be given up. Taken by the collector before the epoch ends.
-    reserved: UnsafeCell<Vec<Entry>>,
+    /// Memory for the result and for what is marked, got while the cycle could still be given up. Taken by the collector
+    /// before the epoch ends.
+    reserved: UnsafeCell<Reserved>,
     /// Written by the collector before the epoch ends, read or taken by the set after.
     result: UnsafeCell<Table>,
 }
@@ -205,18 +211,24 @@ impl Filter {
     /// Builds the table of live entries and ends the epoch. By the collector, once, with the mark
     /// bits as the mark left them.
     pub(crate) fn run(&self) {
-        // SAFETY: the tables are this filter's sources, and its epoch ends below (W3).
-        let marked: Vec<_> = self.sources.iter().map(|table| unsafe { table.marked() }).collect();
-        let live: usize = marked.iter().flatten().map(|word| word.count_ones() as usize).sum();
-        let total: usize = self.sources.iter().map(|table| table.count).sum();
         // SAFETY: before the epoch's end what is not a source is the collector's.
         let reserved = core::mem::take(unsafe { &mut *self.reserved.get() });
+        let Reserved { entries, mut marked } = reserved;
+        for table in &self.sources {
+            // SAFETY: the table is this filter's source, and its epoch ends below (W3).
+            marked.extend(unsafe { table.marked() });
+        }
+        let live: usize = marked.iter().map(|word| word.count_ones() as usize).sum();
+        let total: usize = self.sources.iter().map(|table| table.count).sum();
         // By the next flip about as many entries will have come as died.
-        let mut result = Table::in_memory(reserved, (live * 2).max(slots_for(total)));
-        for (table, marked) in self.sources.iter().zip(&marked) {
-            for entry in table.entries_in(marked) {
+        let mut result = Table::in_memory(entries, (live * 2).max(slots_for(total)));
+        let mut marked = &marked[..];
+        for table in &self.sources {
+            let (of_table, others) = marked.split_at(table.word_count());
+            for entry in table.entries_in(of_table) {
                 result.insert_unchecked(*entry);
             }
+            marked = others;
         }
         // SAFETY: before the epoch's end the result is the collector's.
         unsafe { *self.result.get() = result };
@@ -258,6 +270,15 @@ struct State {
     filter: Option<Arc<Filter>>,
 }
 
+/// Memory to filter tables in.
+#[derive(Default)]
+struct Reserved {
+    /// For the entries that stay.
+    entries: Vec<Entry>,
+    /// For a bit for each slot of the tables.
+    marked: Vec<u64>,
+}
+
 /// Slots for so many entries.
 fn slots_for(count: usize) -> usize {
     (count + count / 2).max(SLOTS_MIN)
@@ -266,8 +287,7 @@ fn slots_for(count: usize) -> usize {
 /// A set that was visited in this cycle, to be flipped in its finish.
 pub(crate) struct FlipWeakSet {
     state: *const UnsafeCell<State>,
-    /// For all of its entries.
-    reserved: Vec<Entry>,
+    reserved: Reserved,
 }
 
 impl FlipWeakSet {
@@ -283,10 +303,13 @@ impl FlipWeakSet {
             (&state.table, &state.filter)
         };
         // SAFETY: after the epoch's end the result is the set's.
-        let filtered = filter.as_ref().map_or(0, |filter| unsafe { &*filter.result.get() }.count);
-        let mut reserved = Vec::new();
-        let slots = slots_for(table.count + filtered);
-        has_room(&mut reserved, slots).then_some(FlipWeakSet { state, reserved })
+        let filtered = filter.as_ref().map(|filter| unsafe { &*filter.result.get() });
+        let tables = || [Some(table), filtered].into_iter().flatten();
+        let slots = slots_for(tables().map(|table| table.count).sum());
+        let words = tables().map(Table::word_count).sum();
+        let mut reserved = Reserved::default();
+        (has_room(&mut reserved.entries, slots) && has_room(&mut reserved.marked, words))
+            .then_some(FlipWeakSet { state, reserved })
     }
 
     /// Which set it is.

@@ -98,15 +98,25 @@ impl<K, A> Cleanups<K, A> {
         core::mem::take(&mut list.waiting)
     }
 
+    /// How many wait, those that were taken by hand included.
+    pub(crate) fn len(&self) -> usize {
+        self.list.lock().waiting.len()
+    }
+
+    /// As `put_pile_back`, of what was detached as one list.
+    pub fn put_back(&self, living: Vec<Cleanup<K, A>>) {
+        self.put_pile_back(living.into_iter().collect());
+    }
+
     /// Takes the whole list out, in order.
     pub fn detach_all(&self) -> Vec<Cleanup<K, A>> {
         self.detach().into_vec()
     }
 
     /// Puts back what was detached and is not due, in front of what was inserted since (P13).
-    pub fn put_back(&self, living: Vec<Cleanup<K, A>>) {
+    pub(crate) fn put_pile_back(&self, living: Pile<Cleanup<K, A>>) {
         let mut list = self.list.lock();
-        list.waiting.push_front(living);
+        list.waiting.put_front(living);
         list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
     }
 
