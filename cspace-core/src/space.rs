@@ -723,16 +723,15 @@ impl Drop for SpaceInner {
             drop_guarded(evictions.0);
             drop_guarded(evictions.1);
         };
-        // Where no batch can be reclaimed, nothing of the user's runs: both are left for when it can, and what was
-        // left last is done first.
+        // Where no batch can be reclaimed, nothing of the user's runs: both are left for when it can, in this order.
         if Batch::can_reclaim() {
             let _ = batch.reclaim();
             batch::run_deferred();
             tell_collector(&self.requests);
             drop_captured();
         } else {
-            batch::defer(None, Box::new(drop_captured));
             drop(batch);
+            batch::defer(None, Box::new(drop_captured));
             tell_collector(&self.requests);
         }
     }
