@@ -43,6 +43,7 @@ mod root_stack;
 mod roots;
 mod several;
 mod sizes;
+mod stand_in;
 mod stress;
 mod tails;
 mod tasks;
