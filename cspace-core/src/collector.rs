@@ -82,8 +82,8 @@ pub enum Runner {
     Safepoints,
     /// A thread of the collector's. Mutators only do when it is late.
     Driver,
-    /// A thread of the collector's that is busy with user code of the dead, for how long nobody knows: mutators do,
-    /// but leave it what remains.
+    /// A thread of the collector's that is busy with user code of the dead, for how long nobody knows: mutators do, as
+    /// may other threads of the collector's, but leave it what remains.
     BusyDriver,
     /// Nobody: explicit calls, and safepoints after a request.
     Nobody,

@@ -1222,7 +1222,9 @@ impl Space {
     }
 
     /// Waits until more than `n` collections were completed, at most `timeout`; returns how many were. With
-    /// `n` from [`total_num_completed_gcs`](Space::total_num_completed_gcs), that is the next one.
+    /// `n` from [`total_num_completed_gcs`](Space::total_num_completed_gcs), that is the next one. It is complete when the
+    /// cleaners and drops that come of it have run; if the thread that is to run them is busy with others and has been for
+    /// more than 10 ms, when memory is reclaimed.
     ///
     /// ```
     /// use cspace_core::Space;

@@ -138,7 +138,8 @@ pub(crate) struct StandingIn<'s>(&'s Seat);
 impl<'s> StandingIn<'s> {
     /// None if the driver is to leave, or has.
     pub(crate) fn begin(seat: &'s Seat, tenure: Tenure) -> Option<StandingIn<'s>> {
-        seat.begin_stand_in(tenure).then_some(StandingIn(seat))
+        // Made only then: its drop ends what began.
+        seat.begin_stand_in(tenure).then(|| StandingIn(seat))
     }
 }
 
@@ -314,6 +315,18 @@ mod tests {
         drop(looks);
         // The thread had the last sender.
         while looked.recv().is_ok() {}
+    }
+
+    #[test]
+    fn a_stand_in_that_is_refused_has_not_begun() {
+        let seat = Seat::new();
+        let tenure = seat.take().unwrap();
+        seat.enter(tenure);
+        drop(StandingIn::begin(&seat, tenure).expect("the driver is there"));
+        let leaving = seat.ask_to_leave().unwrap();
+        assert!(StandingIn::begin(&seat, tenure).is_none());
+        seat.wait_idle();
+        seat.leave(leaving);
     }
 
     #[test]
