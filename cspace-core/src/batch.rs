@@ -26,6 +26,7 @@
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
+use std::collections::VecDeque;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -141,7 +142,7 @@ pub struct SlowUserCode {
 impl Batch {
     /// Whether this thread may run what remains of a batch (B2). If not, it is left for when it may.
     pub fn can_reclaim() -> bool {
-        held::count() == 0 && !held::is_sweeping()
+        held::count() == 0 && !held::is_sweeping() && !held::is_bystander()
     }
 
     /// Reclaims the batch: sweeps it, gives up the claim on its cycle, and runs what remains.
@@ -854,7 +855,8 @@ impl Space {
     }
 }
 
-static DEFERRED: Mutex<Vec<Deferred>> = Mutex::new(Vec::new());
+/// In the order in which it was left, which is the one in which it is done.
+static DEFERRED: Mutex<VecDeque<Deferred>> = Mutex::new(VecDeque::new());
 static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// Leaves work for this thread, until it holds no space and runs no sweep (B2).
@@ -882,8 +884,17 @@ pub fn defer_to_driver(driver: usize, ticket: Option<BatchTicket>, work: Box<dyn
 
 fn push_deferred(owner: Owner, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
     let mut deferred = DEFERRED.lock();
-    deferred.push(Deferred { owner, ticket, work });
+    deferred.push_back(Deferred { owner, ticket, work });
     DEFERRED_COUNT.store(deferred.len(), Relaxed);
+}
+
+/// Whether there is work that [`run_deferred`] would run on this thread.
+pub fn has_deferred() -> bool {
+    if DEFERRED_COUNT.load(Relaxed) == 0 {
+        return false;
+    }
+    let this = Owner::Thread(thread::current().id());
+    DEFERRED.lock().iter().any(|left| left.owner == this || left.owner == Owner::Anybody)
 }
 
 /// Whether there is work for whoever drives the collector.
@@ -908,8 +919,8 @@ pub(crate) fn orphan_deferred() {
 }
 
 /// Leaves what this thread left to a thread that nobody waits for: this one may never be where it can do it itself, as it
-/// charges memory and enters no space.
-pub(crate) fn leave_to_reaper() {
+/// charges memory and enters no space, or as it is a [`Bystander`](crate::held::Bystander). For collectors.
+pub fn leave_to_reaper() {
     if DEFERRED_COUNT.load(Relaxed) == 0 {
         return;
     }
@@ -1005,8 +1016,8 @@ fn run_deferred_slow(may_take: impl Fn(&Deferred) -> bool) -> bool {
     while Batch::can_reclaim() {
         let next = {
             let mut deferred = DEFERRED.lock();
-            let at = deferred.iter().rposition(&may_take);
-            let next = at.map(|at| deferred.swap_remove(at));
+            let at = deferred.iter().position(&may_take);
+            let next = at.and_then(|at| deferred.remove(at));
             DEFERRED_COUNT.store(deferred.len(), Relaxed);
             next
         };

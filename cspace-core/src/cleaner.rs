@@ -109,7 +109,7 @@ pub(crate) fn sort(home: &Home, mut all: Pile<Cleanup>, mut due: Vec<Cleanup>) -
 /// object keeps that alive until the space ends.
 ///
 /// While an action runs, the other dead objects of its collection whose types need drops wait, and so do further actions.
-/// Nothing else does: memory of other types is free already, and other threads collect when they need to. Even so,
+/// Nothing else does: memory of other types is free already, and another thread runs the collections that are due. Even so,
 /// leave what takes long to another thread; what took more than 100 ms is told by
 /// [`Event::SlowUserCode`](crate::Event::SlowUserCode).
 ///

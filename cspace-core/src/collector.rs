@@ -52,8 +52,9 @@ use parking_lot::lock_api::{
 use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
-    defer, defer_to_driver, has_deferred_of_driver, panic_message, run_deferred,
-    run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed, Remains,
+    defer, defer_to_driver, has_deferred, has_deferred_of_driver, leave_to_reaper, panic_message,
+    run_deferred, run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed,
+    Remains,
 };
 pub use crate::claim::CycleClaim;
 pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
@@ -63,7 +64,7 @@ use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
 use crate::heap::{Heap, SystemFull};
 use crate::held;
-pub use crate::held::Driving;
+pub use crate::held::{Bystander, Driving};
 use crate::incremental::{
     increments_for, UnderWay, INCREMENT_BYTES, INCREMENT_WORK, STRESS_INCREMENTS, STRESS_WORK,
 };
@@ -81,8 +82,8 @@ pub enum Runner {
     Safepoints,
     /// A thread of the collector's. Mutators only do when it is late.
     Driver,
-    /// A thread of the collector's that is busy with user code of the dead, for how long nobody knows: mutators do,
-    /// but leave it what remains.
+    /// A thread of the collector's that is busy with user code of the dead, for how long nobody knows: mutators do, as
+    /// may other threads of the collector's, but leave it what remains.
     BusyDriver,
     /// Nobody: explicit calls, and safepoints after a request.
     Nobody,

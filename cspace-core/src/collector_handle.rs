@@ -87,6 +87,14 @@ impl WeakCollectorHandle {
         self.upgrade_with(!held::is_sweeping())
     }
 
+    /// As [`upgrade`](WeakCollectorHandle::upgrade), but `None` while somebody is destroying the space: for a collector
+    /// that others need meanwhile.
+    pub fn try_upgrade(&self) -> Option<CollectorHandle> {
+        let make = || self.space.upgrade().map(|inner| Space { inner });
+        let space = self.handles.try_begin(make)?;
+        Some(CollectorHandle { space: Some(space), handles: Arc::clone(&self.handles) })
+    }
+
     /// As [`upgrade`](WeakCollectorHandle::upgrade), without waiting.
     pub(crate) fn upgrade_now(&self) -> Option<CollectorHandle> {
         self.upgrade_with(false)
@@ -98,8 +106,8 @@ impl WeakCollectorHandle {
         Some(CollectorHandle { space: Some(space), handles: Arc::clone(&self.handles) })
     }
 
-    /// Whether the space is there.
-    pub(crate) fn is_there(&self) -> bool {
+    /// Whether the space is there. For collectors.
+    pub fn is_there(&self) -> bool {
         self.space.strong_count() > 0
     }
 }

@@ -42,6 +42,8 @@ struct Held {
     sweeping: Cell<usize>,
     /// Whether this thread drives collections, and how often it began to.
     driving: Cell<usize>,
+    /// Whether user code of the dead is for other threads, and how often that was said.
+    bystanding: Cell<usize>,
 }
 
 impl Held {
@@ -68,6 +70,7 @@ thread_local! {
             watched: Cell::new(false),
             sweeping: Cell::new(0),
             driving: Cell::new(0),
+            bystanding: Cell::new(0),
         }
     };
 }
@@ -318,5 +321,55 @@ impl Driving {
 impl Drop for Driving {
     fn drop(&mut self) {
         HELD.with(|held| held.driving.set(held.driving.get() - 1));
+    }
+}
+
+/// Whether this thread is a bystander.
+pub(crate) fn is_bystander() -> bool {
+    HELD.with(|held| held.bystanding.get() > 0)
+}
+
+/// Notes that this thread runs no user code of the dead, whatever it holds or lets go of, until it is dropped; for
+/// collectors. What it would have run it leaves for later: then it may run it (`run_deferred`), or have another thread do so
+/// (`leave_to_reaper`).
+///
+/// Forgotten, it says so for as long as the thread lives.
+///
+/// ```
+/// use cspace_core::collector::{run_deferred, Bystander};
+/// use cspace_core::{Space, Static};
+///
+/// struct Tells(std::sync::mpsc::Sender<()>);
+/// impl Drop for Tells {
+///     fn drop(&mut self) {
+///         self.0.send(()).unwrap();
+///     }
+/// }
+///
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let space = Space::builder().build()?;
+/// space.exclusive(|cx| cx.alloc(Static(Tells(tell))).addr());
+/// let bystander = Bystander::begin();
+/// drop(space);
+/// assert!(told.try_recv().is_err());
+/// drop(bystander);
+/// run_deferred();
+/// assert!(told.try_recv().is_ok());
+/// # Ok::<(), cspace_core::SettingError>(())
+/// ```
+#[must_use = "the thread is noted until this is dropped"]
+pub struct Bystander(PhantomData<*mut ()>);
+
+impl Bystander {
+    /// This thread is one from here on.
+    pub fn begin() -> Bystander {
+        HELD.with(|held| held.bystanding.set(held.bystanding.get() + 1));
+        Bystander(PhantomData)
+    }
+}
+
+impl Drop for Bystander {
+    fn drop(&mut self) {
+        HELD.with(|held| held.bystanding.set(held.bystanding.get() - 1));
     }
 }

@@ -724,16 +724,15 @@ impl Drop for SpaceInner {
             drop_guarded(evictions.0);
             drop_guarded(evictions.1);
         };
-        // Where no batch can be reclaimed, nothing of the user's runs: both are left for when it can, and what was
-        // left last is done first.
+        // Where no batch can be reclaimed, nothing of the user's runs: both are left for when it can, in this order.
         if Batch::can_reclaim() {
             let _ = batch.reclaim();
             batch::run_deferred();
             tell_collector(&self.requests);
             drop_captured();
         } else {
-            batch::defer(None, Box::new(drop_captured));
             drop(batch);
+            batch::defer(None, Box::new(drop_captured));
             tell_collector(&self.requests);
         }
     }
@@ -1224,7 +1223,9 @@ impl Space {
     }
 
     /// Waits until more than `n` collections were completed, at most `timeout`; returns how many were. With
-    /// `n` from [`total_num_completed_gcs`](Space::total_num_completed_gcs), that is the next one.
+    /// `n` from [`total_num_completed_gcs`](Space::total_num_completed_gcs), that is the next one. It is complete when the
+    /// cleaners and drops that come of it have run; if the thread that is to run them is busy with others and has been for
+    /// more than 10 ms, when memory is reclaimed.
     ///
     /// ```
     /// use cspace_core::Space;

@@ -1,4 +1,6 @@
 //! Whether a driver is busy with user code, for how long nobody knows.
+//!
+//! One that is late has a stand-in, see `stand_in.rs`.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::LazyLock;
@@ -43,6 +45,24 @@ impl Busy {
         let since = self.since.load(Relaxed);
         since != 0 && now().saturating_sub(since) >= LATE.as_nanos() as u64
     }
+
+    /// From when on it is late, if it runs user code.
+    pub(crate) fn late_at(&self) -> Option<Instant> {
+        let since = self.since.load(Relaxed);
+        (since != 0).then(|| *ORIGIN + Duration::from_nanos(since) + LATE)
+    }
+}
+
+impl Running<'_> {
+    /// Whether it ran none before.
+    pub(crate) fn is_outermost(&self) -> bool {
+        self.before == 0
+    }
+}
+
+/// When who begins something now is late with it.
+pub(crate) fn late_from_now() -> Instant {
+    Instant::now() + LATE
 }
 
 impl Drop for Running<'_> {
@@ -63,8 +83,11 @@ mod tests {
     fn a_driver_is_late_when_its_user_code_takes_long() {
         let busy = Busy::new();
         assert!(!busy.is_late());
+        assert_eq!(busy.late_at(), None);
         let outer = busy.begin();
         let inner = busy.begin();
+        assert!(outer.is_outermost() && !inner.is_outermost());
+        assert!(busy.late_at().is_some_and(|at| at > Instant::now()) || busy.is_late());
         // As if it had begun at the beginning of time.
         busy.since.store(1, Relaxed);
         while now() <= LATE.as_nanos() as u64 {

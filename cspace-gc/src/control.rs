@@ -3,7 +3,8 @@
 //! Somebody is in the driver's seat ([`Seat`]): a worker, the embedder's own thread with a [`GcDriver`], a
 //! [`GcPool`]; or nobody is, and then mutators collect at their safepoints, or nobody does. A mutator that
 //! comes to a safepoint does not wait for the driver, unless it is far over budget; and if the driver is late
-//! or gave up waiting for the lock, it runs the cycle itself.
+//! or gave up waiting for the lock, it runs the cycle itself. A driver that is stuck in user code has a stand-in
+//! (`stand_in.rs`).
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -12,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer_to_driver, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
+    defer_to_driver, has_deferred, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
     take_over_from_driver, Collector, Driving, LockWait, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
@@ -24,7 +25,8 @@ use crate::driver::GcDriver;
 use crate::error::{StartError, StopError};
 use crate::period::{share_of, Due, Look, Pace, Period, Timer, SHARE};
 use crate::pool::{GcPool, Member};
-use crate::protocol::{Seat, Signal, Tenure};
+use crate::protocol::{Seat, Tenure};
+use crate::stand_in::{News, RunningUserCode, ThreadDriver};
 use crate::worker;
 
 /// Who runs the collections of a space to begin with.
@@ -88,9 +90,10 @@ impl Default for GcSettings {
 }
 
 /// Who is in the driver's seat.
+#[derive(Clone)]
 pub(crate) enum Attached {
     /// A worker or a driver.
-    Thread(Arc<Signal>),
+    Thread(Arc<ThreadDriver>),
     /// A pool.
     Pool(Arc<Member>),
 }
@@ -125,11 +128,14 @@ pub struct GcControl {
     /// Who does when there is no driver.
     without_driver: AtomicU8,
     pub(crate) seat: Seat,
+    /// Taken between the beginning of user code, or a request, and the look for the other one (SI1).
     attached: Mutex<Option<Attached>>,
     /// Of the worker, if there is one.
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether the driver runs user code.
     busy: Busy,
+    /// What stand-ins left to be told of.
+    news: News,
     stack_bytes: Option<usize>,
     /// The pool that is to run the collections, until the space is gone.
     pool: Mutex<Option<GcPool>>,
@@ -175,6 +181,7 @@ impl GcControl {
             attached: Mutex::new(None),
             thread: Mutex::new(None),
             busy: Busy::new(),
+            news: News::default(),
             stack_bytes: settings.stack_bytes,
             pool: Mutex::new(settings.pool),
         })
@@ -195,7 +202,8 @@ impl GcControl {
     ///
     /// Beside a large heap collections are put off so that they take no more than a share of a core
     /// ([`set_period_share`](GcControl::set_period_share)), by ten periods at most. Minor collections put nothing
-    /// off. It applies to collections that a thread runs, not to those of safepoints.
+    /// off, nor does user code that the driver runs: after 10 ms of it another thread collects in its place, which leaves
+    /// user code to the driver. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
         self.pace.lock().period = Period::from(period);
         self.wake();
@@ -251,9 +259,9 @@ impl GcControl {
                 member.wake();
             }
             None => {
-                let signal = Arc::new(Signal::new());
-                self.attach(Attached::Thread(Arc::clone(&signal)));
-                match worker::spawn(Arc::clone(self), space, signal, self.stack_bytes) {
+                let driver = ThreadDriver::new(self, space, tenure);
+                self.attach(Attached::Thread(Arc::clone(&driver)));
+                match worker::spawn(Arc::clone(self), space, driver, self.stack_bytes) {
                     Ok(thread) => {
                         *self.thread.lock() = Some(thread);
                         self.seat.enter(tenure);
@@ -312,7 +320,7 @@ impl GcControl {
         };
         // Told before it is waited for: it may be waiting for the lock or for readers.
         match &*self.attached.lock() {
-            Some(Attached::Thread(signal)) => signal.stop(),
+            Some(Attached::Thread(driver)) => driver.stop(),
             Some(Attached::Pool(member)) => member.stop(),
             None => {}
         }
@@ -356,10 +364,10 @@ impl GcControl {
         let Some(tenure) = self.seat.take() else {
             return Err(StartError::Occupied { space: name() });
         };
-        let signal = Arc::new(Signal::new());
-        self.attach(Attached::Thread(Arc::clone(&signal)));
+        let driver = ThreadDriver::new(self, space, tenure);
+        self.attach(Attached::Thread(Arc::clone(&driver)));
         self.seat.enter(tenure);
-        Ok(GcDriver::new(Arc::clone(self), space.downgrade_to_collector(), signal, tenure))
+        Ok(GcDriver::new(Arc::clone(self), space.downgrade_to_collector(), driver, tenure))
     }
 
     fn check_caller<E>(
@@ -400,7 +408,10 @@ impl GcControl {
     /// Nobody is in the seat any more.
     fn detach(&self, runner: u8) {
         self.runner.store(runner, Relaxed);
-        *self.attached.lock() = None;
+        let attached = self.attached.lock().take();
+        if let Some(Attached::Thread(driver)) = attached {
+            driver.stop_stand_in();
+        }
     }
 
     /// A driver left by itself: mutators do what they did without it.
@@ -433,9 +444,58 @@ impl GcControl {
 
     // ---- what a driver does
 
+    /// The driver begins to run user code, until what is returned is dropped: its stand-in is told when it may have to
+    /// act.
+    pub(crate) fn begin_user_code(&self, space: &Space) -> RunningUserCode<'_> {
+        let running = self.busy.begin();
+        if !running.is_outermost() {
+            return RunningUserCode::new(running, None);
+        }
+        // With the mutex after the beginning, and before it is looked whether anything is due (SI1).
+        let attached = self.attached.lock().clone();
+        let Some((attached, late_at)) = attached.zip(self.busy.late_at()) else {
+            return RunningUserCode::new(running, None);
+        };
+        let timer = match &attached {
+            Attached::Thread(driver) => &driver.timer,
+            Attached::Pool(member) => &member.timer,
+        };
+        let pace = *self.pace.lock();
+        let at = match timer.due(pace, &self.look(space)) {
+            // Of a change somebody is to be told.
+            Due::Now | Due::WhenChanged => Some(late_at),
+            Due::At(at) => Some(at.max(late_at)),
+            Due::WhenWoken => None,
+        };
+        match &attached {
+            Attached::Thread(driver) => {
+                if let Some(at) = at {
+                    driver.call_stand_in(at);
+                }
+                RunningUserCode::new(running, None)
+            }
+            Attached::Pool(member) => {
+                RunningUserCode::new(running, Some(member.begin_user_code(late_at, at)))
+            }
+        }
+    }
+
+    /// From when on its driver is late, if that runs user code.
+    pub(crate) fn late_at(&self) -> Option<Instant> {
+        self.busy.late_at()
+    }
+
+    /// Whether its driver has run user code for long.
+    pub(crate) fn is_late(&self) -> bool {
+        self.busy.is_late()
+    }
+
     /// Ends what other threads' cycles left; whether there was anything.
-    fn run_rests(&self) -> bool {
-        let _busy = self.busy.begin();
+    fn run_rests(&self, space: &Space) -> bool {
+        if !has_deferred_of_driver(self.number()) && !has_deferred() {
+            return false;
+        }
+        let _running = self.begin_user_code(space);
         let any = run_deferred_of_driver(self.number());
         // What drops among them left for when this thread is done: the last batches of spaces, say.
         run_deferred();
@@ -444,14 +504,19 @@ impl GcControl {
 
     /// When there is something to do next.
     pub(crate) fn due(&self, space: &Space, timer: &Timer) -> Due {
-        if has_deferred_of_driver(self.number()) || space.wants_delivery() {
+        if self.needs_driver(space) {
             return Due::Now;
         }
         self.cycle_due(space, timer)
     }
 
+    /// Whether anything is to be done that only a driver does.
+    pub(crate) fn needs_driver(&self, space: &Space) -> bool {
+        has_deferred_of_driver(self.number()) || space.wants_delivery()
+    }
+
     /// When the next cycle is due, whatever else there may be to do.
-    fn cycle_due(&self, space: &Space, timer: &Timer) -> Due {
+    pub(crate) fn cycle_due(&self, space: &Space, timer: &Timer) -> Due {
         loop {
             let look = self.look(space);
             let pace = *self.pace.lock();
@@ -482,10 +547,10 @@ impl GcControl {
         stay: &dyn Fn() -> bool,
     ) -> Result<Option<CollectReport>, (CollectError, Duration)> {
         let _driving = DrivingControl::begin(self);
-        let mut has_waited = self.run_rests();
+        let mut has_waited = self.run_rests(space);
         if space.wants_delivery() {
             let delivered = {
-                let _busy = Busy::begin(&self.busy);
+                let _running = self.begin_user_code(space);
                 self.mark_sweep.deliver(space, stay, *failures)
             };
             if delivered {
@@ -498,13 +563,58 @@ impl GcControl {
             }
             has_waited = true;
         }
+        let drive = Drive { wait, stay, driven: Some(self), ..Drive::ALONE };
+        self.cycle(space, timer, failures, has_waited, drive)
+    }
+
+    /// Does what is due in the driver's place, which is stuck in user code: runs none, and leaves the driver what there is
+    /// of it. When it failed, how long to wait before the next try; else none. `is_late`: whether the driver still is.
+    pub(crate) fn stand_in(
+        &self,
+        space: &Space,
+        timer: &Timer,
+        failures: &mut u32,
+        (wait, stay): (LockWait<'_>, &dyn Fn() -> bool),
+        is_late: &dyn Fn() -> bool,
+    ) -> Result<(), (CollectError, Duration)> {
+        let _driving = DrivingControl::begin(self);
+        let hand_over = |rest: Rest| {
+            if !rest.is_news {
+                return self.hand_over(rest);
+            }
+            match self.news.count(rest.work) {
+                Some(work) => self.hand_over(Rest { work, ..rest }),
+                None => Ok(()),
+            }
+        };
+        let drive = Drive {
+            wait,
+            stay,
+            user_code: UserCodeBy::DriverAlone,
+            is_driver_busy: is_late,
+            hand_over: &hand_over,
+            ..Drive::ALONE
+        };
+        // It waited for the driver.
+        self.cycle(space, timer, failures, true, drive).map(drop)
+    }
+
+    /// Runs the cycle that is due; `has_waited`: if it still is.
+    fn cycle(
+        &self,
+        space: &Space,
+        timer: &Timer,
+        failures: &mut u32,
+        mut has_waited: bool,
+        drive: Drive<'_>,
+    ) -> Result<Option<CollectReport>, (CollectError, Duration)> {
         loop {
             let Some(claim) = space.try_claim_cycle() else {
                 // Of an embedder's driver: a `visit_objects` of that cycle may want what this thread holds.
-                if !Space::may_wait_for_cycle() {
+                if !drive.may_wait() {
                     return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
                 }
-                if !space.wait_for_cycle(None, wait.go_on) {
+                if !space.wait_for_cycle(None, drive.wait.go_on) {
                     return Err((CollectError::Busy { space: space.name().to_string() }, RETRY));
                 }
                 has_waited = true;
@@ -514,7 +624,6 @@ impl GcControl {
             if has_waited && self.cycle_due(space, timer) != Due::Now {
                 return Ok(None);
             }
-            let drive = Drive { wait, stay, busy: Some(&self.busy), ..Drive::ALONE };
             // A cycle that is due by time finds all that is dead.
             let pace = *self.pace.lock();
             let by_time = timer.is_over(pace, &self.look(space));
@@ -601,9 +710,22 @@ impl Collector for GcControl {
     }
 
     fn wake(&self) {
-        match &*self.attached.lock() {
-            Some(Attached::Thread(signal)) => signal.wake(),
-            Some(Attached::Pool(member)) => member.wake(),
+        let attached = self.attached.lock().clone();
+        // Looked at after that (SI1).
+        let late_at = self.busy.late_at();
+        match &attached {
+            Some(Attached::Thread(driver)) => {
+                driver.signal.wake();
+                if let Some(at) = late_at {
+                    driver.call_stand_in(at);
+                }
+            }
+            Some(Attached::Pool(member)) => {
+                member.wake();
+                if let Some(at) = late_at {
+                    member.call_stand_in(at);
+                }
+            }
             None => {}
         }
     }
@@ -613,7 +735,7 @@ impl Collector for GcControl {
         // Handles that outlive the space may keep this control, but no threads.
         drop(pool);
         match attached {
-            Some(Attached::Thread(signal)) => signal.stop(),
+            Some(Attached::Thread(driver)) => driver.stop(),
             Some(Attached::Pool(member)) => member.stop(),
             None => {}
         }

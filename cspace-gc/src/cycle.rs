@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent, FinishPhase, LockWait,
-    MarkPhase, Reclaimed, Remains,
+    defer, has_deferred, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent,
+    FinishPhase, LockWait, MarkPhase, Reclaimed, Remains,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
-use crate::busy::Busy;
+use crate::control::GcControl;
 
 /// How a finish is entered while readers come and go.
 ///
@@ -59,6 +59,8 @@ const FOLLOW_UPS_MAX: usize = 8;
 pub(crate) struct Rest {
     pub(crate) ticket: Option<BatchTicket>,
     pub(crate) work: Box<dyn FnOnce() + Send>,
+    /// There is nothing to run but listeners.
+    pub(crate) is_news: bool,
 }
 
 /// Who runs the user code of a cycle that is not part of the mark.
@@ -69,6 +71,8 @@ pub(crate) enum UserCodeBy {
     /// The space's driver, if there is one: the thread is a mutator's, that came to a safepoint in the middle of
     /// whatever its program does.
     Driver,
+    /// The space's driver, and on no account the thread that runs the cycle: it is the driver's stand-in.
+    DriverAlone,
 }
 
 /// By whom, and for how long, a cycle is driven.
@@ -84,8 +88,8 @@ pub(crate) struct Drive<'a> {
     pub(crate) user_code: UserCodeBy,
     /// Whether the driver is busy with user code: then a cycle whose user code is left to it counts as complete.
     pub(crate) is_driver_busy: &'a dyn Fn() -> bool,
-    /// Of the driver that runs the cycle: told while it runs user code.
-    pub(crate) busy: Option<&'a Busy>,
+    /// What the driver that runs the cycle drives: told while it runs user code.
+    pub(crate) driven: Option<&'a GcControl>,
     /// Takes the user code of a cycle that this thread is not to run, or gives it back.
     pub(crate) hand_over: &'a dyn Fn(Rest) -> Result<(), Rest>,
 }
@@ -98,7 +102,7 @@ impl Drive<'_> {
         stay: &|| true,
         user_code: UserCodeBy::Caller,
         is_driver_busy: &|| false,
-        busy: None,
+        driven: None,
         hand_over: &Err,
     };
 
@@ -107,9 +111,15 @@ impl Drive<'_> {
         self.user_code == UserCodeBy::Caller && Batch::can_reclaim()
     }
 
+    /// Whether this thread may wait for another one's cycle, or insist on a finish.
+    pub(crate) fn may_wait(&self) -> bool {
+        // A stand-in holds nothing that anybody could want, though it runs no user code.
+        self.user_code == UserCodeBy::DriverAlone || Space::may_wait_for_cycle()
+    }
+
     /// Has user code run by whoever is to: `ticket` names the space whose drops are among it.
-    fn leave(&self, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
-        let Err(rest) = (self.hand_over)(Rest { ticket, work }) else { return };
+    fn leave(&self, rest: Rest) {
+        let Err(rest) = (self.hand_over)(rest) else { return };
         if Batch::can_reclaim() {
             (rest.work)();
         } else {
@@ -166,7 +176,7 @@ impl MarkSweep {
         claim: CycleClaim,
         drive: Drive<'_>,
     ) -> Result<CollectReport, CollectError> {
-        let may_insist = Space::may_wait_for_cycle();
+        let may_insist = drive.may_wait();
         self.run_begun(space, MarkPhase::begin(claim, drive.wait)?, drive, may_insist)
     }
 
@@ -178,7 +188,7 @@ impl MarkSweep {
         drive: Drive<'_>,
     ) -> Result<Option<CollectReport>, CollectError> {
         let drive = Drive { extent: Extent::MinorWillDo, ..drive };
-        let may_insist = Space::may_wait_for_cycle();
+        let may_insist = drive.may_wait();
         let phase = MarkPhase::begin(claim, drive.wait)?.try_increment();
         match phase.inspect_err(|error| note_abandoned(space, error, drive))? {
             Some(phase) => self.run_begun(space, phase, drive, may_insist).map(Some),
@@ -219,7 +229,11 @@ impl MarkSweep {
             }
         });
         if drive.runs_user_code() {
-            let _busy = drive.busy.map(Busy::begin);
+            let is_any = !remains.is_empty()
+                || space.has_listeners()
+                || space.has_evicted()
+                || has_deferred();
+            let _running = drive.driven.filter(|_| is_any).map(|it| it.begin_user_code(space));
             report = run_remains(space, remains, report, insisted);
             self.deliver(space, drive.stay, 0);
             run_deferred();
@@ -239,7 +253,10 @@ impl MarkSweep {
         drive: Drive<'_>,
     ) {
         let is_silent = insisted.is_none() && !space.has_listeners();
-        if remains.is_empty() && is_silent && !space.has_evicted() {
+        let is_news = remains.is_empty();
+        // Where there is a driver it looks for what was evicted by itself.
+        let is_delivery = space.has_evicted() && drive.user_code != UserCodeBy::DriverAlone;
+        if is_news && is_silent && !is_delivery {
             return;
         }
         let (for_later, ticket) = (space.collector_handle(), remains.ticket().keeping(space));
@@ -254,7 +271,7 @@ impl MarkSweep {
             run_remains(&for_later, remains, later, insisted);
             for_later.deliver_evicted(LockWait::NONE);
         };
-        drive.leave(Some(ticket), Box::new(work));
+        drive.leave(Rest { ticket: Some(ticket), work: Box::new(work), is_news });
     }
 
     /// Has the callback for evicted objects called by this thread, if it gets the lock in time: else by the driver,
@@ -449,7 +466,8 @@ fn tell_insistence(space: &Space, insisted: Option<Duration>, drive: Drive<'_>) 
         return space.announce_insistence(waited);
     }
     let (ticket, space) = (space.ticket(), space.collector_handle());
-    drive.leave(Some(ticket), Box::new(move || space.announce_insistence(waited)));
+    let work = Box::new(move || space.announce_insistence(waited));
+    drive.leave(Rest { ticket: Some(ticket), work, is_news: true });
 }
 
 /// Counts a cycle that a panic ended, and tells the listeners.
@@ -460,7 +478,9 @@ fn note_abandoned(space: &Space, error: &CollectError, drive: Drive<'_>) {
     let CollectError::VisitPanicked { message } = error else { return };
     let error = CollectError::VisitPanicked { message: message.clone() };
     let (ticket, space) = (space.ticket(), space.collector_handle());
-    drive.leave(Some(ticket), Box::new(move || space.note_abandoned(&error)));
+    // It is counted, too.
+    let work = Box::new(move || space.note_abandoned(&error));
+    drive.leave(Rest { ticket: Some(ticket), work, is_news: false });
 }
 
 impl Collector for MarkSweep {

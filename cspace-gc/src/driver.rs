@@ -9,11 +9,14 @@ use cspace_core::{CollectError, CollectReport, Space};
 
 use crate::control::{leave_evicted, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
-use crate::protocol::{Signal, Tenure};
+use crate::protocol::Tenure;
+use crate::stand_in::ThreadDriver;
 
 /// The driver's seat of a space, for a thread of the embedder's own (ceda's custom garbage collection thread).
 ///
-/// Got from the facade's `CSpace::gc_driver`. It does not keep the space alive.
+/// Got from the facade's `CSpace::gc_driver`. It does not keep the space alive. While [`collect`](GcDriver::collect) runs
+/// user code for more than 10 ms, a cleaner that waits, say, a thread of the library's own runs the collections that are due,
+/// and leaves it what user code there is. While nobody calls `collect`, nobody does.
 ///
 /// ```
 /// use cspace_core::Space;
@@ -43,7 +46,7 @@ use crate::protocol::{Signal, Tenure};
 pub struct GcDriver {
     control: Arc<GcControl>,
     space: WeakCollectorHandle,
-    signal: Arc<Signal>,
+    driver: Arc<ThreadDriver>,
     tenure: Tenure,
     timer: Timer,
     failures: u32,
@@ -55,11 +58,11 @@ impl GcDriver {
     pub(crate) fn new(
         control: Arc<GcControl>,
         space: WeakCollectorHandle,
-        signal: Arc<Signal>,
+        driver: Arc<ThreadDriver>,
         tenure: Tenure,
     ) -> GcDriver {
         let timer = Timer::new(Instant::now());
-        GcDriver { control, space, signal, tenure, timer, failures: 0, retry: None }
+        GcDriver { control, space, driver, tenure, timer, failures: 0, retry: None }
     }
 
     /// Waits until a collection is due: true. False when the driver is to stop, for good: the space is gone, or
@@ -67,7 +70,7 @@ impl GcDriver {
     pub fn wait_for_garbage_collect(&mut self) -> bool {
         let mut retry = self.retry.take().and_then(|retry| Instant::now().checked_add(retry));
         loop {
-            let seen = self.signal.look();
+            let seen = self.driver.signal.look();
             if seen.is_stopped() {
                 return false;
             }
@@ -81,7 +84,7 @@ impl GcDriver {
                 },
             };
             drop(space);
-            self.signal.wait(seen, deadline);
+            self.driver.signal.wait(seen, deadline);
         }
     }
 
@@ -117,14 +120,14 @@ impl GcDriver {
             }
         }
         let work = Work(&control, tenure);
-        let signal = Arc::clone(&self.signal);
-        let go_on = || !signal.is_stopped();
+        let driver = Arc::clone(&self.driver);
+        let go_on = || !driver.signal.is_stopped();
         let wait = LockWait { slice: STOP_CHECK, go_on: &go_on };
         let driven = control.drive(&space, &self.timer, &mut self.failures, wait, &go_on);
         drop(work);
         match driven {
             Ok(report) => Ok(report),
-            Err(_) if self.signal.is_stopped() => Ok(None),
+            Err(_) if self.driver.signal.is_stopped() => Ok(None),
             Err((error, retry)) => {
                 self.retry = Some(retry);
                 Err(error)

@@ -3,12 +3,14 @@
 //! What is sound in a cycle is decided by the phases of [`cspace_core::collector`]; this crate drives them and
 //! has no unsafe code. [`MarkSweep`] marks under a shared lock, finishes in bounded attempts, and sweeps with
 //! nothing locked. [`GcControl`] decides who runs the cycles of a space: a worker, a [`GcPool`], the embedder's
-//! own thread with a [`GcDriver`], the mutators at their safepoints, or nobody.
+//! own thread with a [`GcDriver`], the mutators at their safepoints, or nobody; and while one of the former is stuck in
+//! user code, a stand-in.
 //!
 //! - **K1 (one cycle).** A cycle begins with the space's claim and ends when its batch is reclaimed, on whatever
 //!   thread that happens; the claim goes along with it (the core's Y1).
 //! - **K2 (no user code under a mutex).** `visit_objects`, drops and listeners run with no mutex held that other
-//!   threads' calls take, and listeners after the claim was given up, so that they may collect.
+//!   threads' calls take, and listeners after the claim was given up, so that they may collect. On a stand-in's thread
+//!   none runs but `visit_objects` and policies.
 //! - **K3 (no waiting inside).** A thread that holds a space, or runs a sweep, never waits for another thread's
 //!   cycle, nor without end for readers to leave: they may want what it holds.
 //! - **K4 (no waiting for ever).** A driver waits for the lock, for readers and for other cycles only in forms that
@@ -25,6 +27,7 @@ mod period;
 mod pool;
 pub mod protocol;
 mod reference;
+mod stand_in;
 mod worker;
 
 pub use control::{GcControl, GcMode, GcSettings};

@@ -4,6 +4,10 @@
 //! enters a queue, and the next thread that is free serves it once. No space may hold a thread up: the lock
 //! is waited for only for a moment, then the cycle is left to whoever holds it, at its next safepoint; readers
 //! who stay are waited for somewhat longer, then the cycle is given up and tried again.
+//!
+//! Nor may user code. Of a space whose user code a thread is stuck in, the pool's stand-in (`stand_in.rs`) runs the
+//! cycles; and when all threads are, it serves the queue too, but for user code. A space that has some to be run, or
+//! evicted objects to be delivered, is *owed* that: it is served once more when a thread is free.
 
 use core::cell::Cell;
 use core::fmt;
@@ -13,14 +17,18 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{Driving, LockWait, WeakCollectorHandle};
+use cspace_core::collector::{
+    has_deferred, leave_to_reaper, run_deferred, Bystander, Driving, LockWait, WeakCollectorHandle,
+};
 use cspace_core::Space;
 use parking_lot::{Condvar, Mutex};
 
+use crate::busy::late_from_now;
 use crate::control::GcControl;
 use crate::error::PoolError;
 use crate::period::{Due, Timer};
 use crate::protocol::{Tenure, Turn};
+use crate::stand_in::{earlier, find, Found, StandIn, StandingIn};
 use crate::worker::STACK_BYTES;
 
 /// How long a thread waits for one space's lock.
@@ -31,7 +39,9 @@ const READER_PATIENCE: Duration = Duration::from_millis(150);
 /// Threads that run the collections of any number of spaces.
 ///
 /// Given to a space when it is built. For processes with many spaces: one for each request, tenant or actor.
-/// The threads also run the drops of dead objects, so a drop that blocks holds one of them up.
+/// The threads also run cleaners and drops of dead objects, so one that blocks holds a thread up; no collection, though:
+/// another thread runs those in its place then, and leaves cleaners and drops to the pool's threads. That one is started
+/// when it may be needed for the first time, and ends with the pool.
 ///
 /// A pool is a handle, `Clone`, and lives as long as a handle or a space in it does.
 ///
@@ -65,16 +75,19 @@ impl Drop for Handle {
         let mut queue = self.shared.queue.lock();
         queue.stopped = true;
         // Of spaces that are gone; nobody will serve them, and they would keep the queue that they are in.
-        let left = core::mem::take(&mut queue.ready);
+        let left = (core::mem::take(&mut queue.ready), core::mem::take(&mut queue.owed));
         drop(queue);
         drop(left);
         self.shared.changed.notify_all();
+        self.shared.stand_in.stop();
     }
 }
 
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    thread_count: usize,
+    stand_in: Arc<StandIn>,
 }
 
 #[derive(Default)]
@@ -83,15 +96,28 @@ struct Queue {
     ready: BTreeMap<u64, Arc<Member>>,
     /// Those to be looked at later, by when, and a number that tells those of one moment apart.
     alarms: BTreeMap<(Instant, u64), Weak<Member>>,
+    /// Those that the stand-in served, and that have something for a thread, by a number each.
+    owed: BTreeMap<u64, Arc<Member>>,
+    /// Of each thread that runs user code.
+    busy: Vec<BusyThread>,
     /// Numbers that were given.
     number: u64,
     stopped: bool,
+}
+
+/// A thread that runs user code.
+struct BusyThread {
+    number: u64,
+    late_at: Instant,
+    /// Whose it is; none of a space that has ended.
+    member: Option<Arc<Member>>,
 }
 
 /// Where a member is in the queue.
 #[derive(Default)]
 struct Place {
     ready: Option<u64>,
+    owed: Option<u64>,
     alarm: Option<(Instant, u64)>,
     /// It never comes into the queue again.
     has_left: bool,
@@ -107,13 +133,18 @@ pub(crate) struct Member {
     stopped: AtomicBool,
     /// Changed with the queue locked too, before it.
     place: Mutex<Place>,
-    /// Of the thread that serves it.
-    work: Mutex<Work>,
+    pub(crate) timer: Timer,
+    /// Failures in a row, of the thread that serves it.
+    failures: Mutex<u32>,
+    /// And of a stand-in that does beside one.
+    failures_beside: Mutex<u32>,
 }
 
-struct Work {
-    timer: Timer,
-    failures: u32,
+/// Who serves a member.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Thread,
+    StandIn,
 }
 
 impl GcPool {
@@ -126,7 +157,7 @@ impl GcPool {
         if thread_count == 0 {
             return Err(PoolError::NoThreads);
         }
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared::new(thread_count));
         // Its drop ends the threads that were started, if one is refused.
         let pool = GcPool(Arc::new(Handle { shared: Arc::clone(&shared), thread_count }));
         for i in 0..thread_count {
@@ -161,7 +192,9 @@ impl GcPool {
             turn: Turn::new(),
             stopped: AtomicBool::new(false),
             place: Mutex::default(),
-            work: Mutex::new(Work { timer: Timer::new(Instant::now()), failures: 0 }),
+            timer: Timer::new(Instant::now()),
+            failures: Mutex::new(0),
+            failures_beside: Mutex::new(0),
         })
     }
 }
@@ -173,14 +206,21 @@ impl fmt::Debug for GcPool {
 }
 
 impl Shared {
-    fn run(&self) {
+    fn new(thread_count: usize) -> Shared {
+        let (queue, changed, stand_in) = (Mutex::default(), Condvar::new(), StandIn::new());
+        Shared { queue, changed, thread_count, stand_in }
+    }
+
+    fn run(self: &Arc<Self>) {
         let mut queue = self.queue.lock();
         while !queue.stopped {
             let now = Instant::now();
+            queue.pay();
             let next = queue.ring(now);
             if let Some(member) = queue.next() {
                 drop(queue);
-                member.serve();
+                member.serve(By::Thread);
+                self.run_deferred();
                 // Dropping it may drop the pool, which takes the queue's mutex.
                 drop(member);
                 queue = self.queue.lock();
@@ -193,7 +233,126 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Runs what came of a space that ended.
+    fn run_deferred(self: &Arc<Self>) {
+        if has_deferred() {
+            let _busy = self.begin_user_code(late_from_now(), None, None);
+            run_deferred();
+        }
+    }
+
+    /// A thread begins to run user code, until what is returned is dropped; it is late then, and something is due at `at`.
+    fn begin_user_code(
+        self: &Arc<Self>,
+        late_at: Instant,
+        member: Option<Arc<Member>>,
+        at: Option<Instant>,
+    ) -> BusyMember {
+        let mut queue = self.queue.lock();
+        let number = queue.take_number();
+        queue.busy.push(BusyThread { number, late_at, member });
+        let at = earlier(at, self.queue_due(&queue));
+        drop(queue);
+        if let Some(at) = at {
+            self.call_stand_in(at);
+        }
+        BusyMember { shared: Arc::clone(self), number }
+    }
+
+    /// When the stand-in may have to serve the queue, as all threads are busy.
+    fn queue_due(&self, queue: &Queue) -> Option<Instant> {
+        if queue.busy.len() < self.thread_count {
+            return None;
+        }
+        let late_at = queue.busy.iter().map(|busy| busy.late_at).max()?;
+        if !queue.ready.is_empty() {
+            return Some(late_at);
+        }
+        queue.alarms.first_key_value().map(|(alarm, _)| alarm.0.max(late_at))
+    }
+
+    /// Whether all threads have run user code for long.
+    fn is_late(&self) -> bool {
+        let now = Instant::now();
+        let queue = self.queue.lock();
+        queue.busy.iter().filter(|busy| busy.late_at <= now).count() >= self.thread_count
+    }
+
+    fn call_stand_in(self: &Arc<Self>, at: Instant) {
+        self.stand_in.call(at, "pool", || {
+            let this = Arc::clone(self);
+            move || this.stand_in()
+        });
+    }
+
+    /// Does what is due in the place of threads that are late, for as long as they are; returns when to look again.
+    fn stand_in(&self) -> Option<Instant> {
+        loop {
+            let mut queue = self.queue.lock();
+            if queue.stopped {
+                return None;
+            }
+            let now = Instant::now();
+            let late = queue.busy.iter().filter(|busy| busy.late_at <= now);
+            let is_all = late.clone().count() >= self.thread_count;
+            let late: Vec<_> = late.filter_map(|busy| busy.member.clone()).collect();
+            let busy = queue.busy.iter().map(|busy| busy.late_at);
+            let mut next = busy.filter(|late_at| *late_at > now).min();
+            let mut ready = None;
+            if is_all {
+                next = earlier(next, queue.ring(now));
+                ready = queue.next();
+            }
+            drop(queue);
+            let mut is_more = ready.is_some();
+            if let Some(member) = ready {
+                member.serve(By::StandIn);
+            }
+            for member in late {
+                match member.stand_in() {
+                    Due::Now => is_more = true,
+                    Due::At(at) => next = earlier(next, Some(at)),
+                    Due::WhenChanged | Due::WhenWoken => {}
+                }
+            }
+            if !is_more {
+                return next;
+            }
+            // What it let go of.
+            leave_to_reaper();
+        }
+    }
+}
+
+/// Until it is dropped, a thread of a pool runs user code.
+pub(crate) struct BusyMember {
+    shared: Arc<Shared>,
+    number: u64,
+}
+
+impl Drop for BusyMember {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        let at = queue.busy.iter().position(|busy| busy.number == self.number);
+        let ended = at.map(|at| queue.busy.swap_remove(at));
+        drop(queue);
+        // Dropping it may drop the pool, which takes the queue's mutex.
+        drop(ended);
+    }
+}
+
 impl Queue {
+    /// Makes those ready that are owed something: a thread is free.
+    fn pay(&mut self) {
+        while let Some((_, member)) = self.owed.pop_first() {
+            member.place.lock().owed = None;
+            if member.turn.wake() {
+                self.push(member);
+            }
+        }
+    }
+
     fn take_number(&mut self) -> u64 {
         self.number += 1;
         self.number
@@ -250,9 +409,23 @@ impl Member {
         let mut place = self.place.lock();
         place.has_left = true;
         let ready = place.ready.take().and_then(|number| queue.ready.remove(&number));
+        let owed = place.owed.take().and_then(|number| queue.owed.remove(&number));
         let alarm = place.alarm.take().and_then(|alarm| queue.alarms.remove(&alarm));
         drop((place, queue));
-        drop((ready, alarm));
+        drop((ready, owed, alarm));
+    }
+
+    /// A thread begins to run user code of the space's, as [`Shared::begin_user_code`].
+    pub(crate) fn begin_user_code(
+        self: &Arc<Self>,
+        late_at: Instant,
+        at: Option<Instant>,
+    ) -> BusyMember {
+        self.shared.begin_user_code(late_at, Some(Arc::clone(self)), at)
+    }
+
+    pub(crate) fn call_stand_in(&self, at: Instant) {
+        self.shared.call_stand_in(at);
     }
 
     fn enqueue(self: &Arc<Self>) {
@@ -261,7 +434,27 @@ impl Member {
             return;
         }
         queue.push(Arc::clone(self));
+        let at = self.shared.queue_due(&queue);
         drop(queue);
+        match at {
+            // No thread waits.
+            Some(at) => self.shared.call_stand_in(at),
+            None => _ = self.shared.changed.notify_one(),
+        }
+    }
+
+    /// A thread is to look for what a stand-in left it.
+    fn owe(self: &Arc<Self>) {
+        let mut queue = self.shared.queue.lock();
+        let mut place = self.place.lock();
+        if place.has_left || place.owed.is_some() || queue.stopped {
+            return;
+        }
+        let number = queue.take_number();
+        place.owed = Some(number);
+        queue.owed.insert(number, Arc::clone(self));
+        drop((place, queue));
+        // One may have become free meanwhile.
         self.shared.changed.notify_one();
     }
 
@@ -284,9 +477,9 @@ impl Member {
     }
 
     /// Does once what is due.
-    fn serve(self: &Arc<Self>) {
+    fn serve(self: &Arc<Self>, by: By) {
         self.turn.begin();
-        let due = self.work();
+        let due = self.work(by);
         if let Due::At(at) = due {
             self.set_alarm(at);
         }
@@ -300,10 +493,25 @@ impl Member {
     }
 
     /// Collects if that is due; returns when to look again.
-    fn work(self: &Arc<Self>) -> Due {
-        let (Some(control), Some(space)) = (self.control.upgrade(), self.space.upgrade()) else {
-            return Due::WhenWoken;
+    fn work(self: &Arc<Self>, by: By) -> Due {
+        let Some(control) = self.control.upgrade() else { return Due::WhenWoken };
+        let space = match by {
+            By::Thread => self.space.upgrade(),
+            By::StandIn => match find(&self.space) {
+                Found::Here(space) => Some(space),
+                Found::Closing(at) => return Due::At(at),
+                Found::Gone => None,
+            },
         };
+        let Some(space) = space else { return Due::WhenWoken };
+        let due = self.work_on(&control, &space, by);
+        // If it is the last handle, what ends with the space is run when the thread is noted as busy with it.
+        let _bystander = Bystander::begin();
+        drop(space);
+        due
+    }
+
+    fn work_on(self: &Arc<Self>, control: &GcControl, space: &Space, by: By) -> Due {
         if !control.seat.begin_work(self.tenure) {
             return Due::WhenWoken;
         }
@@ -314,10 +522,40 @@ impl Member {
                 self.0.seat.end_work(self.1);
             }
         }
-        let _at_work = AtWork(&control, self.tenure);
-        let mut work = self.work.lock();
-        let Work { timer, failures } = &mut *work;
-        let due = control.due(&space, timer);
+        let _at_work = AtWork(control, self.tenure);
+        let due = self.collect_if_due(control, space, &mut self.failures.lock(), by);
+        if by == By::StandIn && control.needs_driver(space) {
+            self.owe();
+        }
+        due
+    }
+
+    /// Collects beside the thread that serves it, which is late; returns when to look again.
+    fn stand_in(&self) -> Due {
+        let Some(control) = self.control.upgrade() else { return Due::WhenWoken };
+        let space = match find(&self.space) {
+            Found::Here(space) => space,
+            Found::Closing(at) => return Due::At(at),
+            Found::Gone => return Due::WhenWoken,
+        };
+        let Some(_standing_in) = StandingIn::begin(&control.seat, self.tenure) else {
+            return Due::WhenWoken;
+        };
+        self.collect_if_due(&control, &space, &mut self.failures_beside.lock(), By::StandIn)
+    }
+
+    fn collect_if_due(
+        &self,
+        control: &GcControl,
+        space: &Space,
+        failures: &mut u32,
+        by: By,
+    ) -> Due {
+        let look = || match by {
+            By::Thread => control.due(space, &self.timer),
+            By::StandIn => control.cycle_due(space, &self.timer),
+        };
+        let due = look();
         if due != Due::Now {
             return due;
         }
@@ -330,8 +568,15 @@ impl Member {
             !self.stopped.load(Relaxed) && since.elapsed() < READER_PATIENCE
         };
         let wait = LockWait { slice: LOCK_PATIENCE / 2, go_on: &go_on };
-        match control.drive(&space, timer, failures, wait, &stay) {
-            Ok(_) => control.due(&space, timer),
+        let ran = match by {
+            By::Thread => control.drive(space, &self.timer, failures, wait, &stay).map(drop),
+            By::StandIn => {
+                let is_late = || control.is_late() || self.shared.is_late();
+                control.stand_in(space, &self.timer, failures, (wait, &stay), &is_late)
+            }
+        };
+        match ran {
+            Ok(()) => look(),
             Err(_) if self.stopped.load(Relaxed) => Due::WhenWoken,
             Err((_, retry)) => {
                 // Whoever holds the lock runs the cycle, if it comes to a safepoint before the retry. Not if all that
@@ -352,8 +597,7 @@ mod tests {
 
     /// A pool whose threads are busy for ever.
     fn pool_without_threads() -> GcPool {
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
-        GcPool(Arc::new(Handle { shared, thread_count: 1 }))
+        GcPool(Arc::new(Handle { shared: Arc::new(Shared::new(1)), thread_count: 1 }))
     }
 
     #[test]
@@ -450,5 +694,21 @@ mod tests {
         let next = queue.ring(now).unwrap();
         assert!(next > now);
         assert!(Arc::ptr_eq(&queue.next().unwrap(), &b.2) && queue.next().is_none());
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "there are no stand-ins")]
+    fn the_stand_in_of_a_pool_serves_what_waits_while_all_threads_are_busy_and_ends_with_it() {
+        let pool = pool_without_threads();
+        let shared = Arc::downgrade(&pool.0.shared);
+        let (space, control, member) = member_with_alarm(&pool);
+        let busy = pool.0.shared.begin_user_code(Instant::now(), None, None);
+        space.request_gc();
+        space.wait_for_gc_after(0, Duration::from_secs(60)).unwrap();
+        drop(busy);
+        drop((space, control, member, pool));
+        while shared.upgrade().is_some() {
+            thread::yield_now();
+        }
     }
 }

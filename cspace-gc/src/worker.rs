@@ -14,6 +14,7 @@ use cspace_core::Space;
 use crate::control::{DrivingControl, GcControl, STOP_CHECK};
 use crate::period::{Due, Timer};
 use crate::protocol::Signal;
+use crate::stand_in::ThreadDriver;
 
 /// The stack of a thread that collects, in bytes, unless a setting says otherwise: what main threads have as a rule, so that
 /// what is dropped there without ado is here too. It takes memory as far as it is used.
@@ -23,7 +24,7 @@ pub(crate) const STACK_BYTES: usize = 8 << 20;
 pub(crate) fn spawn(
     control: Arc<GcControl>,
     space: &Space,
-    signal: Arc<Signal>,
+    driver: Arc<ThreadDriver>,
     stack_bytes: Option<usize>,
 ) -> io::Result<JoinHandle<()>> {
     // Systems show the first fifteen bytes or so; a zero byte cannot be in a thread's name.
@@ -41,7 +42,7 @@ pub(crate) fn spawn(
             }
         }
         let _detach = Detach(&control);
-        run(&control, &space, &signal);
+        run(&control, &space, &driver.signal);
     })
 }
 

@@ -111,8 +111,9 @@
 //!
 //! A *driver* is the thread that runs a space's collections: its worker, a thread of its [`GcPool`], or yours with a
 //! [`GcDriver`]. While there is one, no mutator runs cleaners, hooks, drops of dead objects, listeners or `on_evict` at the
-//! end of its access, however late the collector is: it marks and sweeps itself then, and leaves these to the driver. So
-//! locks of yours that are held around an access are safe from them. "Bare" below: the thread holds no space and no lock of the
+//! end of its access, however late the collector is: it marks and sweeps itself then, and leaves these to the driver. So does
+//! the driver's *stand-in*, a thread of the library's own that collects while the driver has run such code for more than
+//! 10 ms. So locks of yours that are held around an access are safe from them. "Bare" below: the thread holds no space and no lock of the
 //! library, so the code may enter spaces, allocate, take locks, drop last handles.
 //!
 //! | your code | when | on which thread | with what held | it may not | a panic |
@@ -122,7 +123,7 @@
 //! | `on_collect` hooks | right before the object's drop | the reclaiming one | bare | see other objects | counted and told; the drop runs |
 //! | listeners ([`on_event`](Builder::on_event)) | when the cycle is over | the reclaiming one | bare, in no sweep | wait for its own collector | caught; the others are called |
 //! | [`on_evict`](CSpace::on_evict) | after the cycle that chose the victim | the reclaiming one | an exclusive access | take the space's lock again | counted and told |
-//! | [`visit_objects`](IObject::visit_objects) | in the mark; when an evictable reference is made | whoever marks: the driver, or a mutator that is late | the space, shared; with readers | take locks that somebody holds around an access; change the graph | the cycle is given up, nothing is condemned |
+//! | [`visit_objects`](IObject::visit_objects) | in the mark; when an evictable reference is made | whoever marks: the driver, its stand-in, or a mutator that is late | the space, shared; with readers | take locks that somebody holds around an access; change the graph | the cycle is given up, nothing is condemned |
 //! | [`EvictionPolicy`](collector::EvictionPolicy) | in the mark, after it | as above | as above | as above | counted and told; nothing more is evicted |
 //! | `Hash` and `Eq` of keys | in the operation on the map; never in a collection | the caller | the access of the operation | | the caller's; the map keeps its entries |
 //! | loaders of an [`EvictableCache`] | in `get_or_load` | the caller | bare, in a load of the key | load what waits for it (an error) | the load fails, who waits loads anew |
@@ -135,12 +136,15 @@
 //! ([`synchronous_gc`](Space::synchronous_gc), a guard's [`collect`](ExclusiveGuard::collect)) reclaims on its caller, or, if
 //! that holds a space, when it holds none; with [`GcMode::Safepoints`] and [`GcMode::Manual`], or after
 //! [`stop_gc`](CSpace::stop_gc), mutators reclaim at the safepoints at which they collect; and at the end of a space the thread does that lets
-//! go of it last, or one of the library's own if that is in the middle of a charge or at its end.
+//! go of it last, or one of the library's own if that is in the middle of a charge, at its end, or a stand-in.
 //!
 //! Code of yours that takes long, or waits, keeps nothing from being collected but the objects that wait to be dropped after it, those
 //! with a hook or a [`Static`] that needs a drop: the memory of all others, text and vectors included, is free before any of
-//! it runs. Meanwhile collections by time do not come, and those of the budget and of requests are run by mutators, at their
-//! safepoints and ends of accesses. An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
+//! it runs. Meanwhile the stand-in runs the collections that are due by time, by request or by the budget, of the other
+//! spaces of a [`GcPool`] too if all of its threads are busy like that. They count as complete when their memory is free; the
+//! driver runs what they leave later, in their order. If it is more than 1024 collections behind, those that left nothing but
+//! their event do not tell it. A hand-driven [`GcDriver`] has a stand-in while it collects, and none while nobody calls it.
+//! An [`Event::SlowUserCode`] tells what took more than 100 milliseconds.
 //!
 //! # Which value type does a dynamic language take?
 //!

@@ -288,8 +288,8 @@ impl CSpace {
     /// Beside a large heap collections by time take no more than a tenth of a core
     /// ([`set_gc_period_share`](CSpace::set_gc_period_share)); they are put off for that, by ten periods at most.
     /// Collections that come of allocation and leave what is old ([minor](Builder::minor_collections) ones) do not
-    /// put it off. While code of yours runs on the driver for dead objects, a cleaner that waits, say, none comes by time;
-    /// mutators collect at their safepoints then, when the budget is passed or a collection was requested.
+    /// put it off. Nor does code of yours that runs on the driver, a cleaner that waits, say: after 10 ms of it a thread of
+    /// the library's own collects in the driver's place, and leaves such code to the driver.
     ///
     /// ```
     /// use cspace::CSpace;

@@ -46,6 +46,24 @@ impl Handles for CollectorHandles {
     }
 }
 
+/// Of a driver that waits for nobody: a stand-in's.
+struct Trying(CollectorHandles);
+
+impl Handles for Trying {
+    fn new() -> Self {
+        Trying(CollectorHandles::new())
+    }
+    fn begin(&self, _: bool, strong: &AtomicUsize) -> bool {
+        self.0.try_begin(|| upgrade(strong)).is_some()
+    }
+    fn end(&self, strong: &AtomicUsize) {
+        Handles::end(&self.0, strong);
+    }
+    fn close(&self, strong: &AtomicUsize, take: impl FnMut() -> bool) -> Result<(), ()> {
+        Handles::close(&self.0, strong, take)
+    }
+}
+
 struct Space<H> {
     handles: H,
     strong: AtomicUsize,
@@ -95,6 +113,7 @@ fn somebody_else_is_not_waited_for<H: Handles>() {
 fn p25_p26_the_collector_is_waited_for() {
     the_collector_is_waited_for::<CollectorHandles>(true);
     the_collector_is_waited_for::<CollectorHandles>(false);
+    the_collector_is_waited_for::<Trying>(false);
 }
 
 #[test]

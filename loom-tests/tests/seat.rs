@@ -14,6 +14,8 @@ trait Chair: Send + Sync + 'static {
     fn wait_idle(&self);
     fn begin_work(&self, tenure: Tenure) -> bool;
     fn end_work(&self, tenure: Tenure);
+    fn begin_stand_in(&self, tenure: Tenure) -> bool;
+    fn end_stand_in(&self);
     fn begin_to_leave(&self, tenure: Tenure) -> bool;
     fn leave(&self, tenure: Tenure);
 }
@@ -39,6 +41,12 @@ impl Chair for Seat {
     }
     fn end_work(&self, tenure: Tenure) {
         self.end_work(tenure);
+    }
+    fn begin_stand_in(&self, tenure: Tenure) -> bool {
+        self.begin_stand_in(tenure)
+    }
+    fn end_stand_in(&self) {
+        self.end_stand_in();
     }
     fn begin_to_leave(&self, tenure: Tenure) -> bool {
         self.begin_to_leave(tenure)
@@ -125,6 +133,35 @@ fn a_stop_waits_for_the_work<C: Chair>(waits: bool) {
     });
 }
 
+/// Q4: a stop against the stand-in of a driver that left by itself meanwhile, and of one that did not.
+fn a_stop_waits_for_stand_ins<C: Chair>(leaves: bool, waits: bool) {
+    play_bounded(3, move || {
+        let scene = Scene::<C>::new();
+        let tenure = scene.chair.take().unwrap();
+        scene.driver.write(1);
+        scene.chair.enter(tenure);
+        let stands_in = {
+            let scene = Arc::clone(&scene);
+            spawn(move || {
+                if scene.chair.begin_stand_in(tenure) {
+                    assert_eq!(scene.driver.read(), 1, "it works without a driver");
+                    scene.chair.end_stand_in();
+                }
+            })
+        };
+        if leaves {
+            // As it is by itself, what it leaves behind is not written: its stand-in may be at work.
+            assert!(scene.chair.begin_to_leave(tenure));
+            scene.chair.leave(tenure);
+            let next = scene.chair.take().unwrap();
+            scene.chair.enter(next);
+        }
+        assert!(scene.stop(waits));
+        assert!(!scene.chair.begin_stand_in(tenure), "it works after the stop");
+        stands_in.join().unwrap();
+    });
+}
+
 /// A driver that leaves by itself, against a stop and a start: what is attached is the tenant's.
 fn a_driver_that_leaves_takes_its_own_away<C: Chair>(detach_first: bool) {
     play_bounded(3, move || {
@@ -163,6 +200,12 @@ fn q3_there_is_one_driver_at_a_time() {
 #[test]
 fn q4_a_driver_that_was_stopped_does_not_work() {
     a_stop_waits_for_the_work::<Seat>(true);
+}
+
+#[test]
+fn q4_of_a_driver_that_was_stopped_no_stand_in_works() {
+    a_stop_waits_for_stand_ins::<Seat>(false, true);
+    a_stop_waits_for_stand_ins::<Seat>(true, true);
 }
 
 #[test]
@@ -212,6 +255,10 @@ mod weakened {
             true
         }
         fn end_work(&self, _: Tenure) {}
+        fn begin_stand_in(&self, _: Tenure) -> bool {
+            true
+        }
+        fn end_stand_in(&self) {}
         fn begin_to_leave(&self, _: Tenure) -> bool {
             true
         }
@@ -230,6 +277,12 @@ mod weakened {
     #[should_panic = "Causality violation"]
     fn a_stop_that_does_not_wait_for_the_work_is_found_out() {
         a_stop_waits_for_the_work::<Seat>(false);
+    }
+
+    #[test]
+    #[should_panic = "Causality violation"]
+    fn a_stop_that_does_not_wait_for_stand_ins_is_found_out() {
+        a_stop_waits_for_stand_ins::<Seat>(true, false);
     }
 
     #[test]

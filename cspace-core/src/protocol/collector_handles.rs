@@ -59,6 +59,17 @@ impl CollectorHandles {
         Some(made)
     }
 
+    /// As [`begin`](CollectorHandles::begin), but none while somebody is closing: so nobody is waited for (P26).
+    pub fn try_begin<T>(&self, make: impl FnOnce() -> Option<T>) -> Option<T> {
+        let mut state = self.state.lock();
+        if state.closing > 0 {
+            return None;
+        }
+        let made = make()?;
+        state.count += 1;
+        Some(made)
+    }
+
     /// Whether all handles are collectors'; `handles` counts all there are.
     pub fn are_all(&self, handles: impl FnOnce() -> usize) -> bool {
         // As in `look` (P25).

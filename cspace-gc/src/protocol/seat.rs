@@ -14,7 +14,7 @@ use cspace_core::sync::{Condvar, Mutex, MutexGuard};
 ///
 /// - **Q3 (one).** From `take` to `leave` there is one tenure; nobody else's `take` succeeds.
 /// - **Q4 (out).** When [`wait_idle`](Seat::wait_idle) returns to who asked the tenant to leave, the tenant does
-///   not work and will not begin to.
+///   not work and will not begin to, and neither does its stand-in, which may work beside it.
 #[derive(Debug)]
 pub struct Seat {
     state: Mutex<State>,
@@ -40,6 +40,8 @@ struct State {
     tenure: u64,
     /// The tenant is at work.
     busy: bool,
+    /// Stand-ins at work: of the tenant, and of tenants that left by themselves meanwhile.
+    stand_ins: usize,
 }
 
 impl Seat {
@@ -47,7 +49,7 @@ impl Seat {
     #[allow(clippy::new_without_default)]
     pub fn new() -> Seat {
         Seat {
-            state: Mutex::new(State { phase: Phase::Vacant, tenure: 0, busy: false }),
+            state: Mutex::new(State { phase: Phase::Vacant, tenure: 0, busy: false, stand_ins: 0 }),
             changed: Condvar::default(),
         }
     }
@@ -95,10 +97,10 @@ impl Seat {
         Some(Tenure(state.tenure))
     }
 
-    /// Waits until the tenant, which was asked to leave, does not work.
+    /// Waits until the tenant, which was asked to leave, does not work, nor any stand-in.
     pub fn wait_idle(&self) {
         let mut state = self.state.lock();
-        while state.busy {
+        while state.busy || state.stand_ins > 0 {
             self.changed.wait(&mut state);
         }
     }
@@ -121,6 +123,22 @@ impl Seat {
             drop(state);
             self.changed.notify_all();
         }
+    }
+
+    /// A stand-in of the tenant's begins to work; false if the tenant's time is over or it was asked to leave.
+    pub fn begin_stand_in(&self, tenure: Tenure) -> bool {
+        let mut state = self.state.lock();
+        let may = state.phase == Phase::Taken && state.tenure == tenure.0;
+        if may {
+            state.stand_ins += 1;
+        }
+        may
+    }
+
+    /// The stand-in has worked.
+    pub fn end_stand_in(&self) {
+        self.state.lock().stand_ins -= 1;
+        self.changed.notify_all();
     }
 
     /// The tenant, which does not work, begins to leave by itself; false if it was asked to, or its time is over.

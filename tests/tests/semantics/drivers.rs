@@ -152,7 +152,8 @@ fn a_pool_serves_many_spaces_with_few_threads() {
         for space in &spaces {
             space.wait_for_gc_after(0, LONG).unwrap();
         }
-        assert_eq!(drops.count(), 200);
+        // A drop that is late keeps no collection from being complete.
+        eventually(|| drops.count() == 200);
         for (i, space) in spaces.iter().enumerate() {
             // Each its own period.
             space.set_gc_period(Duration::from_millis(1 + i as u64 % 7));

@@ -44,6 +44,7 @@ mod roots;
 mod several;
 mod shares;
 mod sizes;
+mod stand_in;
 mod stress;
 mod tails;
 mod tasks;

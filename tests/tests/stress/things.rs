@@ -205,6 +205,10 @@ pub const DROP_PANICS: &str = "a drop panics";
 
 /// What drops of a careless program do.
 fn act_in_drop(mut rng: Rng, chaos: &Arc<Chaos>, space: &WeakCSpace) {
+    if rng.one_in(20) {
+        // A driver is late with this one, so its stand-in collects meanwhile.
+        return std::thread::sleep(Duration::from_millis(15));
+    }
     let Some(space) = space.upgrade() else { return };
     match rng.below(6) {
         0 => resume_unwind(Box::new(DROP_PANICS)),
