@@ -93,15 +93,17 @@ fn a_driver_delivers_what_readers_kept_it_from_and_no_mutator_does() {
             lock.safepoint();
             drop(lock);
             assert_eq!(told.count(), 0);
-            let cycles = space.total_num_completed_gcs();
+            let (cycles, objects) = (space.total_num_completed_gcs(), space.num_objects());
             let driving = scope.spawn(move || {
-                // And frees them, though nothing was allocated.
-                assert_eq!(driver.collect().unwrap().objects_reclaimed, 101);
+                // And frees them, though nothing was allocated; if it is slow, its stand-in does.
+                _ = driver.collect();
                 assert_eq!((told.count(), space.has_evicted()), (100, false));
-                assert_eq!(space.total_num_completed_gcs(), cycles + 1);
-                assert!(!space.has_delivered() && !space.wants_collection());
+                driver
             });
-            driving.join().unwrap();
+            let _driver = driving.join().unwrap();
+            eventually(|| space.num_objects() + 101 == objects);
+            assert_eq!(space.total_num_completed_gcs(), cycles + 1);
+            assert!(!space.has_delivered() && !space.wants_collection());
         });
         assert!(told.is_spared());
     });
