@@ -35,6 +35,7 @@ mod native_buffers;
 mod native_contexts;
 mod native_operations;
 mod owned_roots;
+mod pairs;
 mod patience;
 mod phases;
 mod ptr_slots;

@@ -40,7 +40,7 @@ pub(crate) fn full(space: &Space) -> CollectReport {
 }
 
 #[track_caller]
-fn minor(space: &Space) -> CollectReport {
+pub(crate) fn minor(space: &Space) -> CollectReport {
     let report = cycle(space, Extent::MinorWillDo);
     assert!(report.is_minor && space.has_left_dead());
     report
