@@ -350,6 +350,11 @@ mod tests {
         assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 0, 0));
         pages.iter().for_each(|page| pool.give_back_page(*page));
         assert_eq!((pool.leased_blocks, pool.starters.len(), pool.empty_starters), (1, 1, 1));
+        // This pool ends, so its chunks would be lost.
+        for chunk in &pool.chunks {
+            // SAFETY: they are `add_chunk`'s; all pages are back, and nothing looks at the pool any more.
+            unsafe { os::release(chunk.base, CHUNK, CHUNK) };
+        }
     }
 
     #[test]
