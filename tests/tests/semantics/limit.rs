@@ -126,6 +126,7 @@ fn after_a_collection_the_allocation_succeeds() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills a heap to its limit")]
 fn the_limit_holds_for_what_is_alive() {
     let space = limited();
     let mut roots = Vec::new();
