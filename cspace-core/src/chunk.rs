@@ -39,8 +39,8 @@
 //! - **H4 (owner).** A span is touched by the holder of the space's exclusive lock, or, once it was
 //!   detached by a finish, by the sweep that owns the batch; never by both. In a span that waits for drops (B3) the
 //!   dead belong to their batches; the heap has the rest, and makes no new objects there.
-//! - **H5 (shared words).** A mark or allocation word of a shared chunk has bits of several spaces, each written as H2 and
-//!   H3 say. So every write there changes its own bits alone, in one atomic step (`shared_word.rs`).
+//! - **H5 (shared words).** A word of mark, allocation or waiting bits of a shared chunk has bits of several spaces, each
+//!   written as H2, H3 and V3 say. So every write there changes its own bits alone, in one atomic step (`shared_word.rs`).
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};

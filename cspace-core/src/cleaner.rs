@@ -86,6 +86,10 @@ pub(crate) fn sort(home: &Home, mut all: Pile<Cleanup>, mut due: Vec<Cleanup>) -
         // The space that the objects belong to now need not be that of the finish.
         home.gate.put(Vec::new(), |counters| counters.cleanups.put_pile_back(all));
     }
+    if due.is_empty() {
+        // With its room for all.
+        return Pile::default();
+    }
     due.into_iter().collect()
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::TryReserveError;
 
+use crate::list::has_room;
+
 /// Vectors up to this length are joined; longer ones are kept as they are. Large enough for few vectors, small enough
 /// to be moved in a microsecond.
 const BUNDLE: usize = 512;
@@ -41,8 +43,19 @@ impl<T> Pile<T> {
 
     /// Adds what another pile has in front of all else.
     pub(crate) fn put_front(&mut self, pile: Pile<T>) {
-        let lists = pile.into_lists().filter(|list| !list.is_empty());
-        drop(self.bundles.splice(0..0, lists));
+        if !self.bundles.is_empty() {
+            let lists = pile.into_lists().filter(|list| !list.is_empty());
+            drop(self.bundles.splice(0..0, lists));
+            return;
+        }
+        let mut since = core::mem::replace(self, pile).loose;
+        // So that it is one list again, however often something is put back. If there is no memory it is two.
+        if has_room(&mut self.loose, since.len()) {
+            self.loose.append(&mut since);
+        } else {
+            let before = core::mem::replace(&mut self.loose, since);
+            self.push_bundle(before);
+        }
     }
 
     /// Adds a vector behind all that came so.
@@ -130,12 +143,13 @@ impl<T> Pile<T> {
         if self.bundles.len() < other.bundles.len() {
             core::mem::swap(&mut self.bundles, &mut other.bundles);
         }
+        // What either has as bundles comes before what it has one by one.
+        self.bundles.append(&mut other.bundles);
         if other.loose.len() <= BUNDLE {
             self.loose.append(&mut other.loose);
         } else {
             self.bundles.push(core::mem::take(&mut other.loose));
         }
-        self.bundles.append(&mut other.bundles);
         *other = Pile::default();
     }
 }
@@ -184,6 +198,48 @@ mod tests {
             pile.retain(|thing| thing % 2 == 0);
             assert_eq!(pile.pop().map(|thing| thing % 2), (own + others > 0).then_some(0));
         }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "thousands of things")]
+    fn what_is_absorbed_stays_in_its_order() {
+        let sizes = [0, 1, BUNDLE, BUNDLE + 1];
+        let all = |n: usize| [n / 64 % 4, n / 16 % 4, n / 4 % 4, n % 4].map(|i| sizes[i]);
+        for [own_bundle, own_loose, others_bundle, others_loose] in (0..256).map(all) {
+            let pile = |from: usize, bundle: usize, loose: usize| {
+                let mut pile: Pile<usize> = (from + bundle..from + bundle + loose).collect();
+                pile.push_bundle((from..from + bundle).collect());
+                pile
+            };
+            let mut one = pile(0, own_bundle, own_loose);
+            let mut other = pile(1 << 20, others_bundle, others_loose);
+            one.prepare(&mut other);
+            one.absorb(&mut other);
+            let is_own = |thing: &&usize| **thing < 1 << 20;
+            assert!(one.iter().filter(is_own).copied().eq(0..own_bundle + own_loose));
+            let others = one.iter().filter(|thing| !is_own(thing)).map(|thing| thing - (1 << 20));
+            assert!(others.eq(0..others_bundle + others_loose));
+        }
+    }
+
+    #[test]
+    fn what_is_put_back_in_front_again_and_again_is_one_list() {
+        let mut pile = Pile::default();
+        for i in 0..100 {
+            let before = core::mem::take(&mut pile);
+            // It came meanwhile.
+            pile.push(i);
+            pile.put_front(before);
+            assert!(pile.iter().copied().eq(0..=i));
+            assert_eq!(pile.bundles.len(), 0);
+        }
+        // After a merge it is more.
+        pile.push_bundle(vec![200]);
+        let before = core::mem::take(&mut pile);
+        pile.push_bundle(vec![201]);
+        pile.push(202);
+        pile.put_front(before);
+        assert!(pile.iter().copied().eq([200].into_iter().chain(0..100).chain([201, 202])));
     }
 
     #[test]

@@ -38,6 +38,14 @@ impl BlockUse {
             _ => HEADER_BLOCKS,
         }
     }
+
+    /// How far behind an even multiple of its size a chunk lies: that says what it is for.
+    fn offset(self) -> usize {
+        match self {
+            BlockUse::Shared => CHUNK,
+            _ => 0,
+        }
+    }
 }
 
 /// The free shares of a page none of which is used.
@@ -160,9 +168,7 @@ pub(crate) fn mapped_bytes() -> usize {
 
 impl Pool {
     fn add_chunk(&mut self, use_: BlockUse) -> Option<usize> {
-        // Where it lies says what it is for.
-        let offset = if use_ == BlockUse::Shared { CHUNK } else { 0 };
-        let base = os::reserve(CHUNK, 2 * CHUNK, offset)?;
+        let base = os::reserve(CHUNK, 2 * CHUNK, use_.offset())?;
         debug_assert_eq!(is_shared(base.as_ptr()), use_ == BlockUse::Shared);
         if use_ == BlockUse::Whole {
             self.whole_chunks += 1;
@@ -445,7 +451,7 @@ pub(crate) unsafe fn unmap_object(object: NonNull<u8>, mapped: usize) {
     POOL.lock().mappings.remove(&base.addr().get());
     MAPPED_BYTES.fetch_sub(mapped, Relaxed);
     // SAFETY: the caller's promise.
-    unsafe { os::release(base, mapped, 2 * CHUNK) };
+    unsafe { os::release(base, mapped, 2 * CHUNK, 0) };
 }
 
 /// Gives an object's own mapping's pages back to the system, but keeps the mapping.
@@ -516,6 +522,15 @@ mod tests {
             (pool.leased_blocks, pool.starters.blocks.len(), pool.starters.empty),
             (1, 1, 1)
         );
+        end(&pool);
+    }
+
+    /// This pool ends, so its chunks would be lost.
+    fn end(pool: &Pool) {
+        for chunk in &pool.chunks {
+            // SAFETY: they are `add_chunk`'s; all is given back, and nothing looks at the pool any more.
+            unsafe { os::release(chunk.base, CHUNK, 2 * CHUNK, chunk.use_.offset()) };
+        }
     }
 
     #[test]
@@ -552,6 +567,7 @@ mod tests {
         pool.give_back_share(next, 16);
         pool.give_back_share(other, 1);
         assert_eq!((pool.shared.blocks.len(), pool.shared.empty), (1, 1));
+        end(&pool);
     }
 
     #[test]

@@ -255,7 +255,7 @@ unsafe fn allocated_cells(span: SpanRef) -> Vec<*const u8> {
 /// As [`allocated_cells`].
 unsafe fn allocated_bytes(span: SpanRef) -> usize {
     // SAFETY: the caller's promise.
-    unsafe { allocated_cells(span).len() * span.record().cell_bytes }
+    unsafe { allocated_cells(span).len() * span.cell_bytes() }
 }
 
 /// Walks the whole heap and checks every edge. The claim keeps cycles out.
@@ -304,8 +304,9 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
         visitor: Visitor::recording(),
         report: VerifyReport::default(),
     };
-    // SAFETY: the space is held exclusively and no batch is out, so all spans and owned values are this
-    // function's to read.
+    // SAFETY: the space is held exclusively and the claim keeps sweeps out, so all spans and owned values are this
+    // function's to read. In spans with dead that wait (B3) what may be written meanwhile is the dead's cells, whose
+    // allocation bits are clear, and the count of waits, so nobody refers to a whole record.
     unsafe {
         let count = inner.count_objects();
         let under_way = inner.incremental().with(|mark| Marks::UnderWay {

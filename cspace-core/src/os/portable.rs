@@ -6,8 +6,6 @@ use std::alloc::{alloc_zeroed, dealloc, Layout};
 use super::ADDRESS_MAX;
 
 /// Allocates `size` bytes of zeroed memory, `offset` bytes behind a multiple of `align`; `None` when there is none.
-///
-/// What has an offset is never freed.
 pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNull<u8>> {
     let size = size.checked_add(offset)?;
     // No system has as much, and Miri ends a program that asks it.
@@ -30,10 +28,12 @@ pub(crate) fn reserve(size: usize, align: usize, offset: usize) -> Option<NonNul
 ///
 /// # Safety
 ///
-/// `base`, `size` and `align` are those of one `reserve` without an offset; nothing uses the memory any more.
-pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, align: usize) {
+/// All are those of one `reserve`; nothing uses the memory any more.
+pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, align: usize, offset: usize) {
     // SAFETY: the layout is the one that `reserve` allocated with, by the caller's promise.
-    unsafe { dealloc(base.as_ptr(), Layout::from_size_align_unchecked(size, align)) };
+    unsafe {
+        dealloc(base.sub(offset).as_ptr(), Layout::from_size_align_unchecked(size + offset, align));
+    }
 }
 
 /// Keeps the pages: the global allocator has no way to give back a part.

@@ -64,7 +64,7 @@ fn map_below(size: usize, end: usize) -> Option<*mut u8> {
 /// # Safety
 ///
 /// `base` and `size` are those of one `reserve`; nothing uses the memory any more.
-pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, _align: usize) {
+pub(crate) unsafe fn release(base: NonNull<u8>, size: usize, _align: usize, _offset: usize) {
     // SAFETY: the caller hands back a whole map that nobody uses.
     unsafe { libc::munmap(base.as_ptr().cast(), size) };
 }
@@ -109,7 +109,7 @@ mod tests {
             // SAFETY: as above; unmapped once.
             unsafe {
                 assert_eq!(map.read(), i as u8, "they lie apart");
-                release(NonNull::new(*map).unwrap(), SIZE, 1);
+                release(NonNull::new(*map).unwrap(), SIZE, 1, 0);
             }
         }
         assert_eq!(map_below(SIZE, SIZE / 2), None);

@@ -65,6 +65,8 @@ pub struct Cleanups<K, A> {
 #[derive(Debug)]
 struct List<K, A> {
     waiting: Pile<Cleanup<K, A>>,
+    /// How many there are in it.
+    count: usize,
     /// At this length the list is searched for actions that were taken by hand.
     purge_at: usize,
 }
@@ -74,7 +76,9 @@ const PURGE_MIN: usize = 64;
 
 impl<K, A> Default for Cleanups<K, A> {
     fn default() -> Self {
-        Cleanups { list: Mutex::new(List { waiting: Pile::default(), purge_at: PURGE_MIN }) }
+        Cleanups {
+            list: Mutex::new(List { waiting: Pile::default(), count: 0, purge_at: PURGE_MIN }),
+        }
     }
 }
 
@@ -82,25 +86,27 @@ impl<K, A> Cleanups<K, A> {
     /// Adds an action. In an access, so that it is not in the middle of a finish.
     pub fn insert(&self, target: K, action: Arc<OnceAction<A>>) {
         let mut list = self.list.lock();
-        if list.waiting.len() >= list.purge_at {
+        if list.count >= list.purge_at {
             // For programs that clean by hand and hardly ever collect. An action that was taken is empty: no user
             // code is dropped here.
             list.waiting.retain(|cleanup| !cleanup.action.is_taken());
-            list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
+            list.count = list.waiting.len();
+            list.purge_at = PURGE_MIN.max(list.count * 2);
         }
         list.waiting.push(Cleanup { target, action });
+        list.count += 1;
     }
 
     /// Takes the whole list out. In a finish: the cost does not depend on the length.
     pub(crate) fn detach(&self) -> Pile<Cleanup<K, A>> {
         let mut list = self.list.lock();
-        list.purge_at = PURGE_MIN;
+        (list.purge_at, list.count) = (PURGE_MIN, 0);
         core::mem::take(&mut list.waiting)
     }
 
     /// How many wait, those that were taken by hand included.
     pub(crate) fn len(&self) -> usize {
-        self.list.lock().waiting.len()
+        self.list.lock().count
     }
 
     /// As `put_pile_back`, of what was detached as one list.
@@ -117,7 +123,8 @@ impl<K, A> Cleanups<K, A> {
     pub(crate) fn put_pile_back(&self, living: Pile<Cleanup<K, A>>) {
         let mut list = self.list.lock();
         list.waiting.put_front(living);
-        list.purge_at = PURGE_MIN.max(list.waiting.len() * 2);
+        list.count = list.waiting.len();
+        list.purge_at = PURGE_MIN.max(list.count * 2);
     }
 
     /// Makes room for what another list has, to take it over.
@@ -131,7 +138,8 @@ impl<K, A> Cleanups<K, A> {
         let mut from = other.list.lock();
         let mut list = self.list.lock();
         list.waiting.absorb(&mut from.waiting);
-        list.purge_at = list.purge_at.max(list.waiting.len() * 2);
+        list.count += core::mem::take(&mut from.count);
+        list.purge_at = list.purge_at.max(list.count * 2);
         from.purge_at = PURGE_MIN;
     }
 

@@ -1049,7 +1049,8 @@ fn stress_that_collects_at_every_safepoint_delivers_without_end() {
     within(|| {
         let space = CSpace::builder().stress(true).eviction_threshold(0).build().unwrap();
         let numbers = collected(&space);
-        let all: Vec<Page> = (0..50).flat_map(|_| pages(&space, 1, 10)).collect();
+        let all: Vec<Page> =
+            (0..if cfg!(miri) { 8 } else { 50 }).flat_map(|_| pages(&space, 1, 10)).collect();
         eventually(|| {
             space.exclusive(|cx| _ = cx.alloc(1u8));
             numbers.lock().unwrap().len() == all.len()

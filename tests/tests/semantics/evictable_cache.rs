@@ -125,7 +125,7 @@ fn a_cache_keeps_a_limit_of_its_own() {
 #[test]
 fn of_threads_that_ask_for_one_key_one_loads() {
     within(|| {
-        for _ in 0..20 {
+        for _ in 0..if cfg!(miri) { 3 } else { 20 } {
             let (space, cache) = with_cache();
             let (loads, barrier) = (AtomicUsize::new(0), Barrier::new(8));
             let ask = || {
@@ -324,7 +324,7 @@ fn circle(caches: [&Cache; 2], space: &Space) {
 #[test]
 fn loads_on_two_threads_that_wait_for_each_other_are_an_error() {
     within(|| {
-        for _ in 0..50 {
+        for _ in 0..if cfg!(miri) { 5 } else { 50 } {
             let (space, cache) = with_cache();
             circle([&cache, &cache], &space);
         }
@@ -334,7 +334,7 @@ fn loads_on_two_threads_that_wait_for_each_other_are_an_error() {
 #[test]
 fn loads_of_two_caches_that_wait_for_each_other_are_an_error() {
     within(|| {
-        for _ in 0..50 {
+        for _ in 0..if cfg!(miri) { 5 } else { 50 } {
             let (space, cache) = with_cache();
             let other = space.exclusive(|cx| Cache::new(cx));
             circle([&cache, &other], &space);
@@ -638,7 +638,7 @@ fn a_key_that_panics_ends_its_load() {
         ];
         let mut counts = [0; 3];
         for (kind, made) in made.into_iter().enumerate() {
-            for at in 0..30 {
+            for at in 0..if cfg!(miri) { 10 } else { 30 } {
                 let (space, cache) = with_odd_cache();
                 let panics = Panics::at(at);
                 // So that there is something to compare with, of the same hash.

@@ -107,7 +107,6 @@ fn what_is_dead_when_the_mark_begins_goes_and_what_dies_meanwhile_may_wait() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_cycle_ends_when_its_increments_have_left_nothing() {
     let (space, drops) = (manual(), Drops::new());
     let root = space.exclusive(|cx| cx.root(cx.alloc(drops.probe())));
@@ -119,7 +118,6 @@ fn a_cycle_ends_when_its_increments_have_left_nothing() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn what_moves_from_where_the_mark_has_not_been_to_where_it_has_is_found() {
     let (space, drops) = (manual(), Drops::new());
     let (list, count) = list(&space, &drops);
@@ -190,7 +188,6 @@ pub(crate) fn finds<R: Rootable>(
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn roots_owned_values_and_upgraded_weak_references_are_found() {
     let (space, drops) = (manual(), Drops::new());
     let mut owned: OwnedRoot<Rootable![Vec<Held<'_>>]> =
@@ -228,7 +225,6 @@ struct Everything<'gc> {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn weak_references_sets_maps_and_bytes_are_as_one_mark_finds_them() {
     let (space, drops) = (manual(), Drops::new());
     let object = space.exclusive(|cx| {
@@ -301,7 +297,6 @@ fn what_still_waits_to_be_traced_is_traced_once() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_cycle_that_is_asked_for_begins_anew() {
     let (space, drops) = (manual(), Drops::new());
     let (list, _) = list(&space, &drops);
@@ -314,7 +309,6 @@ fn a_cycle_that_is_asked_for_begins_anew() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_mark_under_way_ends_with_the_space_or_a_merge() {
     let (space, other, drops) = (manual(), manual(), Drops::new());
     let (list_here, count) = list(&space, &drops);
@@ -336,7 +330,6 @@ fn a_mark_under_way_ends_with_the_space_or_a_merge() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_visit_that_panics_ends_the_mark_and_nothing_is_lost() {
     let (space, drops) = (manual(), Drops::new());
     let (list, count) = list(&space, &drops);
@@ -422,6 +415,7 @@ fn assert_all_are_there(
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_large_heap_is_marked_in_increments_between_which_mutators_go_on() {
     let run = |on: bool| {
         let space = CSpace::builder().gc(GcMode::Safepoints).incremental_marking(on);
@@ -446,6 +440,7 @@ fn a_large_heap_is_marked_in_increments_between_which_mutators_go_on() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_collector_thread_marks_in_increments_too() {
     let (ended, cycles) = std::sync::mpsc::channel();
     let space = CSpace::builder().gc(GcMode::Worker).gc_period(Duration::from_secs(3600));
@@ -495,7 +490,6 @@ fn small_increments_trace_some_of_many_gray_objects() {
 }
 
 #[test]
-#[cfg_attr(miri, ignore = "increments of thousands of objects each")]
 fn a_mark_in_increments_may_leave_something() {
     let (space, drops) = (manual(), Drops::new());
     let (kept, _) = list(&space, &drops);

@@ -100,6 +100,7 @@ fn an_element_closure_is_not_called_without_room() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills a heap to its limit ten times")]
 fn after_a_collection_the_allocation_succeeds() {
     let (space, drops) = (limited(), Drops::new());
     let mut lock = space.lock();
@@ -125,6 +126,7 @@ fn after_a_collection_the_allocation_succeeds() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "fills a heap to its limit")]
 fn the_limit_holds_for_what_is_alive() {
     let space = limited();
     let mut roots = Vec::new();

@@ -327,6 +327,7 @@ fn spaces_are_released_in_any_order() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri starts no processes")]
 fn the_abort_policy_ends_the_process() {
     const CHILD: &str = "CSPACE_ABORT_POLICY_CHILD";
     if std::env::var_os(CHILD).is_some() {

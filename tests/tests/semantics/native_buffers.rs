@@ -609,6 +609,7 @@ fn when_the_system_does_not_map_it_is_tried_once_more_after_a_collection() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_map_that_no_memory_could_mend_is_an_error_at_once() {
     let space = manual();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -635,6 +636,7 @@ fn a_map_that_no_memory_could_mend_is_an_error_at_once() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "maps of files")]
 fn a_file_that_is_refused_by_a_limit_is_as_long_as_it_was() {
     let space = manual();
     let file = file_of(b"0123456789");

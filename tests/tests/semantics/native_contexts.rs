@@ -204,7 +204,7 @@ fn a_slot_reserved_after_a_context_was_made_is_in_its_overflow() {
 
 #[test]
 fn slots_that_threads_reserve_late_are_apart() {
-    const EACH: usize = 500;
+    const EACH: usize = if cfg!(miri) { 20 } else { 500 };
     for early in [0, 3] {
         let mut builder = builder();
         let early: Vec<_> = (0..early).map(|_| builder.reserve::<usize>().unwrap()).collect();

@@ -220,8 +220,8 @@ fn whoever_has_a_token_finds_its_reference_cleared() {
 #[test]
 fn enqueueing_clearing_and_dying_at_once_are_one_of_them() {
     within(|| {
-        const COUNT: usize = 300;
-        for _ in 0..30 {
+        const COUNT: usize = if cfg!(miri) { 10 } else { 300 };
+        for _ in 0..if cfg!(miri) { 2 } else { 30 } {
             let (space, queue) = (manual(), ReferenceQueue::new());
             let references: Vec<_> = space.exclusive(|cx| {
                 (0..COUNT).map(|i| queue.phantom(cx, cx.alloc(i as u64), i)).collect()

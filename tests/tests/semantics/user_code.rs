@@ -191,11 +191,13 @@ fn roots_of(
 
 #[test]
 fn later_cycles_collect_beside_what_waits_for_its_drop() {
+    const EACH: usize = if cfg!(miri) { 20 } else { 1000 };
+    const FRESH: usize = EACH / 10;
     for poison in [false, true] {
         let space = Space::builder().poison_freed(poison).build().unwrap();
         let (phases, drops) = (Phases { space: space.clone() }, Drops::new());
         // One object in four stays to the end, one dies in each of three cycles.
-        let mut roots = roots_of(&space, &drops, 4000);
+        let mut roots = roots_of(&space, &drops, 4 * EACH);
         let mut remains = Vec::new();
         for cycle in 0..3 {
             let mut i = 0;
@@ -205,49 +207,50 @@ fn later_cycles_collect_beside_what_waits_for_its_drop() {
             });
             remains.push(phases.sweep());
             phases.check();
-            assert_eq!((drops.count(), space.num_objects()), (0, 3000 - cycle * 1000));
+            assert_eq!((drops.count(), space.num_objects()), (0, (3 - cycle) * EACH));
             // What is made now is not made where something waits.
-            roots_of(&space, &Drops::new(), 100).clear();
+            roots_of(&space, &Drops::new(), FRESH).clear();
         }
         // The last first.
         for (i, remains) in remains.into_iter().rev().enumerate() {
             assert_eq!(
                 remains.run().ok().unwrap().objects_reclaimed,
-                if i == 2 { 1000 } else { 1100 }
+                if i == 2 { EACH } else { EACH + FRESH }
             );
-            assert_eq!(drops.count(), (i + 1) * 1000);
+            assert_eq!(drops.count(), (i + 1) * EACH);
             phases.check();
         }
         drop(roots);
         phases.sweep().run().ok().unwrap();
-        assert_eq!((drops.count(), space.num_objects()), (4000, 0));
+        assert_eq!((drops.count(), space.num_objects()), (4 * EACH, 0));
         phases.check();
-        let again = roots_of(&space, &drops, 4000);
+        let again = roots_of(&space, &drops, 4 * EACH);
         phases.check();
         assert!(space.memory().committed <= 1 << 20, "room that waited was not found again");
         drop((again, space, phases));
-        assert_eq!(drops.count(), 8000);
+        assert_eq!(drops.count(), 8 * EACH);
     }
 }
 
 #[test]
 fn what_waits_for_its_drop_goes_along_with_a_merge_and_keeps_the_space() {
+    const COUNT: usize = if cfg!(miri) { 40 } else { 1000 };
     let (source, target) = (Space::builder().build().unwrap(), Space::builder().build().unwrap());
     let (of_source, of_target) =
         (Phases { space: source.clone() }, Phases { space: target.clone() });
     let drops = Drops::new();
-    let mut roots = roots_of(&source, &drops, 1000);
-    roots.truncate(500);
+    let mut roots = roots_of(&source, &drops, COUNT);
+    roots.truncate(COUNT / 2);
     let first = of_source.sweep();
     target.transfer_from(&source).unwrap();
     of_source.check();
     of_target.check();
-    roots.truncate(250);
+    roots.truncate(COUNT / 4);
     let second = of_target.sweep();
     of_target.check();
-    assert_eq!((drops.count(), target.num_objects()), (0, 250));
+    assert_eq!((drops.count(), target.num_objects()), (0, COUNT / 4));
     first.run().ok().unwrap();
-    assert_eq!(drops.count(), 500);
+    assert_eq!(drops.count(), COUNT / 2);
     of_target.check();
     // The last handles of both but for that of what remains.
     let weak = target.downgrade();
@@ -255,7 +258,7 @@ fn what_waits_for_its_drop_goes_along_with_a_merge_and_keeps_the_space() {
     assert!(weak.upgrade().is_some());
     second.run().ok().unwrap();
     assert!(weak.upgrade().is_none());
-    assert_eq!(drops.count(), 1000);
+    assert_eq!(drops.count(), COUNT);
 }
 
 #[test]

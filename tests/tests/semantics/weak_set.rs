@@ -85,7 +85,7 @@ fn a_name_that_died_is_interned_anew() {
     let space = CSpace::new();
     let mut names = names(&space);
     let mut lock = space.lock();
-    for _ in 0..50 {
+    for _ in 0..if cfg!(miri) { 5 } else { 50 } {
         lock.scope_mut(&mut names, |cx, names| {
             let first = intern(cx, names, "again");
             assert_eq!(intern(cx, names, "again"), first);

@@ -159,7 +159,7 @@ fn many_threads_may_start_and_stop() {
             for i in 0..4 {
                 let space = &space;
                 threads.spawn(move || {
-                    for _ in 0..50 {
+                    for _ in 0..if cfg!(miri) { 10 } else { 50 } {
                         if i % 2 == 0 {
                             space.start_gc().unwrap();
                         } else {
@@ -474,9 +474,10 @@ fn a_space_can_be_built_and_dropped_inside_of_another() {
 
 #[test]
 fn destroying_stops_the_worker_first_and_gives_a_shared_space_back_running() {
+    const ROUNDS: usize = if cfg!(miri) { 5 } else { 50 };
     within(|| {
         let drops = Drops::new();
-        for _ in 0..50 {
+        for _ in 0..ROUNDS {
             let space = CSpace::builder().gc_period(Duration::ZERO).build().unwrap();
             garbage(&space, &drops);
             let other = space.clone();
@@ -485,7 +486,7 @@ fn destroying_stops_the_worker_first_and_gives_a_shared_space_back_running() {
             drop(other);
             space.destroy().unwrap();
         }
-        assert_eq!(drops.count(), 50);
+        assert_eq!(drops.count(), ROUNDS);
     });
 }
 
@@ -504,7 +505,7 @@ fn many_short_accesses_keep_the_worker_out_no_more_than_it_keeps_them_out() {
                     }
                 });
             }
-            for n in 0..20 {
+            for n in 0..if cfg!(miri) { 5 } else { 20 } {
                 space.request_gc();
                 space.wait_for_gc_after(n, LONG).unwrap();
                 let before = accesses.load(SeqCst);
