@@ -1,7 +1,8 @@
 //! Do programs that the fuzzer makes up agree with a naive model heap?
 //!
 //! The first byte says which model: one of the random ones of `tests/tests/model`, with the fuzzer's bytes in place of
-//! their random numbers, or [`holders`], which has every way of holding an object at once.
+//! their random numbers, or [`holders`], which has every way of holding an object at once, or [`parts`], whose objects are
+//! never looked at without need.
 #![no_main]
 #![allow(dead_code, unused_imports, reason = "what the model tests need and this does not")]
 
@@ -17,6 +18,8 @@ mod heap;
 mod holders;
 #[path = "../../tests/tests/model/objects.rs"]
 mod objects;
+#[path = "ops/parts.rs"]
+mod parts;
 #[path = "../../tests/tests/model/program.rs"]
 mod program;
 #[path = "../../tests/tests/model/rng.rs"]
@@ -39,6 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
         2 => ephemerons::run(rng),
         3 => Ok(evict::run(rng, "of these bytes")),
         4 => Ok(evictable_map::run(rng, "of these bytes")),
+        5 | 6 => Ok(parts::run(bytes)),
         _ => Ok(holders::run(bytes)),
     };
     if let Err(error) = outcome {
