@@ -537,16 +537,19 @@ impl Run<'_> {
         phase.mark_as(Extent::MinorWillDo).unwrap();
         let (a, b) = (self.byte(), self.byte());
         if !world.roots.is_empty() {
-            let found = space.shared(|cx| {
-                let found = self.walk(cx, world);
-                let links = found.into_iter().filter_map(|(number, found)| match found {
+            // On a thread of its own, as this one is the collector.
+            let read = |cx: &cspace::Shared<'_>| {
+                let links = self.walk(cx, world).into_iter();
+                let links = links.filter_map(|(number, found)| match found {
                     Found::Link(link) => Some((number, link)),
                     _ => None,
                 });
                 let links: Vec<_> = links.collect();
                 let (number, link) = links[a % links.len()];
                 (number, cx.root(link))
-            });
+            };
+            let reader = || world.space.shared(read);
+            let found = std::thread::scope(|scope| scope.spawn(reader).join()).unwrap();
             world.roots.push(found);
             world.roots.swap_remove(b % world.roots.len());
         }
