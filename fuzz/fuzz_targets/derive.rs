@@ -1,4 +1,5 @@
-//! Does the derive answer every input, with an expansion that parses or with an error, and refuse what cannot be an object?
+//! Does the derive answer every input, with an expansion that parses and visits each field once, or with an error, and
+//! refuse what cannot be an object?
 //!
 //! The first byte says how the others are read: as source text, or as numbers of words of a vocabulary in which more
 //! of what is made up gets past the parser. The derive's modules are included here, as a macro crate has no library.
@@ -22,7 +23,8 @@ mod rootable;
 mod unsuitable;
 
 use libfuzzer_sys::fuzz_target;
-use proc_macro2::TokenStream;
+use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens;
 
 /// Deeper nesting is the parser's matter: it takes stack for each level.
 const DEPTH_MAX: usize = 40;
@@ -172,6 +174,37 @@ fn must_be_refused(input: &syn::DeriveInput) -> bool {
     matches!(input.data, syn::Data::Union(_)) || input.attrs.iter().any(is_packed)
 }
 
+/// How often a word is among tokens, at any depth.
+fn count(word: &str, tokens: TokenStream) -> usize {
+    let each = tokens.into_iter().map(|token| match token {
+        TokenTree::Group(group) => count(word, group.stream()),
+        TokenTree::Ident(ident) => usize::from(ident == word),
+        _ => 0,
+    });
+    each.sum()
+}
+
+/// How many fields a type has that are not skipped: each is to be visited, once.
+fn visited(input: &syn::DeriveInput) -> usize {
+    let is_skipped = |field: &syn::Field| {
+        field.attrs.iter().any(|attribute| match &attribute.meta {
+            syn::Meta::List(list) => {
+                list.path.is_ident("cspace") && count("skip", list.tokens.clone()) > 0
+            }
+            _ => false,
+        })
+    };
+    let of = |fields: &syn::Fields| fields.iter().filter(|field| !is_skipped(field)).count();
+    match &input.data {
+        syn::Data::Struct(data) => of(&data.fields),
+        syn::Data::Enum(data) => data.variants.iter().map(|variant| of(&variant.fields)).sum(),
+        syn::Data::Union(_) => 0,
+    }
+}
+
+/// The word that says that something is visited.
+const VISIT: &str = "visit_objects";
+
 fuzz_target!(|bytes: &[u8]| {
     let text = text(bytes);
     if !is_shallow(&text) {
@@ -180,10 +213,18 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(tokens) = text.parse::<TokenStream>() else { return };
     for input in types(&tokens) {
         let is_forbidden = must_be_refused(&input);
+        // Its own words count too, and may be there several times in what becomes of it.
+        let has_the_word = count(VISIT, input.to_token_stream()) > 0;
+        let visited = visited(&input);
         match object::expand(input) {
             Ok(expansion) => {
                 assert!(!is_forbidden, "{text} cannot be an object and was expanded");
                 let shown = expansion.to_string();
+                let visits = count(VISIT, expansion.clone());
+                assert!(
+                    has_the_word || visits == 1 + visited,
+                    "{text}: {visited} fields, in {shown}"
+                );
                 let parsed = syn::parse2::<syn::File>(expansion);
                 assert!(parsed.is_ok(), "the expansion of {text} is no items: {shown}");
             }

@@ -1,6 +1,6 @@
 //! Buffers and maps of files, with views that outlive each other, and collections in between.
 
-use std::io::Write;
+use std::io::{Read, Seek, Write};
 
 use cspace::native::{BufferError, ByteOrder, DirectBuffer, MapMode, MapRange, MappedBuffer};
 use cspace::{CSpace, GcMode, OwnedRoot, Rootable};
@@ -112,35 +112,56 @@ pub fn run(mut choices: Choices<'_>) {
             break;
         }
     }
-    map(&space, &model);
+    map(&space, &model, &mut choices);
     drop(views);
     space.collect().unwrap();
     assert_eq!(space.ledger().bytes(), 0, "something is charged that nobody has");
 }
 
 /// What the first buffer holds, by way of a file and two maps of it.
-fn map(space: &CSpace, model: &[Option<Vec<u8>>]) {
+fn map(space: &CSpace, model: &[Option<Vec<u8>>], choices: &mut Choices<'_>) {
     let Some(Some(bytes)) = model.first() else { return };
     if bytes.is_empty() {
         return;
     }
+    let mut bytes = bytes.clone();
     let mut file = tempfile::tempfile().unwrap();
-    file.write_all(bytes).unwrap();
+    file.write_all(&bytes).unwrap();
     space.exclusive(|cx| {
         let all = MapRange::default();
         let to_write = MappedBuffer::map(cx, &file, MapMode::ReadWrite, all).unwrap();
-        let offset = (bytes.len() / 2) as u64;
-        let half = MapRange { offset, len: Some(bytes.len() - bytes.len() / 2) };
+        let middle = bytes.len() / 2;
+        let half = MapRange { offset: middle as u64, len: Some(bytes.len() - middle) };
         let to_read = MappedBuffer::map(cx, &file, MapMode::ReadOnly, half).unwrap();
         let mut shown = vec![0; bytes.len()];
         to_write.read_at(cx, 0, &mut shown).unwrap();
-        assert!(shown == *bytes, "the map has other bytes than the file");
-        let last = bytes.len() - 1;
-        to_write.write_at(cx, last, &[bytes[last] ^ 0xFF]).unwrap();
-        let mut shown = [0];
-        to_read.read_at(cx, to_read.len() - 1, &mut shown).unwrap();
-        assert_eq!(shown, [bytes[last] ^ 0xFF], "two maps of one file");
-        assert!(to_read.read_at(cx, to_read.len(), &mut shown).is_err());
+        assert!(shown == bytes, "the map has other bytes than the file");
+        // The last byte, words at odd places, and whatever else there is to choose, to the end of the map and behind it.
+        for at in 0..12 {
+            let (len, fill) = (1 + choices.below(40), choices.byte() | 1);
+            let (offset, len) = match at {
+                0 => (bytes.len() - 1, 1),
+                1 => (bytes.len() / 3, bytes.len() / 5),
+                2 => (bytes.len().saturating_sub(len), len),
+                _ => (choices.size(), len),
+            };
+            let written: Vec<u8> = (0..len).map(|i| fill ^ i as u8).collect();
+            let place = bytes.get_mut(offset..offset.saturating_add(len));
+            assert_eq!(to_write.write_at(cx, offset, &written).is_ok(), place.is_some());
+            if let Some(place) = place {
+                place.copy_from_slice(&written);
+            }
+            to_write.read_at(cx, 0, &mut shown).unwrap();
+            assert!(shown == bytes, "{len} bytes at {offset} went elsewhere");
+            to_read.read_at(cx, 0, &mut shown[middle..]).unwrap();
+            assert!(shown == bytes, "two maps of one file");
+        }
+        assert!(to_read.write_at(cx, 0, &[0]).is_err());
+        assert!(to_read.read_at(cx, to_read.len(), &mut [0]).is_err());
         to_write.free(cx).unwrap();
     });
+    let mut written = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut written).unwrap();
+    assert!(written == bytes, "the file has other bytes than its maps had");
 }

@@ -12,6 +12,7 @@ pub fn run(mut choices: Choices<'_>) {
     let array = builder.reserve::<[u8; 24]>().unwrap();
     let shared = builder.localize("shared by all").unwrap();
     let config = builder.freeze();
+    let fixed = ledger.bytes();
     let requests = 1 + choices.below(4);
     for request in 0..requests {
         let mut context = Context::new(&config).unwrap();
@@ -66,6 +67,9 @@ pub fn run(mut choices: Choices<'_>) {
             assert_eq!(config.get(shared).unwrap(), "shared by all");
         }
         context.close().unwrap();
+        // What a request took beyond its block is given back when it ends.
+        let pooled = config.pooled_contexts() * config.context_bytes();
+        assert!(ledger.bytes() <= fixed + pooled, "{} bytes after {request}", ledger.bytes());
     }
     config.close().unwrap().unwrap();
     assert_eq!(ledger.bytes(), 0);

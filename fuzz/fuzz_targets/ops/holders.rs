@@ -591,7 +591,11 @@ impl Run<'_> {
                 }
                 let names = node.names.borrow(cx);
                 for name in &model.names {
-                    let found = names.find((name % HASHES) as u64, |node| node.number == *name);
+                    let found = names.find((name % HASHES) as u64, |node| {
+                        // What is dead is not even asked for.
+                        assert!(node.tracker.is_whole() && !self.is_dropped(node.number));
+                        node.number == *name
+                    });
                     assert_eq!(
                         found.is_some(),
                         alive.contains_key(name),

@@ -531,7 +531,7 @@ impl Run {
     fn drop_one(&mut self) {
         let pick = self.rng.next() as usize;
         let counts = [self.roots.len(), self.pins.len(), self.held.len()];
-        let Some(kind) = (0..3).map(|at| (at + pick) % 3).find(|kind| counts[*kind] > 0) else {
+        let Some(kind) = (0..3).map(|at| (at + pick % 3) % 3).find(|kind| counts[*kind] > 0) else {
             return;
         };
         let at = (pick >> 8) % counts[kind];
