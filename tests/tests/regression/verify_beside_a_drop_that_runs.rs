@@ -1,7 +1,7 @@
 //! `verify` referred to the whole record of a span in which dead objects wait for their drops, while a drop that ended wrote
 //! to a field of it.
 
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread;
 
@@ -13,7 +13,7 @@ struct Waits(Arc<AtomicBool>, Arc<AtomicBool>);
 impl Drop for Waits {
     fn drop(&mut self) {
         self.0.store(true, SeqCst);
-        while !self.1.load(SeqCst) {
+        while !self.1.load(Relaxed) {
             thread::yield_now();
         }
     }
@@ -35,10 +35,7 @@ fn it_reads_what_nobody_writes() {
             thread::yield_now();
         }
         assert!(space.verify().unwrap().is_clean());
-        // Relaxed would do: nothing orders the drop's end after this look but the program's wish.
-        verified.store(true, SeqCst);
-        for _ in 0..if cfg!(miri) { 3 } else { 50 } {
-            assert!(space.verify().unwrap().is_clean());
-        }
+        // Nothing orders the drop's end after that look.
+        verified.store(true, Relaxed);
     });
 }
