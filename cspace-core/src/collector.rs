@@ -45,10 +45,6 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::lock_api::{
-    RawRwLockFair as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _,
-};
-
 use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
@@ -70,6 +66,7 @@ use crate::incremental::{
 use crate::list::try_box;
 use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
+use crate::space::lock::{Attempts, Finish, Hold, Mark};
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 use crate::weak::WeakCell;
@@ -196,6 +193,8 @@ enum Progress {
 ///
 /// Dropped without finishing, the cycle is given up (Y4).
 pub struct MarkPhase {
+    /// Until the phase ends.
+    hold: Option<Hold<CollectorHandle, Mark>>,
     progress: Progress,
     claim: Option<CycleClaim>,
     /// Until it is left for the next increment, or handed to the finish.
@@ -228,23 +227,20 @@ impl MarkPhase {
     /// memory, or if the claim is stale ([`CollectError::Transferred`]): then claim again.
     pub fn begin(claim: CycleClaim, wait: LockWait<'_>) -> Result<MarkPhase, CollectError> {
         let inner = &claim.space().inner;
-        let mut waiting = None;
+        let mut attempts = Attempts::new(inner);
         let mut slice = wait.slice;
-        loop {
+        let hold = loop {
             // Each time anew: what was asked whether to go on may have locked, and forgotten, anything.
             let may_wait = held::count() == 0;
-            let noted = inner.note(false).map_err(|error| match error {
+            let patience = if may_wait { slice } else { Duration::ZERO };
+            let attempted = attempts.attempt(patience, || claim.space().collector_handle());
+            let attempted = attempted.map_err(|error| match error {
                 LockError::Reentry { space } => CollectError::InsideAccess { space },
                 error => error.into(),
             })?;
-            waiting.get_or_insert_with(|| inner.wait_for_lock());
-            let patience = if may_wait { slice } else { Duration::ZERO };
-            if inner.raw_lock().try_lock_upgradable_for(patience) {
-                noted.confirm();
-                break;
+            if let Some(hold) = attempted {
+                break hold;
             }
-            // The thread holds nothing, so it is noted no more when user code runs (HL1).
-            drop(noted);
             slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
             // Where nobody but collectors has a handle, nobody has a guard: it was forgotten, and its thread lives.
             let is_abandoned = || inner.collector_handles.are_all(|| Arc::strong_count(inner));
@@ -260,13 +256,10 @@ impl MarkPhase {
                 continue;
             }
             return Err(CollectError::Busy { space: inner.name() });
-        }
-        drop(waiting);
+        };
+        drop(attempts);
         if !claim.begin() {
-            let error = CollectError::Transferred { space: inner.name() };
-            held::forget(inner.id());
-            give_up_upgradable(inner);
-            return Err(error);
+            return Err(CollectError::Transferred { space: inner.name() });
         }
         let serves = inner.requests().serve();
         order_marks_after_epochs();
@@ -274,12 +267,11 @@ impl MarkPhase {
             if serves {
                 inner.requests().ask_again();
             }
-            held::forget(inner.id());
-            give_up_upgradable(inner);
             return Err(CollectError::NoMemory { what: "what it marks" });
         };
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
         Ok(MarkPhase {
+            hold: Some(hold),
             progress: Progress::New,
             claim: Some(claim),
             visitor: Some(visitor),
@@ -365,8 +357,7 @@ impl MarkPhase {
     fn end_increment(mut self, inner: &SpaceInner) {
         let pause = self.begun.elapsed();
         let claim = self.claim.take();
-        held::forget(inner.id());
-        give_up_upgradable(inner);
+        drop(self.hold.take());
         let mut stats = inner.stats.lock();
         stats.increments += 1;
         stats.pause_max = stats.pause_max.max(pause);
@@ -544,15 +535,16 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn try_finish(mut self, patience: Duration) -> Result<FinishPhase, MarkPhase> {
         self.assert_marked();
-        // SAFETY: the phase holds the upgradable lock.
-        if unsafe { !self.space().inner.raw_lock().try_upgrade_for(patience) } {
-            return Err(self);
-        }
-        // ORDERING: parking_lot 0.12.5 upgrades with a relaxed compare-and-swap; the fence orders what the
-        // readers did, whose unlocking releases, before the finish.
-        fence(Ordering::Acquire);
         let handed_over = "there until here, which consumes the phase";
+        let hold = match self.hold.take().expect(handed_over).try_finish(patience) {
+            Ok(hold) => hold,
+            Err(hold) => {
+                self.hold = Some(hold);
+                return Err(self);
+            }
+        };
         Ok(FinishPhase {
+            hold: Some(hold),
             claim: self.claim.take(),
             visitor: self.visitor.take().expect(handed_over),
             choice: self.choice.take().expect(handed_over),
@@ -569,15 +561,14 @@ impl MarkPhase {
 
 impl Drop for MarkPhase {
     fn drop(&mut self) {
-        let Some(claim) = &self.claim else { return };
+        let (Some(hold), Some(claim)) = (self.hold.take(), &self.claim) else { return };
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
         // those of weak sets, whose epochs have ended.
         unsafe {
             give_up_cycle(inner, own(&mut self.visitor), own(&mut self.choice), self.serves);
         }
-        held::forget(inner.id());
-        give_up_upgradable(inner);
+        drop(hold);
         if self.finds_all {
             // What it would have found is for another.
             inner.changes().note_and_wake();
@@ -608,15 +599,6 @@ unsafe fn give_up_cycle(
     if serves {
         inner.requests().ask_again();
     }
-}
-
-/// Releases the upgradable lock. By the collector that holds it.
-fn give_up_upgradable(inner: &SpaceInner) {
-    // ORDERING: parking_lot 0.12.5 gives the upgradable lock up with a relaxed store when others wait;
-    // the fence orders this cycle's reads and writes before what the next holder does.
-    fence(Ordering::Release);
-    // SAFETY: the caller holds the upgradable lock.
-    unsafe { inner.raw_lock().unlock_upgradable_fair() };
 }
 
 /// Nothing is old any more.
@@ -690,6 +672,8 @@ fn drain_late(
 ///
 /// Dropped without condemning, the cycle is given up (Y4).
 pub struct FinishPhase {
+    /// Until the phase ends.
+    hold: Option<Hold<CollectorHandle, Finish>>,
     claim: Option<CycleClaim>,
     visitor: Box<Visitor<'static>>,
     choice: Box<Choice>,
@@ -744,7 +728,7 @@ impl FinishPhase {
             is_short_of_memory: self.visitor.refused() > 0,
             ..CollectReport::default()
         };
-        release(inner);
+        drop(self.hold.take());
         if residents.evicted.count > 0 || is_late {
             // What victims that were seen late, or are to be delivered, leave is found by another cycle; and what was
             // rescued has to give way to others.
@@ -822,11 +806,11 @@ impl FinishPhase {
 
 impl Drop for FinishPhase {
     fn drop(&mut self) {
-        let Some(claim) = &self.claim else { return };
+        let (Some(hold), Some(claim)) = (self.hold.take(), &self.claim) else { return };
         let inner = &claim.space().inner;
         // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
         unsafe { give_up_cycle(inner, &mut self.visitor, &mut self.choice, self.serves) };
-        release(inner);
+        drop(hold);
         if self.finds_all {
             inner.changes().note_and_wake();
         }
@@ -848,14 +832,6 @@ unsafe fn clear_weak_cells(heap: &Heap) {
             }
         }
     });
-}
-
-/// Releases the exclusive lock of a finish.
-fn release(inner: &SpaceInner) {
-    inner.settle_want();
-    held::forget(inner.id());
-    // SAFETY: the finish, which ends here, holds the exclusive lock.
-    unsafe { inner.raw_lock().unlock_exclusive_fair() };
 }
 
 impl SpaceInner {

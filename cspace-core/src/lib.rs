@@ -114,7 +114,7 @@ pub use ptr_slot::PtrSlot;
 pub use root::GcRoot;
 pub use root_stack::RootStack;
 pub use slot::Slot;
-pub use space::{Space, WeakSpace};
+pub use space::{Space, Wait, WeakSpace};
 pub use static_data::Static;
 pub use tail::{Slice, Str, Tail, Utf8};
 pub use transfer::TransferReport;
