@@ -189,18 +189,17 @@ enum Progress {
     Failed,
 }
 
-/// The first part of a cycle: the space is held by the upgradable lock.
-///
-/// Dropped without finishing, the cycle is given up (Y4).
-pub struct MarkPhase {
-    /// Until the phase ends.
-    hold: Option<Hold<CollectorHandle, Mark>>,
-    progress: Progress,
+/// A cycle that holds the space and has condemned nothing yet. Dropped, it is abandoned (Y4): its marks go while the lock
+/// is held, then the lock, then the claim.
+struct Cycle {
+    /// None once the cycle has ended: it has condemned, or left its marks for the next increment.
+    lock: Option<CycleLock>,
+    /// None once it has gone along with the batch, or the cycle has ended.
     claim: Option<CycleClaim>,
-    /// Until it is left for the next increment, or handed to the finish.
+    /// None once it was left for the next increment.
     visitor: Option<Box<Visitor<'static>>>,
-    /// Until it is handed to the finish.
-    choice: Option<Box<Choice>>,
+    choice: Box<Choice>,
+    /// Which of those of the space that began it is.
     number: u64,
     /// Whether somebody asked for the cycle.
     serves: bool,
@@ -211,9 +210,99 @@ pub struct MarkPhase {
     begun: Instant,
 }
 
-/// The visitor or the choice of a phase.
-fn own<T>(part: &mut Option<Box<T>>) -> &mut T {
-    part.as_mut().expect("taken at the end of an increment or a mark, which consumes the phase")
+/// The lock of a space in the mode of its cycle.
+enum CycleLock {
+    Mark(Hold<CollectorHandle, Mark>),
+    Finish(Hold<CollectorHandle, Finish>),
+}
+
+impl CycleLock {
+    /// Releases it as its mode says.
+    fn release(self) {
+        match self {
+            CycleLock::Mark(hold) => drop(hold),
+            CycleLock::Finish(hold) => drop(hold),
+        }
+    }
+}
+
+impl Cycle {
+    fn space(&self) -> &Space {
+        let claim = self.claim.as_ref();
+        claim.expect("taken at the end of a cycle, which consumes its phase").space()
+    }
+
+    /// A handle to use beside what changes in the cycle.
+    fn handle(&self) -> CollectorHandle {
+        self.space().collector_handle()
+    }
+
+    fn visitor(&mut self) -> &mut Visitor<'static> {
+        own(&mut self.visitor)
+    }
+
+    /// Marks what readers rooted or rescued since the last call; returns how many roots and victims there were.
+    fn drain_late(&mut self) -> Result<usize, CollectError> {
+        let space = self.handle();
+        drain_late(&space, own(&mut self.visitor), &mut self.choice)
+    }
+
+    /// Tries to go from the mark to the finish; whether it did.
+    fn try_finish(&mut self, patience: Duration) -> bool {
+        self.lock = match self.lock.take() {
+            Some(CycleLock::Mark(hold)) => Some(match hold.try_finish(patience) {
+                Ok(hold) => CycleLock::Finish(hold),
+                Err(hold) => CycleLock::Mark(hold),
+            }),
+            lock => lock,
+        };
+        matches!(self.lock, Some(CycleLock::Finish(_)))
+    }
+
+    /// The cycle ends, with nothing to undo: releases the lock.
+    fn release(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            lock.release();
+        }
+    }
+}
+
+impl Drop for Cycle {
+    fn drop(&mut self) {
+        let (Some(lock), Some(claim)) = (self.lock.take(), &self.claim) else { return };
+        let (inner, visitor) = (&claim.space().inner, own(&mut self.visitor));
+        no_unwind("the end of a cycle that is abandoned", || {
+            // SAFETY: the collector holds the space, and no batch of it is being reclaimed (Y1); writers are out, readers
+            // do not use mark bits, but for those of weak sets, whose epochs have ended.
+            unsafe {
+                self.choice.give_up(inner);
+                visitor.give_up();
+                clear_marks(inner);
+                inner.handles().roots.lock().end_mark();
+            }
+        });
+        if self.serves {
+            inner.requests().ask_again();
+        }
+        lock.release();
+        if self.finds_all {
+            // What it would have found is for another.
+            inner.changes().note_and_wake();
+        }
+    }
+}
+
+/// The visitor of a cycle.
+fn own<'a>(visitor: &'a mut Option<Box<Visitor<'static>>>) -> &'a mut Visitor<'static> {
+    visitor.as_mut().expect("taken at the end of an increment, which consumes the phase")
+}
+
+/// The first part of a cycle: the space is held by the upgradable lock.
+///
+/// Dropped without finishing, the cycle is abandoned (Y4).
+pub struct MarkPhase {
+    progress: Progress,
+    cycle: Cycle,
 }
 
 impl MarkPhase {
@@ -270,34 +359,24 @@ impl MarkPhase {
             return Err(CollectError::NoMemory { what: "what it marks" });
         };
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
-        Ok(MarkPhase {
-            hold: Some(hold),
-            progress: Progress::New,
+        let cycle = Cycle {
+            lock: Some(CycleLock::Mark(hold)),
             claim: Some(claim),
             visitor: Some(visitor),
-            choice: Some(choice),
+            choice,
             number,
             serves,
             is_minor: false,
             increments: 0,
             finds_all: false,
             begun: Instant::now(),
-        })
-    }
-
-    /// A handle to use beside what changes in the phase.
-    fn handle(&self) -> CollectorHandle {
-        self.space().collector_handle()
-    }
-
-    fn space(&self) -> &Space {
-        let claim = self.claim.as_ref();
-        claim.expect("taken at the end of an increment or a mark, which consumes the phase").space()
+        };
+        Ok(MarkPhase { progress: Progress::New, cycle })
     }
 
     /// Whether anything that is dead may be kept: nobody asked for the cycle, and no allocation was denied.
     fn may_keep(&self, inner: &SpaceInner) -> bool {
-        !self.serves && !inner.requests().is_lacking()
+        !self.cycle.serves && !inner.requests().is_lacking()
     }
 
     /// Does a part of the mark and ends the phase, if that is what is due: the space has so many objects that to
@@ -313,7 +392,7 @@ impl MarkPhase {
     /// After a mark.
     pub fn try_increment(mut self) -> Result<Option<MarkPhase>, CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the space (I1).
         if !self.may_keep(inner) || unsafe { !inner.increment_is_due() } {
@@ -323,7 +402,7 @@ impl MarkPhase {
         // SAFETY: as above.
         let count = match unsafe { inner.incremental().take() } {
             Some(under_way) => {
-                self.visitor.insert(under_way.visitor).begin_increment();
+                self.cycle.visitor.insert(under_way.visitor).begin_increment();
                 under_way.count
             }
             None => {
@@ -335,10 +414,10 @@ impl MarkPhase {
         };
         let work = if inner.is_stress() { STRESS_WORK } else { INCREMENT_WORK };
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        caught(own(&mut self.visitor), |visitor| unsafe { visitor.drain_some(work) })?;
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe { visitor.drain_some(work) })?;
         no_unwind("the hand-over of an incremental mark", || {
-            own(&mut self.visitor).end_increment();
-            if let Some(visitor) = self.visitor.take() {
+            self.cycle.visitor().end_increment();
+            if let Some(visitor) = self.cycle.visitor.take() {
                 // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
                 unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
             }
@@ -355,9 +434,9 @@ impl MarkPhase {
 
     /// Gives up the lock and the claim; what was marked stays.
     fn end_increment(mut self, inner: &SpaceInner) {
-        let pause = self.begun.elapsed();
-        let claim = self.claim.take();
-        drop(self.hold.take());
+        let pause = self.cycle.begun.elapsed();
+        let claim = self.cycle.claim.take();
+        self.cycle.release();
         let mut stats = inner.stats.lock();
         stats.increments += 1;
         stats.pause_max = stats.pause_max.max(pause);
@@ -395,20 +474,20 @@ impl MarkPhase {
     pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         let may_keep = extent == Extent::MinorWillDo && self.may_keep(inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
             Some(under_way) if may_keep && !inner.eviction().wants_full_mark() => {
-                self.visitor = Some(under_way.visitor);
-                self.increments = under_way.count;
+                self.cycle.visitor = Some(under_way.visitor);
+                self.cycle.increments = under_way.count;
             }
-            _ => self.is_minor = may_keep && inner.minor_cycle_pays(),
+            _ => self.cycle.is_minor = may_keep && inner.minor_cycle_pays(),
         }
-        if !self.is_minor && self.increments == 0 {
-            self.finds_all = true;
+        if !self.cycle.is_minor && self.cycle.increments == 0 {
+            self.cycle.finds_all = true;
             // Before anything is looked at.
             inner.changes().flag().begin_cycle();
             // ORDERING: with the fence in `home::note_dropped`: what was let go of and is not noted from here on, the mark
@@ -421,16 +500,16 @@ impl MarkPhase {
     }
 
     fn mark_all(&mut self) -> Result<(), CollectError> {
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
-            let visitor = own(&mut self.visitor);
-            if self.is_minor {
+            let visitor = own(&mut self.cycle.visitor);
+            if self.cycle.is_minor {
                 let count = inner.counters().old.objects();
                 visitor.begin_minor(&*inner.heap(), count);
-            } else if self.increments > 0 {
+            } else if self.cycle.increments > 0 {
                 visitor.begin_last_increment(&*inner.heap());
             } else {
                 clear_marks(inner);
@@ -438,9 +517,9 @@ impl MarkPhase {
         }
         inner.handles().roots.lock().begin_mark();
         self.show_roots()?;
-        let choice = own(&mut self.choice);
+        let choice = &mut self.cycle.choice;
         // SAFETY: what roots name are objects (R1); the graph is frozen (Y2).
-        caught(own(&mut self.visitor), |visitor| unsafe {
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe {
             inner.eviction().mark_evicted(visitor);
             visitor.drain();
             choice.run(visitor, inner);
@@ -453,7 +532,7 @@ impl MarkPhase {
     ///
     /// As [`mark`](MarkPhase::mark).
     fn show_roots(&mut self) -> Result<(), CollectError> {
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() }.id();
@@ -465,7 +544,7 @@ impl MarkPhase {
         };
         // SAFETY: the space keeps its home; the root set is the collector's while it holds the upgradable lock, so
         // that nobody writes owned values either (O1).
-        caught(own(&mut self.visitor), |visitor| unsafe {
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe {
             let should_shrink = roots.for_each_at_home(home, |object| visitor.edge_any(object));
             if should_shrink {
                 handles.roots.lock().shrink();
@@ -493,9 +572,8 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
         self.assert_marked();
-        let space = self.handle();
         self.progress = Progress::Failed;
-        let late = drain_late(&space, own(&mut self.visitor), own(&mut self.choice))?;
+        let late = self.cycle.drain_late()?;
         self.progress = Progress::Marked;
         Ok(late)
     }
@@ -511,12 +589,12 @@ impl MarkPhase {
 
     /// Whether a thread ended while it held the space: then nobody will ever get everybody out.
     pub fn is_leaked(&self) -> bool {
-        self.space().inner.is_leaked()
+        self.cycle.space().inner.is_leaked()
     }
 
     /// The error for a cycle that cannot get everybody out.
     pub fn give_up(self) -> CollectError {
-        let inner = &self.space().inner;
+        let inner = &self.cycle.space().inner;
         if inner.is_leaked() {
             return LockError::LockLeaked { space: inner.name() }.into();
         }
@@ -535,69 +613,10 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn try_finish(mut self, patience: Duration) -> Result<FinishPhase, MarkPhase> {
         self.assert_marked();
-        let handed_over = "there until here, which consumes the phase";
-        let hold = match self.hold.take().expect(handed_over).try_finish(patience) {
-            Ok(hold) => hold,
-            Err(hold) => {
-                self.hold = Some(hold);
-                return Err(self);
-            }
-        };
-        Ok(FinishPhase {
-            hold: Some(hold),
-            claim: self.claim.take(),
-            visitor: self.visitor.take().expect(handed_over),
-            choice: self.choice.take().expect(handed_over),
-            number: self.number,
-            serves: self.serves,
-            is_minor: self.is_minor,
-            increments: self.increments,
-            finds_all: self.finds_all,
-            begun: self.begun,
-            finish_begun: Instant::now(),
-        })
-    }
-}
-
-impl Drop for MarkPhase {
-    fn drop(&mut self) {
-        let (Some(hold), Some(claim)) = (self.hold.take(), &self.claim) else { return };
-        let inner = &claim.space().inner;
-        // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
-        // those of weak sets, whose epochs have ended.
-        unsafe {
-            give_up_cycle(inner, own(&mut self.visitor), own(&mut self.choice), self.serves);
+        if !self.cycle.try_finish(patience) {
+            return Err(self);
         }
-        drop(hold);
-        if self.finds_all {
-            // What it would have found is for another.
-            inner.changes().note_and_wake();
-        }
-    }
-}
-
-/// Nothing of a cycle stays (Y4).
-///
-/// # Safety
-///
-/// The caller holds the space as the collector whose cycle it is, and no batch of it is being reclaimed.
-unsafe fn give_up_cycle(
-    inner: &SpaceInner,
-    visitor: &mut Visitor<'_>,
-    choice: &mut Choice,
-    serves: bool,
-) {
-    no_unwind("the end of a cycle that is given up", || {
-        // SAFETY: the caller's promise.
-        unsafe {
-            choice.give_up(inner);
-            visitor.give_up();
-            clear_marks(inner);
-            inner.handles().roots.lock().end_mark();
-        }
-    });
-    if serves {
-        inner.requests().ask_again();
+        Ok(FinishPhase { cycle: self.cycle, begun: Instant::now() })
     }
 }
 
@@ -670,28 +689,14 @@ fn drain_late(
 
 /// The second part of a cycle: the space is held exclusively, and nobody has access.
 ///
-/// Dropped without condemning, the cycle is given up (Y4).
+/// Dropped without condemning, the cycle is abandoned (Y4).
 pub struct FinishPhase {
-    /// Until the phase ends.
-    hold: Option<Hold<CollectorHandle, Finish>>,
-    claim: Option<CycleClaim>,
-    visitor: Box<Visitor<'static>>,
-    choice: Box<Choice>,
-    number: u64,
-    /// Whether somebody asked for the cycle.
-    serves: bool,
-    is_minor: bool,
-    increments: usize,
-    finds_all: bool,
+    cycle: Cycle,
+    /// When everybody was out; the cycle began earlier.
     begun: Instant,
-    finish_begun: Instant,
 }
 
 impl FinishPhase {
-    fn space(&self) -> &Space {
-        self.claim.as_ref().expect("taken by `condemn` only, which consumes the phase").space()
-    }
-
     /// Marks what the last readers rooted or rescued, clears weak references, and condemns what is not marked.
     /// Releases the lock.
     ///
@@ -700,10 +705,10 @@ impl FinishPhase {
     /// As [`mark`](MarkPhase::mark), or if there is no memory for the list of what is to be swept; the cycle is given up
     /// then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
-        let space = self.space().collector_handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // The only user code of the finish, and all that may fail.
-        drain_late(&space, &mut self.visitor, &mut self.choice)?;
+        self.cycle.drain_late()?;
         let mut work = Box::<Work>::default();
         // SAFETY: the collector holds the space exclusively.
         let reserved =
@@ -711,24 +716,25 @@ impl FinishPhase {
         reserved.map_err(|SystemFull| CollectError::NoMemory { what: "what is to be swept" })?;
         // Marking is complete (Y3). From the first reference that is cleared to the batch that owns the spans nothing
         // can be undone.
-        let is_late = self.choice.has_rescued();
+        let is_late = self.cycle.choice.has_rescued();
         let (batch, objects_before, residents) =
-            no_unwind("the finish of a cycle", || self.condemn_marked(inner, work));
+            no_unwind("the finish of a cycle", || self.cycle.condemn_marked(inner, work));
+        let (finish, cycle) = (self.begun.elapsed(), &mut self.cycle);
         let report = CollectReport {
-            begun: self.number,
-            is_minor: self.is_minor,
-            increments: self.increments,
-            objects_live: self.visitor.marked_count(),
-            objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
-            bytes_external: self.visitor.external_bytes(),
+            begun: cycle.number,
+            is_minor: cycle.is_minor,
+            increments: cycle.increments,
+            objects_live: cycle.visitor().marked_count(),
+            objects_reclaimed: objects_before.saturating_sub(cycle.visitor().marked_count()),
+            bytes_external: cycle.visitor().external_bytes(),
             objects_evicted: residents.evicted.count,
             bytes_evicted: residents.evicted.bytes,
-            pause: self.begun.elapsed(),
-            finish: self.finish_begun.elapsed(),
-            is_short_of_memory: self.visitor.refused() > 0,
+            pause: cycle.begun.elapsed(),
+            finish,
+            is_short_of_memory: cycle.visitor().refused() > 0,
             ..CollectReport::default()
         };
-        drop(self.hold.take());
+        cycle.release();
         if residents.evicted.count > 0 || is_late {
             // What victims that were seen late, or are to be delivered, leave is found by another cycle; and what was
             // rescued has to give way to others.
@@ -737,7 +743,9 @@ impl FinishPhase {
         eviction::note(inner, &residents);
         Ok((batch, report))
     }
+}
 
+impl Cycle {
     /// Clears weak references, and takes out what is not marked, as a batch; returns also how many objects there were, and
     /// which are resident. `work` has room for all spans.
     fn condemn_marked(
@@ -745,22 +753,23 @@ impl FinishPhase {
         inner: &SpaceInner,
         mut work: Box<Work>,
     ) -> (Batch, usize, Residents) {
-        self.visitor.end_mark();
-        for cell in self.visitor.weak_cells.drain(..) {
+        let visitor = own(&mut self.visitor);
+        visitor.end_mark();
+        for cell in visitor.weak_cells.drain(..) {
             // SAFETY: a reachable object of the space, nobody changes it.
             unsafe { (*cell).clear_if_dead() };
         }
-        if self.visitor.has_unlisted_weak_cells {
+        if visitor.has_unlisted_weak_cells {
             // SAFETY: the collector holds the space exclusively; weak cells that are marked are there.
             unsafe { clear_weak_cells(&*inner.heap()) };
         }
-        for (place, clear) in self.visitor.at_finish.drain(..) {
+        for (place, clear) in visitor.at_finish.drain(..) {
             // SAFETY: pushed together in this cycle; the place was reached, so it is there.
             unsafe { clear(place) };
         }
         // SAFETY: visited in this cycle, nobody has access; the batch before was reclaimed, filters
         // first (Y1).
-        work.filters.extend(self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
+        work.filters.extend(visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
         // SAFETY: the collector holds the space exclusively.
         let home = Arc::clone(unsafe { inner.home() });
         work.dropped = inner.handles().owned.lock().take_dropped();
@@ -775,15 +784,15 @@ impl FinishPhase {
             work.mappings = (*heap).take_retired();
             objects_before
         };
-        counters.objects.store(self.visitor.marked_count(), Relaxed);
-        counters.external.store(self.visitor.external_bytes(), Relaxed);
+        counters.objects.store(visitor.marked_count(), Relaxed);
+        counters.external.store(visitor.external_bytes(), Relaxed);
         counters.old.begin_count(self.is_minor, self.increments);
         // What the batch will free stays counted until it does (LG2). To plan by, the share of objects that are alive
         // stands for the bytes that are, until the sweep has counted.
         counters.bytes.finish();
         counters.charged_since.store(0, Relaxed);
         counters.adopted_slack.store(0, Relaxed);
-        let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
+        let share = visitor.marked_count() as f64 / objects_before.max(1) as f64;
         let live_estimate = amount::scaled(counters.bytes.live(), share);
         counters.live_estimate.store(live_estimate, Relaxed);
         inner.plan();
@@ -801,19 +810,6 @@ impl FinishPhase {
             done: false,
         };
         (batch, objects_before, residents)
-    }
-}
-
-impl Drop for FinishPhase {
-    fn drop(&mut self) {
-        let (Some(hold), Some(claim)) = (self.hold.take(), &self.claim) else { return };
-        let inner = &claim.space().inner;
-        // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe { give_up_cycle(inner, &mut self.visitor, &mut self.choice, self.serves) };
-        drop(hold);
-        if self.finds_all {
-            inner.changes().note_and_wake();
-        }
     }
 }
 
