@@ -562,6 +562,11 @@ impl Remains {
         &self.reclaimed
     }
 
+    /// The space whose cycle condemned the batch; none of the last batch of a space.
+    pub(crate) fn space(&self) -> Option<&Space> {
+        self.drops_out.as_ref().map(DropsOut::space)
+    }
+
     /// Names the batch's space, for those who wait for its drops.
     pub fn ticket(&self) -> BatchTicket {
         let space = self.drops_out.as_ref().map(DropsOut::space_id);

@@ -65,6 +65,10 @@ pub(crate) struct DropsOut {
 }
 
 impl DropsOut {
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
     pub(crate) fn space_id(&self) -> u64 {
         self.space.inner.id()
     }

@@ -830,6 +830,96 @@ unsafe fn clear_weak_cells(heap: &Heap) {
     });
 }
 
+impl Batch {
+    /// A handle of the space whose cycle condemned the batch.
+    fn handle(&self) -> CollectorHandle {
+        let claim = self.claim.as_ref();
+        claim.expect("only the last batch of a space has none").space().collector_handle()
+    }
+
+    /// Reclaims the batch on this thread and completes its cycle: all that is to be done after
+    /// [`condemn`](FinishPhase::condemn), in the order in which others may see it. It sweeps, releases the claim, runs what
+    /// remains, counts the cycle, tells the listeners, delivers evicted objects if the lock is free, and does what the
+    /// thread left for when it holds nothing. Returns the report, with what came of all that.
+    ///
+    /// For collectors that leave nothing to other threads. The others go by [`sweep_recording`](Batch::sweep_recording)
+    /// and [`run_recording`](Remains::run_recording).
+    ///
+    /// ```
+    /// use cspace_core::collector::{LockWait, MarkPhase};
+    /// use cspace_core::Space;
+    /// use std::time::Duration;
+    ///
+    /// let space = Space::builder().build()?;
+    /// space.exclusive(|cx| cx.alloc("garbage".to_string()).addr());
+    /// let mut phase = MarkPhase::begin(space.try_claim_cycle().unwrap(), LockWait::FOREVER)?;
+    /// phase.mark()?;
+    /// let finish = phase.try_finish(Duration::from_secs(1)).ok().expect("nobody is inside");
+    /// let (batch, report) = finish.condemn()?;
+    /// let report = batch.complete(report).ok().expect("this thread holds nothing");
+    /// assert_eq!((report.cycle, report.objects_reclaimed), (1, 1));
+    /// assert_eq!(space.total_num_completed_gcs(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`reclaim`](Batch::reclaim).
+    pub fn complete(self, mut report: CollectReport) -> Result<CollectReport, Batch> {
+        if !Batch::can_reclaim() {
+            return Err(self);
+        }
+        let space = self.handle();
+        let remains = self.sweep_recording(&mut report);
+        match remains.run_recording(&mut report) {
+            Ok(reclaimed) => space.announce(&report, &reclaimed),
+            Err(_) => unreachable!("a sweep runs no user code, so this thread may as before"),
+        }
+        space.deliver_evicted(LockWait::NONE);
+        drop(space);
+        run_deferred();
+        Ok(report)
+    }
+
+    /// As [`sweep`](Batch::sweep), and records in `report` what the sweep came to, before the claim is released: who waits
+    /// for that sees the report. If nothing remains the cycle is counted then too; else
+    /// [`run_recording`](Remains::run_recording) counts it.
+    pub fn sweep_recording(self, report: &mut CollectReport) -> Remains {
+        let space = self.handle();
+        let begun = Instant::now();
+        self.sweep_then(|reclaimed, is_all| {
+            report.sweep = begun.elapsed();
+            if is_all {
+                space.note_cycle(report, reclaimed);
+            } else {
+                space.note_sweep(report, reclaimed);
+            }
+        })
+    }
+}
+
+impl Remains {
+    /// As [`run`](Remains::run), and counts the cycle, with `report`, before it lets go of the space; if it was counted
+    /// before, adds what cleaners and drops came to. [`announce`](Space::announce) it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Remains::run).
+    pub fn run_recording(self, report: &mut CollectReport) -> Result<Reclaimed, Box<Remains>> {
+        let Some(space) = self.space().map(Space::collector_handle) else { return self.run() };
+        let begun = Instant::now();
+        self.run_then(|reclaimed| {
+            let is_counted = report.cycle != 0;
+            if is_counted {
+                space.note_remains(report, reclaimed);
+            } else {
+                report.sweep = report.sweep.saturating_add(begun.elapsed());
+                space.note_cycle(report, reclaimed);
+            }
+        })
+    }
+}
+
 impl SpaceInner {
     /// Whether the mark of the next cycle begins, or goes on, with an increment.
     ///
