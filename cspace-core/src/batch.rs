@@ -499,7 +499,7 @@ unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut Freed, swept: &mut Vec
 /// Dropped without having been run, it is left for a thread that may run it.
 ///
 /// ```
-/// use cspace_core::collector::{LockWait, MarkPhase};
+/// use cspace_core::collector::{ForCollectors, LockWait, MarkPhase};
 /// use cspace_core::{Space, Static};
 /// use std::time::Duration;
 ///

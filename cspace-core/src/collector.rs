@@ -54,7 +54,7 @@ pub use crate::batch::{
 pub use crate::claim::CycleClaim;
 pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
 use crate::error::{CollectError, LockError};
-use crate::event::{CollectReport, Event};
+use crate::event::CollectReport;
 use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
 use crate::heap::{Heap, SystemFull};
@@ -70,6 +70,10 @@ use crate::space::lock::{Attempts, Finish, Hold, Mark};
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 use crate::weak::WeakCell;
+
+mod space;
+
+pub use space::ForCollectors;
 
 /// Who runs the collections that are due: see [`Collector::runner`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,7 +113,7 @@ pub trait Collector: Send + Sync {
     }
 
     /// A collection was requested, or the budget passed, or something changed in a space that
-    /// [sleeps](Space::sleep_until_changed). Called on any thread, inside of accesses too: must return at once and
+    /// [sleeps](ForCollectors::sleep_until_changed). Called on any thread, inside of accesses too: must return at once and
     /// run no user code. A panic ends there.
     fn wake(&self) {}
 
@@ -846,7 +850,7 @@ impl Batch {
     /// and [`run_recording`](Remains::run_recording).
     ///
     /// ```
-    /// use cspace_core::collector::{LockWait, MarkPhase};
+    /// use cspace_core::collector::{ForCollectors, LockWait, MarkPhase};
     /// use cspace_core::Space;
     /// use std::time::Duration;
     ///
@@ -900,7 +904,7 @@ impl Batch {
 
 impl Remains {
     /// As [`run`](Remains::run), and counts the cycle, with `report`, before it lets go of the space; if it was counted
-    /// before, adds what cleaners and drops came to. [`announce`](Space::announce) it afterwards.
+    /// before, adds what cleaners and drops came to. [`announce`](ForCollectors::announce) it afterwards.
     ///
     /// # Errors
     ///
@@ -1003,197 +1007,8 @@ impl SpaceInner {
 }
 
 impl Space {
-    /// Whether a collection is asked for. For collectors.
-    pub fn wants_collection(&self) -> bool {
-        self.inner.wants_collection()
-    }
-
-    /// Whether the last collection may have left something that was dead when it ended: it was a minor one, or marked in
-    /// increments. For collectors, which then collect once more when there is time.
-    ///
-    /// ```
-    /// use cspace_core::Space;
-    ///
-    /// let space = Space::builder().build()?;
-    /// assert!(!space.has_left_dead());
-    /// # Ok::<(), cspace_core::SettingError>(())
-    /// ```
-    pub fn has_left_dead(&self) -> bool {
-        self.inner.counters().old.left_dead.load(Relaxed)
-    }
-
-    /// Whether a full collection may find anything that the last one did not, dead or too much: since that began there
-    /// was an exclusive access or a merge, a handle was dropped, bytes were charged or given back, or something was
-    /// set that collections go by. For collectors.
-    ///
-    /// ```
-    /// use cspace_core::Space;
-    ///
-    /// let space = Space::builder().build()?;
-    /// assert!(!space.may_find_more());
-    /// space.exclusive(|_| ());
-    /// assert!(space.may_find_more());
-    /// # Ok::<(), cspace_core::SettingError>(())
-    /// ```
-    pub fn may_find_more(&self) -> bool {
-        self.inner.changes().flag().is_changed()
-    }
-
-    /// Sleeps until a collection [may find more](Space::may_find_more): [`Collector::wake`] is called then, once. False if
-    /// something has. For collectors that run on threads of their own.
-    pub fn sleep_until_changed(&self) -> bool {
-        self.inner.changes().flag().sleep()
-    }
-
-    /// The last full collection that was completed, whoever ran it. For collectors.
-    pub fn last_full_cycle(&self) -> Option<FullCycle> {
-        *self.inner.last_full_cycle.lock()
-    }
-
-    /// Bytes allocated since the last collection, and bytes charged to the ledger since. For collectors.
-    pub fn spent(&self) -> usize {
-        self.inner.counters().spent()
-    }
-
-    /// Leaves the next collection to whoever holds the lock: it runs at its next safepoint. For collectors that
-    /// cannot wait for the lock any longer.
-    pub fn set_overdue(&self) {
-        self.inner.requests().set_overdue();
-    }
-
-    /// Whether this thread may wait for another's cycle: it holds no space whose access a
-    /// `visit_objects` of that cycle may be waiting for. For collectors.
-    pub fn may_wait_for_cycle() -> bool {
-        Batch::can_reclaim()
-    }
-
-    /// Whether this thread runs drops of a sweep. For collectors.
-    pub fn is_sweeping() -> bool {
-        held::is_sweeping()
-    }
-
-    /// Whether this thread drives collections ([`Driving`]). For collectors.
-    pub fn is_driving() -> bool {
-        held::is_driving()
-    }
-
     /// Whether this thread is inside of the space.
     pub fn is_inside(&self) -> bool {
         held::holds(self.inner.id())
-    }
-
-    /// Notes that a batch is swept: adjusts the budget to what is alive. For collectors, while they have the
-    /// [claim](Batch::sweep_then): who waits for that sees the report, though cleaners and drops are still to come.
-    pub fn note_sweep(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        let inner = &self.inner;
-        inner.plan();
-        report.bytes_live = reclaimed.bytes_live;
-        let mut last = inner.last_report.lock();
-        if last.as_ref().is_none_or(|last| last.begun < report.begun) {
-            *last = Some(report.clone());
-        }
-        drop(last);
-        self.note_full_cycle(report);
-    }
-
-    /// Once for each full cycle, when it is swept.
-    fn note_full_cycle(&self, report: &CollectReport) {
-        let mut last = self.inner.last_full_cycle.lock();
-        if !report.is_minor && last.is_none_or(|last| last.begun < report.begun) {
-            let cost = report.pause.saturating_add(report.sweep);
-            *last = Some(FullCycle { begun: report.begun, ended: Instant::now(), cost });
-        }
-    }
-
-    /// Notes a cycle that was completed: counts it. For collectors, when what [remains](Remains::run_then) has ended, or
-    /// was left for a thread that is busy; [`announce`](Space::announce) it when other cycles may run.
-    pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        let inner = &self.inner;
-        inner.plan();
-        report.bytes_live = reclaimed.bytes_live;
-        report.drop_panics = reclaimed.drop_panics.len();
-        report.cleaners_run = reclaimed.cleaners_run;
-        report.cleaner_panics = reclaimed.cleaner_panics.len();
-        // Under the mutex: after a merge the next cycle may run beside this one's batch, and be noted meanwhile.
-        let mut stats = inner.stats.lock();
-        report.cycle = inner.cycles.get() + 1;
-        stats.cycles += 1;
-        stats.cycles_minor += u64::from(report.is_minor);
-        stats.cycles_short_of_memory += u64::from(report.is_short_of_memory);
-        stats.objects_reclaimed += report.objects_reclaimed as u64;
-        stats.drop_panics += reclaimed.drop_panics.len() as u64;
-        stats.cleaners_run += reclaimed.cleaners_run as u64;
-        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
-        stats.pause_max = stats.pause_max.max(report.pause);
-        stats.pause_total = stats.pause_total.saturating_add(report.pause);
-        stats.pauses.note(report.pause);
-        stats.finish_max = stats.finish_max.max(report.finish);
-        stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
-        let mut last = inner.last_report.lock();
-        if last.as_ref().is_none_or(|last| last.begun <= report.begun) {
-            *last = Some(report.clone());
-        }
-        drop(last);
-        self.note_full_cycle(report);
-        // Last: who waits for the count sees the rest.
-        inner.cycles.complete();
-    }
-
-    /// How many collections have begun. For collectors.
-    pub fn cycles_begun(&self) -> u64 {
-        self.inner.cycles_begun.load(Relaxed)
-    }
-
-    /// The report of the last collection that was completed. For collectors.
-    pub fn last_report(&self) -> Option<CollectReport> {
-        self.inner.last_report.lock().clone()
-    }
-
-    /// Tells the listeners of a completed cycle, which may ask for another. For collectors.
-    pub fn announce(&self, report: &CollectReport, reclaimed: &Reclaimed) {
-        for message in &reclaimed.drop_panics {
-            self.inner.emit(&Event::DropPanicked { message: message.clone() });
-        }
-        for message in &reclaimed.cleaner_panics {
-            self.inner.emit(&Event::CleanerPanicked { message: message.clone() });
-        }
-        for slow in &reclaimed.slow {
-            self.inner.emit(&Event::SlowUserCode(slow.clone()));
-        }
-        self.tell_policy_panics();
-        self.inner.emit(&Event::Collected(report.clone()));
-    }
-
-    /// Adds what became of cleaners and drops to a cycle that was noted before they had ended. For collectors.
-    pub fn note_remains(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        report.drop_panics = reclaimed.drop_panics.len();
-        report.cleaners_run = reclaimed.cleaners_run;
-        report.cleaner_panics = reclaimed.cleaner_panics.len();
-        let mut stats = self.inner.stats.lock();
-        stats.drop_panics += reclaimed.drop_panics.len() as u64;
-        stats.cleaners_run += reclaimed.cleaners_run as u64;
-        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
-    }
-
-    /// Whether anybody listens to [events](crate::Builder::on_event), or the policy's panics wait to be told. For
-    /// collectors.
-    pub fn has_listeners(&self) -> bool {
-        self.inner.has_listeners()
-    }
-
-    /// Tells the listeners that a finish insists. For collectors.
-    pub fn announce_insistence(&self, waited: Duration) {
-        self.inner.emit(&Event::Insisting { waited });
-    }
-
-    /// Notes a cycle that was given up. For collectors.
-    pub fn note_abandoned(&self, error: &CollectError) {
-        let message = match error {
-            CollectError::VisitPanicked { message } => message.clone(),
-            CollectError::NoMemory { .. } => error.to_string(),
-            _ => return,
-        };
-        self.inner.stats.lock().cycles_abandoned += 1;
-        self.inner.emit(&Event::CollectionAbandoned { message });
     }
 }

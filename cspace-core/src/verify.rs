@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::batch::{panic_message, run_deferred};
 use crate::chunk::{info_of, is_marked, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
+use crate::collector::ForCollectors as _;
 use crate::error::{CollectError, LockError};
 use crate::held;
 use crate::pool;

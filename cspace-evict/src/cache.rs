@@ -8,6 +8,7 @@ use core::fmt;
 use core::hash::Hash;
 use std::sync::Arc;
 
+use cspace_core::collector::ForCollectors;
 use cspace_core::{
     Access, Alloc, CellAccess, Exclusive, Gc, GcCell, GcRoot, LockError, Rootable, Space, Static,
     Wait, WrongSpace,

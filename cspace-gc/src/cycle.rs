@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent, FinishPhase, LockWait,
-    MarkPhase, Reclaimed, Remains,
+    defer, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent, FinishPhase,
+    ForCollectors, LockWait, MarkPhase, Reclaimed, Remains,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 

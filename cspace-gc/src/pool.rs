@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{Driving, LockWait, WeakCollectorHandle};
+use cspace_core::collector::{Driving, ForCollectors, LockWait, WeakCollectorHandle};
 use cspace_core::Space;
 use parking_lot::{Condvar, Mutex};
 

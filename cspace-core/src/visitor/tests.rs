@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collector::{Candidate, EvictionPolicy, LockWait, MarkPhase, Residents};
+use crate::collector::{Candidate, EvictionPolicy, ForCollectors, LockWait, MarkPhase, Residents};
 use crate::list::refusal::{self, Refusal};
 use crate::*;
 

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::{
     Access, Alloc, CSpace, Cleaner, EphemeronMap, Evictable, EvictableRoot, EvictionPin, Exclusive,
     Gc, GcAny, GcCell, GcMode, GcRoot, GcWeak, IObject, NanBox, OwnedRoot, RootStack, Rootable,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::{
     Access, Alloc, CSpace, CellAccess, CollectError, Exclusive, ExclusiveGuard, GcCell, GcMode,
     GcRoot, LockError, NanBox, OwnedRoot, RootStack, Rootable, Shared, Slot, Static, WeakSet,

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use cspace::collector::{
-    Batch, Candidate, EvictionPolicy, Extent, LockWait, MarkPhase, Reclaimed, Residents, Tally,
+    Batch, Candidate, EvictionPolicy, Extent, ForCollectors, LockWait, MarkPhase, Reclaimed,
+    Residents, Tally,
 };
 use cspace::*;
 

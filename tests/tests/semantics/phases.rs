@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cspace::collector::{Batch, Collector, LockWait, MarkPhase, Reclaimed};
+use cspace::collector::{Batch, Collector, ForCollectors, LockWait, MarkPhase, Reclaimed};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;
