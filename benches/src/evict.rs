@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use cpu_time::ProcessTime;
-use cspace::collector::{Candidate, EvictionPolicy, LockWait, MarkPhase, Residents};
+use cspace::collector::{Candidate, EvictionPolicy, ForCollectors, LockWait, MarkPhase, Residents};
 use cspace::{EvictableRoot, Evictor, Space};
 
 use crate::random::Random;

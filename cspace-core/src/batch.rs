@@ -508,7 +508,7 @@ unsafe fn free(span: SpanRef, kind: SpanKind, freed: &mut Freed, swept: &mut Vec
 /// Dropped without having been run, it is left for a thread that may run it.
 ///
 /// ```
-/// use cspace_core::collector::{LockWait, MarkPhase};
+/// use cspace_core::collector::{ForCollectors, LockWait, MarkPhase};
 /// use cspace_core::{Space, Static};
 /// use std::time::Duration;
 ///
@@ -569,6 +569,11 @@ impl Remains {
     /// What the sweep came to.
     pub fn reclaimed(&self) -> &Reclaimed {
         &self.reclaimed
+    }
+
+    /// The space whose cycle condemned the batch; none of the last batch of a space.
+    pub(crate) fn space(&self) -> Option<&Space> {
+        self.drops_out.as_ref().map(DropsOut::space)
     }
 
     /// Names the batch's space, for those who wait for its drops.

@@ -7,21 +7,15 @@
 //! It is a gate's state ([`CycleGate`](crate::protocol::CycleGate)), not a held mutex: `visit_objects` and policies run
 //! while it is claimed.
 
-use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::batch::{run_deferred_of_gate, Batch};
 use crate::collector_handle::CollectorHandle;
 use crate::home::Gate;
 use crate::space::Space;
 
 /// How long a thread that waits for drops sleeps before it looks whether some were left for a thread like it.
 pub(crate) const DEFERRED_CHECK: Duration = Duration::from_millis(1);
-/// How long a single cleaner or drop of another thread is waited for.
-const DROP_PATIENCE: Duration = Duration::from_millis(250);
-/// How long a thread that waits for a claim sleeps before it looks whether to go on.
-const CLAIM_CHECK: Duration = Duration::from_millis(1);
 
 /// The right to run a cycle of a space. One exists at a time; dropping it gives it up.
 ///
@@ -35,6 +29,16 @@ pub struct CycleClaim {
 }
 
 impl CycleClaim {
+    /// The claim on the space's cycle, if none runs and no batch of its objects is out.
+    pub(crate) fn try_new(space: &Space) -> Option<CycleClaim> {
+        let gate = Arc::clone(&space.inner.current_home().gate);
+        gate.try_claim().then(|| CycleClaim {
+            space: space.collector_handle(),
+            gate,
+            has_left: false,
+        })
+    }
+
     /// The space.
     pub fn space(&self) -> &Space {
         &self.space
@@ -65,6 +69,10 @@ pub(crate) struct DropsOut {
 }
 
 impl DropsOut {
+    pub(crate) fn space(&self) -> &Space {
+        &self.space
+    }
+
     pub(crate) fn space_id(&self) -> u64 {
         self.space.inner.id()
     }
@@ -82,56 +90,6 @@ impl Drop for CycleClaim {
         if !self.has_left {
             // What is released keeps spaces alive: it goes with nothing locked.
             drop(self.gate.release());
-        }
-    }
-}
-
-impl Space {
-    /// Claims the cycle of this space, if none runs and no batch of its objects is out. For collectors.
-    pub fn try_claim_cycle(&self) -> Option<CycleClaim> {
-        let gate = Arc::clone(&self.inner.current_home().gate);
-        gate.try_claim().then(|| CycleClaim {
-            space: self.collector_handle(),
-            gate,
-            has_left: false,
-        })
-    }
-
-    /// Waits until what remains of earlier batches of this space has ended: cleaners and drops. Those that were left for
-    /// another thread are run here. False if a single one takes longer than a quarter of a second, or if this thread may
-    /// not run any. For collectors, on behalf of somebody who asks for a collection.
-    pub fn wait_for_drops(&self) -> bool {
-        if !Batch::can_reclaim() {
-            return false;
-        }
-        let (mut seen, mut since) = (None, Instant::now());
-        loop {
-            let gate = Arc::clone(&self.inner.current_home().gate);
-            run_deferred_of_gate(&gate);
-            if gate.wait_for_drops(DEFERRED_CHECK) {
-                return true;
-            }
-            let done = Some(gate.owner().drops_done.load(Relaxed));
-            if done != seen {
-                (seen, since) = (done, Instant::now());
-            } else if since.elapsed() >= DROP_PATIENCE {
-                return false;
-            }
-        }
-    }
-
-    /// Waits until a cycle of this space may be claimed, or `patience` is over, or `go_on` says no; true in the
-    /// first case. Whoever has the claim runs no user code but `visit_objects` and policies. For collectors.
-    pub fn wait_for_cycle(&self, patience: Option<Duration>, go_on: &dyn Fn() -> bool) -> bool {
-        let deadline = patience.and_then(|patience| Instant::now().checked_add(patience));
-        loop {
-            let gate = Arc::clone(&self.inner.current_home().gate);
-            if gate.wait_for(CLAIM_CHECK) {
-                return true;
-            }
-            if !go_on() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return false;
-            }
         }
     }
 }

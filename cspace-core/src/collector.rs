@@ -45,10 +45,6 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::lock_api::{
-    RawRwLockFair as _, RawRwLockUpgradeFair as _, RawRwLockUpgradeTimed as _,
-};
-
 use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
@@ -59,7 +55,7 @@ pub use crate::batch::{
 pub use crate::claim::CycleClaim;
 pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
 use crate::error::{CollectError, LockError};
-use crate::event::{CollectReport, Event};
+use crate::event::CollectReport;
 use crate::eviction::{self, Choice};
 pub use crate::eviction::{Candidate, EvictionNotice, EvictionPolicy, Residents, Tally};
 use crate::heap::{Heap, SystemFull};
@@ -71,9 +67,14 @@ use crate::incremental::{
 use crate::list::{has_room, try_box};
 use crate::no_unwind::no_unwind;
 use crate::protocol::order_marks_after_epochs;
+use crate::space::lock::{Attempts, Finish, Hold, Mark};
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
 use crate::weak::WeakCell;
+
+mod space;
+
+pub use space::ForCollectors;
 
 /// Who runs the collections that are due: see [`Collector::runner`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,7 +114,7 @@ pub trait Collector: Send + Sync {
     }
 
     /// A collection was requested, or the budget passed, or something changed in a space that
-    /// [sleeps](Space::sleep_until_changed). Called on any thread, inside of accesses too: must return at once and
+    /// [sleeps](ForCollectors::sleep_until_changed). Called on any thread, inside of accesses too: must return at once and
     /// run no user code. A panic ends there.
     fn wake(&self) {}
 
@@ -193,16 +194,17 @@ enum Progress {
     Failed,
 }
 
-/// The first part of a cycle: the space is held by the upgradable lock.
-///
-/// Dropped without finishing, the cycle is given up (Y4).
-pub struct MarkPhase {
-    progress: Progress,
+/// A cycle that holds the space and has condemned nothing yet. Dropped, it is abandoned (Y4): its marks go while the lock
+/// is held, then the lock, then the claim.
+struct Cycle {
+    /// None once the cycle has ended: it has condemned, or left its marks for the next increment.
+    lock: Option<CycleLock>,
+    /// None once it has gone along with the batch, or the cycle has ended.
     claim: Option<CycleClaim>,
-    /// Until it is left for the next increment, or handed to the finish.
+    /// None once it was left for the next increment.
     visitor: Option<Box<Visitor<'static>>>,
-    /// Until it is handed to the finish.
-    choice: Option<Box<Choice>>,
+    choice: Box<Choice>,
+    /// Which of those of the space that began it is.
     number: u64,
     /// Whether somebody asked for the cycle.
     serves: bool,
@@ -213,9 +215,99 @@ pub struct MarkPhase {
     begun: Instant,
 }
 
-/// The visitor or the choice of a phase.
-fn own<T>(part: &mut Option<Box<T>>) -> &mut T {
-    part.as_mut().expect("taken at the end of an increment or a mark, which consumes the phase")
+/// The lock of a space in the mode of its cycle.
+enum CycleLock {
+    Mark(Hold<CollectorHandle, Mark>),
+    Finish(Hold<CollectorHandle, Finish>),
+}
+
+impl CycleLock {
+    /// Releases it as its mode says.
+    fn release(self) {
+        match self {
+            CycleLock::Mark(hold) => drop(hold),
+            CycleLock::Finish(hold) => drop(hold),
+        }
+    }
+}
+
+impl Cycle {
+    fn space(&self) -> &Space {
+        let claim = self.claim.as_ref();
+        claim.expect("taken at the end of a cycle, which consumes its phase").space()
+    }
+
+    /// A handle to use beside what changes in the cycle.
+    fn handle(&self) -> CollectorHandle {
+        self.space().collector_handle()
+    }
+
+    fn visitor(&mut self) -> &mut Visitor<'static> {
+        own(&mut self.visitor)
+    }
+
+    /// Marks what readers rooted or rescued since the last call; returns how many roots and victims there were.
+    fn drain_late(&mut self) -> Result<usize, CollectError> {
+        let space = self.handle();
+        drain_late(&space, own(&mut self.visitor), &mut self.choice)
+    }
+
+    /// Tries to go from the mark to the finish; whether it did.
+    fn try_finish(&mut self, patience: Duration) -> bool {
+        self.lock = match self.lock.take() {
+            Some(CycleLock::Mark(hold)) => Some(match hold.try_finish(patience) {
+                Ok(hold) => CycleLock::Finish(hold),
+                Err(hold) => CycleLock::Mark(hold),
+            }),
+            lock => lock,
+        };
+        matches!(self.lock, Some(CycleLock::Finish(_)))
+    }
+
+    /// The cycle ends, with nothing to undo: releases the lock.
+    fn release(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            lock.release();
+        }
+    }
+}
+
+impl Drop for Cycle {
+    fn drop(&mut self) {
+        let (Some(lock), Some(claim)) = (self.lock.take(), &self.claim) else { return };
+        let (inner, visitor) = (&claim.space().inner, own(&mut self.visitor));
+        no_unwind("the end of a cycle that is abandoned", || {
+            // SAFETY: the collector holds the space, and no batch of it is being reclaimed (Y1); writers are out, readers
+            // do not use mark bits, but for those of weak sets, whose epochs have ended.
+            unsafe {
+                self.choice.give_up(inner);
+                visitor.give_up();
+                clear_marks(inner);
+                inner.handles().roots.lock().end_mark();
+            }
+        });
+        if self.serves {
+            inner.requests().ask_again();
+        }
+        lock.release();
+        if self.finds_all {
+            // What it would have found is for another.
+            inner.changes().note_and_wake();
+        }
+    }
+}
+
+/// The visitor of a cycle.
+fn own<'a>(visitor: &'a mut Option<Box<Visitor<'static>>>) -> &'a mut Visitor<'static> {
+    visitor.as_mut().expect("taken at the end of an increment, which consumes the phase")
+}
+
+/// The first part of a cycle: the space is held by the upgradable lock.
+///
+/// Dropped without finishing, the cycle is abandoned (Y4).
+pub struct MarkPhase {
+    progress: Progress,
+    cycle: Cycle,
 }
 
 impl MarkPhase {
@@ -229,23 +321,20 @@ impl MarkPhase {
     /// memory, or if the claim is stale ([`CollectError::Transferred`]): then claim again.
     pub fn begin(claim: CycleClaim, wait: LockWait<'_>) -> Result<MarkPhase, CollectError> {
         let inner = &claim.space().inner;
-        let mut waiting = None;
+        let mut attempts = Attempts::new(inner);
         let mut slice = wait.slice;
-        loop {
+        let hold = loop {
             // Each time anew: what was asked whether to go on may have locked, and forgotten, anything.
             let may_wait = held::count() == 0;
-            let noted = inner.note(false).map_err(|error| match error {
+            let patience = if may_wait { slice } else { Duration::ZERO };
+            let attempted = attempts.attempt(patience, || claim.space().collector_handle());
+            let attempted = attempted.map_err(|error| match error {
                 LockError::Reentry { space } => CollectError::InsideAccess { space },
                 error => error.into(),
             })?;
-            waiting.get_or_insert_with(|| inner.wait_for_lock());
-            let patience = if may_wait { slice } else { Duration::ZERO };
-            if inner.raw_lock().try_lock_upgradable_for(patience) {
-                noted.confirm();
-                break;
+            if let Some(hold) = attempted {
+                break hold;
             }
-            // The thread holds nothing, so it is noted no more when user code runs (HL1).
-            drop(noted);
             slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
             // Where nobody but collectors has a handle, nobody has a guard: it was forgotten, and its thread lives.
             let is_abandoned = || inner.collector_handles.are_all(|| Arc::strong_count(inner));
@@ -261,13 +350,10 @@ impl MarkPhase {
                 continue;
             }
             return Err(CollectError::Busy { space: inner.name() });
-        }
-        drop(waiting);
+        };
+        drop(attempts);
         if !claim.begin() {
-            let error = CollectError::Transferred { space: inner.name() };
-            held::forget(inner.id());
-            give_up_upgradable(inner);
-            return Err(error);
+            return Err(CollectError::Transferred { space: inner.name() });
         }
         let serves = inner.requests().serve();
         order_marks_after_epochs();
@@ -275,38 +361,27 @@ impl MarkPhase {
             if serves {
                 inner.requests().ask_again();
             }
-            held::forget(inner.id());
-            give_up_upgradable(inner);
             return Err(CollectError::NoMemory { what: "what it marks" });
         };
         let number = inner.cycles_begun.fetch_add(1, Relaxed) + 1;
-        Ok(MarkPhase {
-            progress: Progress::New,
+        let cycle = Cycle {
+            lock: Some(CycleLock::Mark(hold)),
             claim: Some(claim),
             visitor: Some(visitor),
-            choice: Some(choice),
+            choice,
             number,
             serves,
             is_minor: false,
             increments: 0,
             finds_all: false,
             begun: Instant::now(),
-        })
-    }
-
-    /// A handle to use beside what changes in the phase.
-    fn handle(&self) -> CollectorHandle {
-        self.space().collector_handle()
-    }
-
-    fn space(&self) -> &Space {
-        let claim = self.claim.as_ref();
-        claim.expect("taken at the end of an increment or a mark, which consumes the phase").space()
+        };
+        Ok(MarkPhase { progress: Progress::New, cycle })
     }
 
     /// Whether anything that is dead may be kept: nobody asked for the cycle, and no allocation was denied.
     fn may_keep(&self, inner: &SpaceInner) -> bool {
-        !self.serves && !inner.requests().is_lacking()
+        !self.cycle.serves && !inner.requests().is_lacking()
     }
 
     /// Does a part of the mark and ends the phase, if that is what is due: the space has so many objects that to
@@ -322,7 +397,7 @@ impl MarkPhase {
     /// After a mark.
     pub fn try_increment(mut self) -> Result<Option<MarkPhase>, CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the space (I1).
         if !self.may_keep(inner) || unsafe { !inner.increment_is_due() } {
@@ -332,7 +407,7 @@ impl MarkPhase {
         // SAFETY: as above.
         let count = match unsafe { inner.incremental().take() } {
             Some(under_way) => {
-                self.visitor.insert(under_way.visitor).begin_increment();
+                self.cycle.visitor.insert(under_way.visitor).begin_increment();
                 under_way.count
             }
             None => {
@@ -344,10 +419,10 @@ impl MarkPhase {
         };
         let work = if inner.is_stress() { STRESS_WORK } else { INCREMENT_WORK };
         // SAFETY: roots name objects (R1); the graph is frozen (Y2).
-        caught(own(&mut self.visitor), |visitor| unsafe { visitor.drain_some(work) })?;
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe { visitor.drain_some(work) })?;
         no_unwind("the hand-over of an incremental mark", || {
-            own(&mut self.visitor).end_increment();
-            if let Some(visitor) = self.visitor.take() {
+            self.cycle.visitor().end_increment();
+            if let Some(visitor) = self.cycle.visitor.take() {
                 // SAFETY: as above; nothing waits in the visitor but on its stack (I2).
                 unsafe { inner.incremental().put(UnderWay { visitor, count: count + 1 }) };
             }
@@ -364,10 +439,9 @@ impl MarkPhase {
 
     /// Gives up the lock and the claim; what was marked stays.
     fn end_increment(mut self, inner: &SpaceInner) {
-        let pause = self.begun.elapsed();
-        let claim = self.claim.take();
-        held::forget(inner.id());
-        give_up_upgradable(inner);
+        let pause = self.cycle.begun.elapsed();
+        let claim = self.cycle.claim.take();
+        self.cycle.release();
         let mut stats = inner.stats.lock();
         stats.increments += 1;
         stats.pause_max = stats.pause_max.max(pause);
@@ -405,20 +479,20 @@ impl MarkPhase {
     pub fn mark_as(&mut self, extent: Extent) -> Result<(), CollectError> {
         assert!(self.progress == Progress::New, "a cycle marks once");
         self.progress = Progress::Failed;
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         let may_keep = extent == Extent::MinorWillDo && self.may_keep(inner);
         // SAFETY: the phase holds the space (I1).
         match unsafe { inner.incremental().take() } {
             // What became evictable since the mark began may be marked for what held it then.
             Some(under_way) if may_keep && !inner.eviction().wants_full_mark() => {
-                self.visitor = Some(under_way.visitor);
-                self.increments = under_way.count;
+                self.cycle.visitor = Some(under_way.visitor);
+                self.cycle.increments = under_way.count;
             }
-            _ => self.is_minor = may_keep && inner.minor_cycle_pays(),
+            _ => self.cycle.is_minor = may_keep && inner.minor_cycle_pays(),
         }
-        if !self.is_minor && self.increments == 0 {
-            self.finds_all = true;
+        if !self.cycle.is_minor && self.cycle.increments == 0 {
+            self.cycle.finds_all = true;
             // Before anything is looked at.
             inner.changes().flag().begin_cycle();
             // ORDERING: with the fence in `home::note_dropped`: what was let go of and is not noted from here on, the mark
@@ -431,16 +505,16 @@ impl MarkPhase {
     }
 
     fn mark_all(&mut self) -> Result<(), CollectError> {
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the space, and no batch is out (Y1); readers do not use mark bits, but for those
         // of weak sets, whose epochs have ended.
         unsafe {
-            let visitor = own(&mut self.visitor);
-            if self.is_minor {
+            let visitor = own(&mut self.cycle.visitor);
+            if self.cycle.is_minor {
                 let count = inner.counters().old.objects();
                 visitor.begin_minor(&*inner.heap(), count);
-            } else if self.increments > 0 {
+            } else if self.cycle.increments > 0 {
                 visitor.begin_last_increment(&*inner.heap());
             } else {
                 clear_marks(inner);
@@ -448,9 +522,9 @@ impl MarkPhase {
         }
         inner.handles().roots.lock().begin_mark();
         self.show_roots()?;
-        let choice = own(&mut self.choice);
+        let choice = &mut self.cycle.choice;
         // SAFETY: what roots name are objects (R1); the graph is frozen (Y2).
-        caught(own(&mut self.visitor), |visitor| unsafe {
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe {
             inner.eviction().mark_evicted(visitor);
             visitor.drain();
             choice.run(visitor, inner);
@@ -463,7 +537,7 @@ impl MarkPhase {
     ///
     /// As [`mark`](MarkPhase::mark).
     fn show_roots(&mut self) -> Result<(), CollectError> {
-        let space = self.handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // SAFETY: the phase holds the upgradable lock.
         let home = unsafe { inner.home() }.id();
@@ -475,7 +549,7 @@ impl MarkPhase {
         };
         // SAFETY: the space keeps its home; the root set is the collector's while it holds the upgradable lock, so
         // that nobody writes owned values either (O1).
-        caught(own(&mut self.visitor), |visitor| unsafe {
+        caught(own(&mut self.cycle.visitor), |visitor| unsafe {
             let should_shrink = roots.for_each_at_home(home, |object| visitor.edge_any(object));
             if should_shrink {
                 handles.roots.lock().shrink();
@@ -503,9 +577,8 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn drain_late(&mut self) -> Result<usize, CollectError> {
         self.assert_marked();
-        let space = self.handle();
         self.progress = Progress::Failed;
-        let late = drain_late(&space, own(&mut self.visitor), own(&mut self.choice))?;
+        let late = self.cycle.drain_late()?;
         self.progress = Progress::Marked;
         Ok(late)
     }
@@ -521,12 +594,12 @@ impl MarkPhase {
 
     /// Whether a thread ended while it held the space: then nobody will ever get everybody out.
     pub fn is_leaked(&self) -> bool {
-        self.space().inner.is_leaked()
+        self.cycle.space().inner.is_leaked()
     }
 
     /// The error for a cycle that cannot get everybody out.
     pub fn give_up(self) -> CollectError {
-        let inner = &self.space().inner;
+        let inner = &self.cycle.space().inner;
         if inner.is_leaked() {
             return LockError::LockLeaked { space: inner.name() }.into();
         }
@@ -545,79 +618,11 @@ impl MarkPhase {
     /// If the mark was not done, or failed.
     pub fn try_finish(mut self, patience: Duration) -> Result<FinishPhase, MarkPhase> {
         self.assert_marked();
-        // SAFETY: the phase holds the upgradable lock.
-        if unsafe { !self.space().inner.raw_lock().try_upgrade_for(patience) } {
+        if !self.cycle.try_finish(patience) {
             return Err(self);
         }
-        // ORDERING: parking_lot 0.12.5 upgrades with a relaxed compare-and-swap; the fence orders what the
-        // readers did, whose unlocking releases, before the finish.
-        fence(Ordering::Acquire);
-        let handed_over = "there until here, which consumes the phase";
-        Ok(FinishPhase {
-            claim: self.claim.take(),
-            visitor: self.visitor.take().expect(handed_over),
-            choice: self.choice.take().expect(handed_over),
-            number: self.number,
-            serves: self.serves,
-            is_minor: self.is_minor,
-            increments: self.increments,
-            finds_all: self.finds_all,
-            begun: self.begun,
-            finish_begun: Instant::now(),
-        })
+        Ok(FinishPhase { cycle: self.cycle, begun: Instant::now() })
     }
-}
-
-impl Drop for MarkPhase {
-    fn drop(&mut self) {
-        let Some(claim) = &self.claim else { return };
-        let inner = &claim.space().inner;
-        // SAFETY: the collector holds the space; writers are out, readers do not use mark bits, but for
-        // those of weak sets, whose epochs have ended.
-        unsafe {
-            give_up_cycle(inner, own(&mut self.visitor), own(&mut self.choice), self.serves);
-        }
-        held::forget(inner.id());
-        give_up_upgradable(inner);
-        if self.finds_all {
-            // What it would have found is for another.
-            inner.changes().note_and_wake();
-        }
-    }
-}
-
-/// Nothing of a cycle stays (Y4).
-///
-/// # Safety
-///
-/// The caller holds the space as the collector whose cycle it is, and no batch of it is being reclaimed.
-unsafe fn give_up_cycle(
-    inner: &SpaceInner,
-    visitor: &mut Visitor<'_>,
-    choice: &mut Choice,
-    serves: bool,
-) {
-    no_unwind("the end of a cycle that is given up", || {
-        // SAFETY: the caller's promise.
-        unsafe {
-            choice.give_up(inner);
-            visitor.give_up();
-            clear_marks(inner);
-            inner.handles().roots.lock().end_mark();
-        }
-    });
-    if serves {
-        inner.requests().ask_again();
-    }
-}
-
-/// Releases the upgradable lock. By the collector that holds it.
-fn give_up_upgradable(inner: &SpaceInner) {
-    // ORDERING: parking_lot 0.12.5 gives the upgradable lock up with a relaxed store when others wait;
-    // the fence orders this cycle's reads and writes before what the next holder does.
-    fence(Ordering::Release);
-    // SAFETY: the caller holds the upgradable lock.
-    unsafe { inner.raw_lock().unlock_upgradable_fair() };
 }
 
 /// Nothing is old any more.
@@ -689,26 +694,14 @@ fn drain_late(
 
 /// The second part of a cycle: the space is held exclusively, and nobody has access.
 ///
-/// Dropped without condemning, the cycle is given up (Y4).
+/// Dropped without condemning, the cycle is abandoned (Y4).
 pub struct FinishPhase {
-    claim: Option<CycleClaim>,
-    visitor: Box<Visitor<'static>>,
-    choice: Box<Choice>,
-    number: u64,
-    /// Whether somebody asked for the cycle.
-    serves: bool,
-    is_minor: bool,
-    increments: usize,
-    finds_all: bool,
+    cycle: Cycle,
+    /// When everybody was out; the cycle began earlier.
     begun: Instant,
-    finish_begun: Instant,
 }
 
 impl FinishPhase {
-    fn space(&self) -> &Space {
-        self.claim.as_ref().expect("taken by `condemn` only, which consumes the phase").space()
-    }
-
     /// Marks what the last readers rooted or rescued, clears weak references, and condemns what is not marked.
     /// Releases the lock.
     ///
@@ -717,10 +710,10 @@ impl FinishPhase {
     /// As [`mark`](MarkPhase::mark), or if there is no memory for the list of what is to be swept; the cycle is given up
     /// then.
     pub fn condemn(mut self) -> Result<(Batch, CollectReport), CollectError> {
-        let space = self.space().collector_handle();
+        let space = self.cycle.handle();
         let inner = &space.inner;
         // The only user code of the finish, and all that may fail.
-        drain_late(&space, &mut self.visitor, &mut self.choice)?;
+        self.cycle.drain_late()?;
         let mut work = Box::<Work>::default();
         // SAFETY: the collector holds the space exclusively.
         let reserved =
@@ -731,24 +724,25 @@ impl FinishPhase {
         }
         // Marking is complete (Y3). From the first reference that is cleared to the batch that owns the spans nothing
         // can be undone.
-        let is_late = self.choice.has_rescued();
+        let is_late = self.cycle.choice.has_rescued();
         let (batch, objects_before, residents) =
-            no_unwind("the finish of a cycle", || self.condemn_marked(inner, work));
+            no_unwind("the finish of a cycle", || self.cycle.condemn_marked(inner, work));
+        let (finish, cycle) = (self.begun.elapsed(), &mut self.cycle);
         let report = CollectReport {
-            begun: self.number,
-            is_minor: self.is_minor,
-            increments: self.increments,
-            objects_live: self.visitor.marked_count(),
-            objects_reclaimed: objects_before.saturating_sub(self.visitor.marked_count()),
-            bytes_external: self.visitor.external_bytes(),
+            begun: cycle.number,
+            is_minor: cycle.is_minor,
+            increments: cycle.increments,
+            objects_live: cycle.visitor().marked_count(),
+            objects_reclaimed: objects_before.saturating_sub(cycle.visitor().marked_count()),
+            bytes_external: cycle.visitor().external_bytes(),
             objects_evicted: residents.evicted.count,
             bytes_evicted: residents.evicted.bytes,
-            pause: self.begun.elapsed(),
-            finish: self.finish_begun.elapsed(),
-            is_short_of_memory: self.visitor.refused() > 0,
+            pause: cycle.begun.elapsed(),
+            finish,
+            is_short_of_memory: cycle.visitor().refused() > 0,
             ..CollectReport::default()
         };
-        release(inner);
+        cycle.release();
         if residents.evicted.count > 0 || is_late {
             // What victims that were seen late, or are to be delivered, leave is found by another cycle; and what was
             // rescued has to give way to others.
@@ -757,7 +751,9 @@ impl FinishPhase {
         eviction::note(inner, &residents);
         Ok((batch, report))
     }
+}
 
+impl Cycle {
     /// Clears weak references, and takes out what is not marked, as a batch; returns also how many objects there were, and
     /// which are resident. `work` has room for all spans.
     fn condemn_marked(
@@ -765,22 +761,23 @@ impl FinishPhase {
         inner: &SpaceInner,
         mut work: Box<Work>,
     ) -> (Batch, usize, Residents) {
-        self.visitor.end_mark();
-        for cell in self.visitor.weak_cells.drain(..) {
+        let visitor = own(&mut self.visitor);
+        visitor.end_mark();
+        for cell in visitor.weak_cells.drain(..) {
             // SAFETY: a reachable object of the space, nobody changes it.
             unsafe { (*cell).clear_if_dead() };
         }
-        if self.visitor.has_unlisted_weak_cells {
+        if visitor.has_unlisted_weak_cells {
             // SAFETY: the collector holds the space exclusively; weak cells that are marked are there.
             unsafe { clear_weak_cells(&*inner.heap()) };
         }
-        for (place, clear) in self.visitor.at_finish.drain(..) {
+        for (place, clear) in visitor.at_finish.drain(..) {
             // SAFETY: pushed together in this cycle; the place was reached, so it is there.
             unsafe { clear(place) };
         }
         // SAFETY: visited in this cycle, nobody has access; the batch before was reclaimed, filters
         // first (Y1).
-        work.filters.extend(self.visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
+        work.filters.extend(visitor.weak_sets.drain(..).map(|set| unsafe { set.flip() }));
         // SAFETY: the collector holds the space exclusively.
         let home = Arc::clone(unsafe { inner.home() });
         work.dropped = inner.handles().owned.lock().take_dropped();
@@ -795,15 +792,15 @@ impl FinishPhase {
             work.mappings = (*heap).take_retired();
             objects_before
         };
-        counters.objects.store(self.visitor.marked_count(), Relaxed);
-        counters.external.store(self.visitor.external_bytes(), Relaxed);
+        counters.objects.store(visitor.marked_count(), Relaxed);
+        counters.external.store(visitor.external_bytes(), Relaxed);
         counters.old.begin_count(self.is_minor, self.increments);
         // What the batch will free stays counted until it does (LG2). To plan by, the share of objects that are alive
         // stands for the bytes that are, until the sweep has counted.
         counters.bytes.finish();
         counters.charged_since.store(0, Relaxed);
         counters.adopted_slack.store(0, Relaxed);
-        let share = self.visitor.marked_count() as f64 / objects_before.max(1) as f64;
+        let share = visitor.marked_count() as f64 / objects_before.max(1) as f64;
         let live_estimate = amount::scaled(counters.bytes.live(), share);
         counters.live_estimate.store(live_estimate, Relaxed);
         inner.plan();
@@ -824,19 +821,6 @@ impl FinishPhase {
     }
 }
 
-impl Drop for FinishPhase {
-    fn drop(&mut self) {
-        let Some(claim) = &self.claim else { return };
-        let inner = &claim.space().inner;
-        // SAFETY: the collector holds the space exclusively, and no batch is being reclaimed (Y1).
-        unsafe { give_up_cycle(inner, &mut self.visitor, &mut self.choice, self.serves) };
-        release(inner);
-        if self.finds_all {
-            inner.changes().note_and_wake();
-        }
-    }
-}
-
 /// Clears all weak cells that are marked and whose targets are not: there was no memory to list them.
 ///
 /// # Safety
@@ -854,12 +838,94 @@ unsafe fn clear_weak_cells(heap: &Heap) {
     });
 }
 
-/// Releases the exclusive lock of a finish.
-fn release(inner: &SpaceInner) {
-    inner.settle_want();
-    held::forget(inner.id());
-    // SAFETY: the finish, which ends here, holds the exclusive lock.
-    unsafe { inner.raw_lock().unlock_exclusive_fair() };
+impl Batch {
+    /// A handle of the space whose cycle condemned the batch.
+    fn handle(&self) -> CollectorHandle {
+        let claim = self.claim.as_ref();
+        claim.expect("only the last batch of a space has none").space().collector_handle()
+    }
+
+    /// Reclaims the batch on this thread and completes its cycle: all that is to be done after
+    /// [`condemn`](FinishPhase::condemn), in the order in which others may see it. It sweeps, releases the claim, runs what
+    /// remains, counts the cycle, tells the listeners, delivers evicted objects if the lock is free, and does what the
+    /// thread left for when it holds nothing. Returns the report, with what came of all that.
+    ///
+    /// For collectors that leave nothing to other threads. The others go by [`sweep_recording`](Batch::sweep_recording)
+    /// and [`run_recording`](Remains::run_recording).
+    ///
+    /// ```
+    /// use cspace_core::collector::{ForCollectors, LockWait, MarkPhase};
+    /// use cspace_core::Space;
+    /// use std::time::Duration;
+    ///
+    /// let space = Space::builder().build()?;
+    /// space.exclusive(|cx| cx.alloc("garbage".to_string()).addr());
+    /// let mut phase = MarkPhase::begin(space.try_claim_cycle().unwrap(), LockWait::FOREVER)?;
+    /// phase.mark()?;
+    /// let finish = phase.try_finish(Duration::from_secs(1)).ok().expect("nobody is inside");
+    /// let (batch, report) = finish.condemn()?;
+    /// let report = batch.complete(report).ok().expect("this thread holds nothing");
+    /// assert_eq!((report.cycle, report.objects_reclaimed), (1, 1));
+    /// assert_eq!(space.total_num_completed_gcs(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`reclaim`](Batch::reclaim).
+    pub fn complete(self, mut report: CollectReport) -> Result<CollectReport, Batch> {
+        if !Batch::can_reclaim() {
+            return Err(self);
+        }
+        let space = self.handle();
+        let remains = self.sweep_recording(&mut report);
+        match remains.run_recording(&mut report) {
+            Ok(reclaimed) => space.announce(&report, &reclaimed),
+            Err(_) => unreachable!("a sweep runs no user code, so this thread may as before"),
+        }
+        space.deliver_evicted(LockWait::NONE);
+        drop(space);
+        run_deferred();
+        Ok(report)
+    }
+
+    /// As [`sweep`](Batch::sweep), and records in `report` what the sweep came to, before the claim is released: who waits
+    /// for that sees the report. If nothing remains the cycle is counted then too; else
+    /// [`run_recording`](Remains::run_recording) counts it.
+    pub fn sweep_recording(self, report: &mut CollectReport) -> Remains {
+        let space = self.handle();
+        let begun = Instant::now();
+        self.sweep_then(|reclaimed, is_all| {
+            report.sweep = begun.elapsed();
+            if is_all {
+                space.note_cycle(report, reclaimed);
+            } else {
+                space.note_sweep(report, reclaimed);
+            }
+        })
+    }
+}
+
+impl Remains {
+    /// As [`run`](Remains::run), and counts the cycle, with `report`, before it lets go of the space; if it was counted
+    /// before, adds what cleaners and drops came to. [`announce`](ForCollectors::announce) it afterwards.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Remains::run).
+    pub fn run_recording(self, report: &mut CollectReport) -> Result<Reclaimed, Box<Remains>> {
+        let Some(space) = self.space().map(Space::collector_handle) else { return self.run() };
+        let begun = Instant::now();
+        self.run_then(|reclaimed| {
+            let is_counted = report.cycle != 0;
+            if is_counted {
+                space.note_remains(report, reclaimed);
+            } else {
+                report.sweep = report.sweep.saturating_add(begun.elapsed());
+                space.note_cycle(report, reclaimed);
+            }
+        })
+    }
 }
 
 impl SpaceInner {
@@ -945,197 +1011,8 @@ impl SpaceInner {
 }
 
 impl Space {
-    /// Whether a collection is asked for. For collectors.
-    pub fn wants_collection(&self) -> bool {
-        self.inner.wants_collection()
-    }
-
-    /// Whether the last collection may have left something that was dead when it ended: it was a minor one, or marked in
-    /// increments. For collectors, which then collect once more when there is time.
-    ///
-    /// ```
-    /// use cspace_core::Space;
-    ///
-    /// let space = Space::builder().build()?;
-    /// assert!(!space.has_left_dead());
-    /// # Ok::<(), cspace_core::SettingError>(())
-    /// ```
-    pub fn has_left_dead(&self) -> bool {
-        self.inner.counters().old.left_dead.load(Relaxed)
-    }
-
-    /// Whether a full collection may find anything that the last one did not, dead or too much: since that began there
-    /// was an exclusive access or a merge, a handle was dropped, bytes were charged or given back, or something was
-    /// set that collections go by. For collectors.
-    ///
-    /// ```
-    /// use cspace_core::Space;
-    ///
-    /// let space = Space::builder().build()?;
-    /// assert!(!space.may_find_more());
-    /// space.exclusive(|_| ());
-    /// assert!(space.may_find_more());
-    /// # Ok::<(), cspace_core::SettingError>(())
-    /// ```
-    pub fn may_find_more(&self) -> bool {
-        self.inner.changes().flag().is_changed()
-    }
-
-    /// Sleeps until a collection [may find more](Space::may_find_more): [`Collector::wake`] is called then, once. False if
-    /// something has. For collectors that run on threads of their own.
-    pub fn sleep_until_changed(&self) -> bool {
-        self.inner.changes().flag().sleep()
-    }
-
-    /// The last full collection that was completed, whoever ran it. For collectors.
-    pub fn last_full_cycle(&self) -> Option<FullCycle> {
-        *self.inner.last_full_cycle.lock()
-    }
-
-    /// Bytes allocated since the last collection, and bytes charged to the ledger since. For collectors.
-    pub fn spent(&self) -> usize {
-        self.inner.counters().spent()
-    }
-
-    /// Leaves the next collection to whoever holds the lock: it runs at its next safepoint. For collectors that
-    /// cannot wait for the lock any longer.
-    pub fn set_overdue(&self) {
-        self.inner.requests().set_overdue();
-    }
-
-    /// Whether this thread may wait for another's cycle: it holds no space whose access a
-    /// `visit_objects` of that cycle may be waiting for. For collectors.
-    pub fn may_wait_for_cycle() -> bool {
-        Batch::can_reclaim()
-    }
-
-    /// Whether this thread runs drops of a sweep. For collectors.
-    pub fn is_sweeping() -> bool {
-        held::is_sweeping()
-    }
-
-    /// Whether this thread drives collections ([`Driving`]). For collectors.
-    pub fn is_driving() -> bool {
-        held::is_driving()
-    }
-
     /// Whether this thread is inside of the space.
     pub fn is_inside(&self) -> bool {
         held::holds(self.inner.id())
-    }
-
-    /// Notes that a batch is swept: adjusts the budget to what is alive. For collectors, while they have the
-    /// [claim](Batch::sweep_then): who waits for that sees the report, though cleaners and drops are still to come.
-    pub fn note_sweep(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        let inner = &self.inner;
-        inner.plan();
-        report.bytes_live = reclaimed.bytes_live;
-        let mut last = inner.last_report.lock();
-        if last.as_ref().is_none_or(|last| last.begun < report.begun) {
-            *last = Some(report.clone());
-        }
-        drop(last);
-        self.note_full_cycle(report);
-    }
-
-    /// Once for each full cycle, when it is swept.
-    fn note_full_cycle(&self, report: &CollectReport) {
-        let mut last = self.inner.last_full_cycle.lock();
-        if !report.is_minor && last.is_none_or(|last| last.begun < report.begun) {
-            let cost = report.pause.saturating_add(report.sweep);
-            *last = Some(FullCycle { begun: report.begun, ended: Instant::now(), cost });
-        }
-    }
-
-    /// Notes a cycle that was completed: counts it. For collectors, when what [remains](Remains::run_then) has ended, or
-    /// was left for a thread that is busy; [`announce`](Space::announce) it when other cycles may run.
-    pub fn note_cycle(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        let inner = &self.inner;
-        inner.plan();
-        report.bytes_live = reclaimed.bytes_live;
-        report.drop_panics = reclaimed.drop_panics.len();
-        report.cleaners_run = reclaimed.cleaners_run;
-        report.cleaner_panics = reclaimed.cleaner_panics.len();
-        // Under the mutex: after a merge the next cycle may run beside this one's batch, and be noted meanwhile.
-        let mut stats = inner.stats.lock();
-        report.cycle = inner.cycles.get() + 1;
-        stats.cycles += 1;
-        stats.cycles_minor += u64::from(report.is_minor);
-        stats.cycles_short_of_memory += u64::from(report.is_short_of_memory);
-        stats.objects_reclaimed += report.objects_reclaimed as u64;
-        stats.drop_panics += reclaimed.drop_panics.len() as u64;
-        stats.cleaners_run += reclaimed.cleaners_run as u64;
-        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
-        stats.pause_max = stats.pause_max.max(report.pause);
-        stats.pause_total = stats.pause_total.saturating_add(report.pause);
-        stats.pauses.note(report.pause);
-        stats.finish_max = stats.finish_max.max(report.finish);
-        stats.sweep_total = stats.sweep_total.saturating_add(report.sweep);
-        let mut last = inner.last_report.lock();
-        if last.as_ref().is_none_or(|last| last.begun <= report.begun) {
-            *last = Some(report.clone());
-        }
-        drop(last);
-        self.note_full_cycle(report);
-        // Last: who waits for the count sees the rest.
-        inner.cycles.complete();
-    }
-
-    /// How many collections have begun. For collectors.
-    pub fn cycles_begun(&self) -> u64 {
-        self.inner.cycles_begun.load(Relaxed)
-    }
-
-    /// The report of the last collection that was completed. For collectors.
-    pub fn last_report(&self) -> Option<CollectReport> {
-        self.inner.last_report.lock().clone()
-    }
-
-    /// Tells the listeners of a completed cycle, which may ask for another. For collectors.
-    pub fn announce(&self, report: &CollectReport, reclaimed: &Reclaimed) {
-        for message in &reclaimed.drop_panics {
-            self.inner.emit(&Event::DropPanicked { message: message.clone() });
-        }
-        for message in &reclaimed.cleaner_panics {
-            self.inner.emit(&Event::CleanerPanicked { message: message.clone() });
-        }
-        for slow in &reclaimed.slow {
-            self.inner.emit(&Event::SlowUserCode(slow.clone()));
-        }
-        self.tell_policy_panics();
-        self.inner.emit(&Event::Collected(report.clone()));
-    }
-
-    /// Adds what became of cleaners and drops to a cycle that was noted before they had ended. For collectors.
-    pub fn note_remains(&self, report: &mut CollectReport, reclaimed: &Reclaimed) {
-        report.drop_panics = reclaimed.drop_panics.len();
-        report.cleaners_run = reclaimed.cleaners_run;
-        report.cleaner_panics = reclaimed.cleaner_panics.len();
-        let mut stats = self.inner.stats.lock();
-        stats.drop_panics += reclaimed.drop_panics.len() as u64;
-        stats.cleaners_run += reclaimed.cleaners_run as u64;
-        stats.cleaner_panics += reclaimed.cleaner_panics.len() as u64;
-    }
-
-    /// Whether anybody listens to [events](crate::Builder::on_event), or the policy's panics wait to be told. For
-    /// collectors.
-    pub fn has_listeners(&self) -> bool {
-        self.inner.has_listeners()
-    }
-
-    /// Tells the listeners that a finish insists. For collectors.
-    pub fn announce_insistence(&self, waited: Duration) {
-        self.inner.emit(&Event::Insisting { waited });
-    }
-
-    /// Notes a cycle that was given up. For collectors.
-    pub fn note_abandoned(&self, error: &CollectError) {
-        let message = match error {
-            CollectError::VisitPanicked { message } => message.clone(),
-            CollectError::NoMemory { .. } => error.to_string(),
-            _ => return,
-        };
-        self.inner.stats.lock().cycles_abandoned += 1;
-        self.inner.emit(&Event::CollectionAbandoned { message });
     }
 }

@@ -454,7 +454,7 @@ impl<'gc, K: IObject<'gc> + 'gc, V: IObject<'gc> + 'gc> Owner<'gc> for Ephemeron
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collector::{LockWait, MarkPhase};
+    use crate::collector::{ForCollectors, LockWait, MarkPhase};
     use crate::{OwnedRoot, Rootable, Space};
 
     type Numbers<'gc> = EphemeronMap<'gc, Gc<'gc, u64>, Gc<'gc, u64>>;

@@ -266,8 +266,8 @@ pub enum TransferError {
         /// The limit of the target's ledger, in bytes.
         limit: usize,
     },
-    /// A lock could not be had: one of the spaces is poisoned, its lock was leaked, or, for
-    /// [`try_transfer_from`](crate::Space::try_transfer_from), somebody has it.
+    /// A lock could not be had: one of the spaces is poisoned, its lock was leaked, or, for forms that do not wait
+    /// for ever ([`try_transfer_from`](crate::Space::try_transfer_from)), somebody has it.
     #[error(transparent)]
     Lock(#[from] LockError),
 }

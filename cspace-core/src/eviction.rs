@@ -52,10 +52,10 @@ use crate::ephemeron::{Address, AddressMap};
 use crate::event::Event;
 use crate::evictable::EvictCell;
 use crate::gc::Gc;
-use crate::guard::LockMode;
 use crate::held;
 use crate::list::{has_room, has_room_in_map};
 use crate::protocol::Verdicts;
+use crate::space::lock::{Hold, Service};
 use crate::space::{drop_guarded, Space, SpaceInner, Wait};
 use crate::stamp::Floor;
 use crate::visitor::{prefetch, Visitor};
@@ -878,17 +878,16 @@ impl Space {
             if !Batch::can_reclaim() {
                 return false;
             }
-            if inner.acquire(LockMode::Exclusive, Wait::For(slice)).is_err() {
+            let Ok(hold) = Hold::<_, Service>::acquire(&**inner, Wait::For(slice)) else {
                 slice = slice.saturating_mul(2).min(SLICE_MAX.max(wait.slice));
                 if !(wait.go_on)() || inner.is_leaked() || self.is_poisoned() {
                     return false;
                 }
                 continue;
-            }
+            };
             let (panics, policies) = self.deliver_some();
             any = true;
-            inner.settle_want();
-            inner.release(LockMode::Exclusive);
+            drop(hold);
             policies.into_iter().for_each(drop_guarded);
             eviction.take_empty().into_iter().for_each(drop_guarded);
             self.tell_evict_panics(panics);

@@ -6,6 +6,7 @@
 //!   guard: `scope` and `enter` borrow the guard mutably for as long as the brand lives.
 
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
 
 use crate::access::{Exclusive, Shared};
@@ -15,6 +16,7 @@ use crate::event::CollectReport;
 use crate::held;
 use crate::object::Rootable;
 use crate::owned_root::OwnedRoot;
+use crate::space::lock::{Hold, Mode, Read, Write};
 use crate::space::{Space, SpaceInner, Wait};
 
 /// The modes of a space's lock (ceda's `ECSpaceLockMode`).
@@ -26,6 +28,93 @@ pub enum LockMode {
     Exclusive,
     /// As exclusive, between the callbacks for begin and end.
     Transaction,
+}
+
+/// What guards have in common: a hold of a space's lock, or none, if that was lost (G1). The guard's drop ends it.
+struct Kept<'s, M: Mode> {
+    /// None if the guard holds nothing; it knows its space even so.
+    hold: ManuallyDrop<Hold<&'s Space, M>>,
+    is_held: bool,
+    mode: LockMode,
+}
+
+impl<'s, M: Mode> Kept<'s, M> {
+    #[inline(always)]
+    fn new(hold: Hold<&'s Space, M>, mode: LockMode) -> Kept<'s, M> {
+        Kept { hold: ManuallyDrop::new(hold), is_held: true, mode }
+    }
+
+    #[inline(always)]
+    fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Kept<'s, M>, LockError> {
+        Ok(Kept::new(Hold::acquire(space, wait)?, mode))
+    }
+
+    #[inline(always)]
+    fn space(&self) -> &'s Space {
+        self.hold.space()
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn assert_held(&self) {
+        if !self.is_held {
+            not_held(self.space().name());
+        }
+    }
+
+    /// Releases the lock, if it is held.
+    fn release(&mut self) {
+        if core::mem::replace(&mut self.is_held, false) {
+            // SAFETY: there is a hold, and none from here on.
+            unsafe { ManuallyDrop::take(&mut self.hold) }.end();
+        }
+    }
+
+    /// As [`release`](Kept::release), at the end of a guard.
+    ///
+    /// # Safety
+    ///
+    /// Nobody looks at this afterwards.
+    #[inline(always)]
+    unsafe fn end(&mut self) {
+        if self.is_held {
+            // SAFETY: there is a hold, and nobody takes it again: the caller's promise.
+            unsafe { ManuallyDrop::take(&mut self.hold) }.end();
+        }
+    }
+
+    /// Releases the lock while `f` runs, and takes it again however `f` ends.
+    #[track_caller]
+    fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        struct Retake<'a, 's, M: Mode>(&'a mut Kept<'s, M>);
+        impl<M: Mode> Drop for Retake<'_, '_, M> {
+            fn drop(&mut self) {
+                match Kept::acquire(self.0.space(), self.0.mode, Wait::Forever) {
+                    Ok(kept) => *self.0 = kept,
+                    // `f` panicked: its panic goes on, with a guard that knows that it holds nothing.
+                    Err(_) if std::thread::panicking() => {}
+                    Err(error) => {
+                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
+                    }
+                }
+            }
+        }
+        self.assert_held();
+        if let Err(error) = self.space().inner.check_order() {
+            panic!("{error}");
+        }
+        self.release();
+        let _retake = Retake(self);
+        f()
+    }
+
+    /// Releases the lock, to be taken again in its mode.
+    #[track_caller]
+    fn begin_unlock<G>(&mut self) -> LockInfo<'s, G> {
+        self.assert_held();
+        self.release();
+        LockInfo { space: self.space(), mode: self.mode, guard: PhantomData, local: PhantomData }
+    }
 }
 
 /// The exclusive lock of a space, held until dropped.
@@ -50,9 +139,7 @@ pub enum LockMode {
 /// space again, others wait, and get errors once the thread has ended.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ExclusiveGuard<'s> {
-    space: &'s Space,
-    mode: LockMode,
-    held: bool,
+    kept: Kept<'s, Write>,
     /// Whether the thread was panicking when it took the lock: such a panic poisons nothing.
     panicking: bool,
     local: PhantomData<*mut ()>,
@@ -62,10 +149,9 @@ impl<'s> ExclusiveGuard<'s> {
     /// The exclusive lock if it can be had without waiting and without any of the rarer cases.
     #[inline(always)]
     pub(crate) fn acquire_fast(space: &'s Space) -> Option<Self> {
-        space.inner.acquire_fast().then(|| ExclusiveGuard {
-            space,
-            mode: LockMode::Exclusive,
-            held: true,
+        let hold = Hold::acquire_fast(space)?;
+        Some(ExclusiveGuard {
+            kept: Kept::new(hold, LockMode::Exclusive),
             panicking: std::thread::panicking(),
             local: PhantomData,
         })
@@ -74,14 +160,9 @@ impl<'s> ExclusiveGuard<'s> {
     #[cold]
     pub(crate) fn acquire(space: &'s Space, mode: LockMode, wait: Wait) -> Result<Self, LockError> {
         debug_assert!(mode != LockMode::Shared);
-        space.inner.acquire(mode, wait)?;
-        let mut guard = ExclusiveGuard {
-            space,
-            mode,
-            held: true,
-            panicking: std::thread::panicking(),
-            local: PhantomData,
-        };
+        let kept = Kept::acquire(space, mode, wait)?;
+        let mut guard =
+            ExclusiveGuard { kept, panicking: std::thread::panicking(), local: PhantomData };
         if mode == LockMode::Transaction {
             guard.run_callbacks(|callbacks| callbacks.begin.clone());
         }
@@ -95,17 +176,9 @@ impl<'s> ExclusiveGuard<'s> {
             &crate::space::TransactionCallbacks,
         ) -> Vec<std::sync::Arc<dyn Fn(&mut Exclusive<'_>) + Send + Sync>>,
     ) {
-        let callbacks = choose(&self.space.inner.transactions.lock());
+        let callbacks = choose(&self.kept.space().inner.transactions.lock());
         for callback in callbacks {
             self.scope(|cx| callback(cx));
-        }
-    }
-
-    #[inline(always)]
-    #[track_caller]
-    fn assert_held(&self) {
-        if !self.held {
-            not_held(self.space.name());
         }
     }
 
@@ -117,11 +190,11 @@ impl<'s> ExclusiveGuard<'s> {
     #[inline(always)]
     #[track_caller]
     pub fn scope<R>(&mut self, f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> R {
-        self.assert_held();
+        self.kept.assert_held();
         // SAFETY: the guard holds the lock (G1) and is borrowed mutably while the token exists, so
         // there is no second one (G2); the brand is the closure's own.
-        let mut token = unsafe { Exclusive::new(&self.space.inner) };
-        let scope = Scope(&self.space.inner);
+        let mut token = unsafe { Exclusive::new(&self.kept.space().inner) };
+        let scope = Scope(&self.kept.space().inner);
         let result = f(&mut token);
         core::mem::forget(scope);
         result
@@ -169,9 +242,9 @@ impl<'s> ExclusiveGuard<'s> {
     #[track_caller]
     pub fn enter<'gc>(&'gc mut self, brand: generativity::Guard<'gc>) -> Entered<'gc> {
         let _ = brand;
-        self.assert_held();
+        self.kept.assert_held();
         // SAFETY: as in `scope`; `make_guard!` gives each brand once, and the guard is borrowed for it.
-        Entered { token: unsafe { Exclusive::new(&self.space.inner) } }
+        Entered { token: unsafe { Exclusive::new(&self.kept.space().inner) } }
     }
 
     /// Lets the collector and other threads in if they want to. One load if they do not.
@@ -188,7 +261,7 @@ impl<'s> ExclusiveGuard<'s> {
     #[inline(always)]
     #[track_caller]
     pub fn safepoint(&mut self) {
-        if self.space.inner.want().is_raised() {
+        if self.kept.space().inner.want().is_raised() {
             self.safepoint_slow();
         }
     }
@@ -196,8 +269,8 @@ impl<'s> ExclusiveGuard<'s> {
     #[cold]
     #[track_caller]
     fn safepoint_slow(&mut self) {
-        let space = self.space;
-        self.assert_held();
+        let space = self.kept.space();
+        self.kept.assert_held();
         if !held::holds_younger(space.inner.id()) {
             self.unlocked(|| space.inner.at_safepoint());
             space.inner.settle_want();
@@ -207,7 +280,7 @@ impl<'s> ExclusiveGuard<'s> {
     /// Whether somebody wants this thread to come to a safepoint. One load.
     #[inline(always)]
     pub fn should_yield(&self) -> bool {
-        self.space.inner.want().is_raised()
+        self.kept.space().inner.want().is_raised()
     }
 
     /// Collects now: releases the lock, collects, and takes it again.
@@ -221,7 +294,7 @@ impl<'s> ExclusiveGuard<'s> {
     /// If the guard lost the lock, or the lock cannot be had again.
     #[track_caller]
     pub fn collect(&mut self) -> Result<CollectReport, CollectError> {
-        let space = self.space;
+        let space = self.kept.space();
         let result = self.unlocked(|| space.synchronous_gc());
         space.inner.settle_want();
         result
@@ -239,28 +312,7 @@ impl<'s> ExclusiveGuard<'s> {
     /// space: use [`MultiGuard::unlocked`].
     #[track_caller]
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        /// Takes the lock again however `f` ends.
-        struct Retake<'a, 's>(&'a mut ExclusiveGuard<'s>);
-        impl Drop for Retake<'_, '_> {
-            fn drop(&mut self) {
-                match self.0.space.inner.acquire(self.0.mode, Wait::Forever) {
-                    Ok(()) => self.0.held = true,
-                    // `f` panicked: its panic goes on, with a guard that knows that it holds nothing.
-                    Err(_) if std::thread::panicking() => {}
-                    Err(error) => {
-                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
-                    }
-                }
-            }
-        }
-        self.assert_held();
-        if let Err(error) = self.space.inner.check_order() {
-            panic!("{error}");
-        }
-        self.held = false;
-        self.space.inner.release(self.mode);
-        let _retake = Retake(self);
-        f()
+        self.kept.unlocked(f)
     }
 
     /// Releases the lock until [`LockInfo::end_unlock`] (ceda's `BeginUnlock`).
@@ -270,10 +322,7 @@ impl<'s> ExclusiveGuard<'s> {
     /// If the guard lost the lock.
     #[track_caller]
     pub fn begin_unlock(mut self) -> LockInfo<'s> {
-        self.assert_held();
-        self.held = false;
-        self.space.inner.release(self.mode);
-        LockInfo { space: self.space, mode: self.mode, guard: PhantomData, local: PhantomData }
+        self.kept.begin_unlock()
     }
 
     /// Takes a lock again that was given up: of a transaction it is the same one, no callbacks for the beginning.
@@ -282,18 +331,18 @@ impl<'s> ExclusiveGuard<'s> {
         mode: LockMode,
         panicking: bool,
     ) -> Result<ExclusiveGuard<'s>, LockError> {
-        space.inner.acquire(mode, Wait::Forever)?;
-        Ok(ExclusiveGuard { space, mode, held: true, panicking, local: PhantomData })
+        let kept = Kept::acquire(space, mode, Wait::Forever)?;
+        Ok(ExclusiveGuard { kept, panicking, local: PhantomData })
     }
 
     /// The mode in which the lock is held.
     pub fn mode(&self) -> LockMode {
-        self.mode
+        self.kept.mode
     }
 
     /// The space.
     pub fn space(&self) -> &'s Space {
-        self.space
+        self.kept.space()
     }
 }
 
@@ -317,11 +366,11 @@ fn not_held(space: &str) -> ! {
 impl Drop for ExclusiveGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        let inner = &self.space.inner;
-        if self.held {
-            let plain = self.mode == LockMode::Exclusive && !inner.want().is_raised();
+        if self.kept.is_held {
+            let plain = self.kept.mode == LockMode::Exclusive && !self.should_yield();
             if plain && !std::thread::panicking() {
-                inner.release(LockMode::Exclusive);
+                // SAFETY: the guard ends here.
+                unsafe { self.kept.end() };
             } else {
                 self.drop_slow();
             }
@@ -338,21 +387,20 @@ impl ExclusiveGuard<'_> {
         struct Release<'a, 's>(&'a mut ExclusiveGuard<'s>, Option<bool>);
         impl Drop for Release<'_, '_> {
             fn drop(&mut self) {
-                let inner = &self.0.space.inner;
+                let inner = &self.0.kept.space().inner;
                 if std::thread::panicking() && !self.0.panicking {
                     let is_excused = self.1.unwrap_or_else(|| held::take_excuse(inner.id()));
                     if !is_excused {
                         inner.panicked();
                     }
                 }
-                self.0.held = false;
-                inner.release(self.0.mode);
+                self.0.kept.release();
             }
         }
-        let (space, panicking) = (self.space, self.panicking);
+        let (space, panicking) = (self.kept.space(), self.panicking);
         let is_excused = std::thread::panicking().then(|| held::take_excuse(space.inner.id()));
         let release = Release(self, is_excused);
-        if release.0.mode == LockMode::Transaction {
+        if release.0.kept.mode == LockMode::Transaction {
             let guard = &mut *release.0;
             let ended = catch_unwind(AssertUnwindSafe(|| {
                 guard.run_callbacks(|callbacks| callbacks.end.clone());
@@ -453,24 +501,15 @@ impl core::ops::DerefMut for Entered<'_> {
 /// The shared lock of a space, held until dropped. Stays on its thread.
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct SharedGuard<'s> {
-    space: &'s Space,
-    held: bool,
+    kept: Kept<'s, Read>,
     local: PhantomData<*mut ()>,
 }
 
 impl<'s> SharedGuard<'s> {
-    #[inline]
-    pub(crate) fn acquire(space: &'s Space, wait: Wait) -> Result<Self, LockError> {
-        space.inner.acquire(LockMode::Shared, wait)?;
-        Ok(SharedGuard { space, held: true, local: PhantomData })
-    }
-
     #[inline(always)]
-    #[track_caller]
-    fn assert_held(&self) {
-        if !self.held {
-            not_held(self.space.name());
-        }
+    pub(crate) fn acquire(space: &'s Space, wait: Wait) -> Result<Self, LockError> {
+        let kept = Kept::acquire(space, LockMode::Shared, wait)?;
+        Ok(SharedGuard { kept, local: PhantomData })
     }
 
     /// Calls `f` with a token of a fresh brand.
@@ -481,9 +520,9 @@ impl<'s> SharedGuard<'s> {
     #[inline(always)]
     #[track_caller]
     pub fn scope<R>(&mut self, f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> R {
-        self.assert_held();
+        self.kept.assert_held();
         // SAFETY: the guard holds the lock (G1), mutably borrowed while the token exists (G2).
-        let token = unsafe { Shared::new(&self.space.inner) };
+        let token = unsafe { Shared::new(&self.kept.space().inner) };
         f(&token)
     }
 
@@ -496,9 +535,9 @@ impl<'s> SharedGuard<'s> {
     #[track_caller]
     pub fn enter<'gc>(&'gc mut self, brand: generativity::Guard<'gc>) -> Shared<'gc> {
         let _ = brand;
-        self.assert_held();
+        self.kept.assert_held();
         // SAFETY: as in `scope`; the guard is borrowed for the brand.
-        unsafe { Shared::new(&self.space.inner) }
+        unsafe { Shared::new(&self.kept.space().inner) }
     }
 
     /// Releases the lock while `f` runs, and takes it again.
@@ -508,27 +547,7 @@ impl<'s> SharedGuard<'s> {
     /// As [`ExclusiveGuard::unlocked`].
     #[track_caller]
     pub fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> R {
-        /// Takes the lock again however `f` ends.
-        struct Retake<'a, 's>(&'a mut SharedGuard<'s>);
-        impl Drop for Retake<'_, '_> {
-            fn drop(&mut self) {
-                match self.0.space.inner.acquire(LockMode::Shared, Wait::Forever) {
-                    Ok(()) => self.0.held = true,
-                    Err(_) if std::thread::panicking() => {}
-                    Err(error) => {
-                        panic!("the lock given up for `unlocked` cannot be taken again: {error}")
-                    }
-                }
-            }
-        }
-        self.assert_held();
-        if let Err(error) = self.space.inner.check_order() {
-            panic!("{error}");
-        }
-        self.held = false;
-        self.space.inner.release(LockMode::Shared);
-        let _retake = Retake(self);
-        f()
+        self.kept.unlocked(f)
     }
 
     /// Releases the lock until [`LockInfo::end_unlock`], as [`ExclusiveGuard::begin_unlock`] does.
@@ -550,11 +569,7 @@ impl<'s> SharedGuard<'s> {
     /// If the guard lost the lock.
     #[track_caller]
     pub fn begin_unlock(mut self) -> LockInfo<'s, SharedGuard<'s>> {
-        self.assert_held();
-        self.held = false;
-        self.space.inner.release(LockMode::Shared);
-        let (space, mode) = (self.space, LockMode::Shared);
-        LockInfo { space, mode, guard: PhantomData, local: PhantomData }
+        self.kept.begin_unlock()
     }
 
     /// Lets others in if they want to: a writer, or the collector.
@@ -565,7 +580,7 @@ impl<'s> SharedGuard<'s> {
     #[inline]
     #[track_caller]
     pub fn safepoint(&mut self) {
-        let inner = &self.space.inner;
+        let inner = &self.kept.space().inner;
         if inner.want().is_raised() && !held::holds_younger(inner.id()) {
             self.unlocked(|| ());
         }
@@ -573,16 +588,15 @@ impl<'s> SharedGuard<'s> {
 
     /// The space.
     pub fn space(&self) -> &'s Space {
-        self.space
+        self.kept.space()
     }
 }
 
 impl Drop for SharedGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.held {
-            self.space.inner.release(LockMode::Shared);
-        }
+        // SAFETY: the guard ends here.
+        unsafe { self.kept.end() };
     }
 }
 
@@ -716,7 +730,7 @@ impl<'s> MultiGuard<'s> {
             }
         })?;
         for guard in guard.iter_mut().filter_map(ModeGuard::exclusive) {
-            guard.space.inner.settle_want();
+            guard.kept.space().inner.settle_want();
         }
         Ok(guard)
     }

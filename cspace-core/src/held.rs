@@ -3,7 +3,7 @@
 //! - **HL1 (proof).** While code of the user runs, a space is in the list only if this thread holds it: so who finds it
 //!   there may read what a holder may read. A thread that is about to wait for a lock notes it before, to be
 //!   refused what would wait for itself; nothing of the user's runs until it has the lock or the note is
-//!   taken back ([`Noted`](crate::space::Noted)).
+//!   taken back (`Noted` in `space/lock.rs`).
 //!
 //! The list is a `const`-initialised thread-local without drop glue, so that guards may be dropped
 //! by the destructors of other thread-locals. Other thread-locals have a destructor and nothing
@@ -126,7 +126,7 @@ pub(crate) fn leak(id: u64) {
     HELD.with(|held| {
         if let Some(entry) = held.entry(id) {
             entry.set(entry.get() | LEAKED);
-            space.inner.note_leaked();
+            space.inner.lock().count_leaked();
         }
     });
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 use crate::amount;
 use crate::batch;
 use crate::changes::Changes;
+use crate::collector::ForCollectors as _;
 use crate::collector_handle::WeakCollectorHandle;
 use crate::heap::Counters;
 use crate::held;

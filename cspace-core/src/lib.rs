@@ -92,6 +92,9 @@ pub use access::{
 pub use any::GcAny;
 pub use cell::GcCell;
 pub use cleaner::Cleaner;
+/// Its methods, for whoever imports all.
+#[doc(no_inline)]
+pub use collector::ForCollectors as _;
 pub use config::{Builder, PanicPolicy};
 pub use cspace_derive::IObject;
 pub use ephemeron::{EphemeronKey, EphemeronMap};
@@ -114,7 +117,7 @@ pub use ptr_slot::PtrSlot;
 pub use root::GcRoot;
 pub use root_stack::RootStack;
 pub use slot::Slot;
-pub use space::{Space, WeakSpace};
+pub use space::{Space, Wait, WeakSpace};
 pub use static_data::Static;
 pub use tail::{Slice, Str, Tail, Utf8};
 pub use transfer::TransferReport;

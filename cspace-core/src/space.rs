@@ -15,8 +15,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::lock_api::{RawRwLock as _, RawRwLockFair as _, RawRwLockTimed as _};
-use parking_lot::{Mutex, RawRwLock};
+use parking_lot::Mutex;
 
 use crate::access::{Exclusive, Shared};
 use crate::amount::{self, sum};
@@ -30,7 +29,7 @@ use crate::event::{CollectReport, Event, GcStats, MemoryStats};
 use crate::eviction::{Eviction, EvictionNotice, EvictionPolicy};
 use crate::guard::{ExclusiveGuard, LockMode, ModeGuard, SharedGuard};
 use crate::heap::{Counters, Heap};
-use crate::held::{self, NotNoted};
+use crate::held;
 use crate::home::{self, Handles, Home};
 use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
@@ -42,14 +41,10 @@ use crate::ptr_slot::PtrSlots;
 use crate::requests::Requests;
 use crate::root_set::RootSet;
 
-/// How long a thread waits for a lock before it looks whether the lock was leaked meanwhile. To look it leaves the
-/// lock's queue, or gives up the place before all readers that it had got when the collector left: so not as often
-/// as marks end.
-const LEAK_CHECK: Duration = Duration::from_secs(1);
+pub(crate) mod lock;
 
-/// How long a count of objects waits for a writer to leave. Who holds nothing as far as the list of held spaces says may
-/// be waited for all the same: it may use another thread's shared access, or have locks of the user's.
-const COUNT_PATIENCE: Duration = Duration::from_millis(100);
+pub use lock::Wait;
+use lock::{Count, Hold, SpaceLock};
 
 /// What may be allocated before a collection when nothing is alive, in bytes.
 const BUDGET_MIN: usize = 4 << 20;
@@ -81,13 +76,10 @@ pub(crate) struct TransactionCallbacks {
 }
 
 pub(crate) struct SpaceInner {
-    lock: RawRwLock,
+    lock: SpaceLock,
     /// What the next cycle by time would find; the counters have it too.
     changes: Arc<Changes>,
     requests: Requests,
-    poisoned: AtomicBool,
-    /// Threads that ended while they held the lock.
-    leaked_count: AtomicUsize,
     stress: AtomicBool,
     /// Safepoints to pass until stress collects again. Of whoever is at one.
     stress_skip: AtomicUsize,
@@ -238,27 +230,12 @@ impl SpaceInner {
         self.config.name.clone()
     }
 
-    #[inline]
-    pub(crate) fn raw_lock(&self) -> &RawRwLock {
+    pub(crate) fn lock(&self) -> &SpaceLock {
         &self.lock
     }
 
     pub(crate) fn is_stress(&self) -> bool {
         self.stress.load(Relaxed)
-    }
-
-    pub(crate) fn note_leaked(&self) {
-        self.leaked_count.fetch_add(1, Relaxed);
-    }
-
-    /// A lock that was held at its thread's end is released after all, by a destructor.
-    #[cold]
-    fn note_found(&self) {
-        self.leaked_count.fetch_sub(1, Relaxed);
-    }
-
-    pub(crate) fn is_leaked(&self) -> bool {
-        self.leaked_count.load(Relaxed) > 0
     }
 
     /// A panic is about to leave this thread's access, or to be caught in it, that left the objects whole. The excuse
@@ -278,7 +255,7 @@ impl SpaceInner {
     #[cold]
     pub(crate) fn panicked(&self) {
         match self.config.panic_policy {
-            PanicPolicy::Poison => self.poisoned.store(true, Relaxed),
+            PanicPolicy::Poison => self.lock.set_poisoned(true),
             PanicPolicy::Abort => {
                 eprintln!("space `{}`: a panic left an exclusive access; aborting, as its panic policy says", self.config.name);
                 std::process::abort();
@@ -302,15 +279,14 @@ impl SpaceInner {
             // SAFETY: this thread holds the space.
             return unsafe { self.count_objects() };
         }
-        if !self.lock.try_lock_shared() {
-            return self.counters().objects.load(Relaxed);
-        }
-        // SAFETY: the lock was just taken in shared mode.
-        unsafe {
-            let count = self.count_objects();
-            self.lock.unlock_shared();
-            count
-        }
+        self.count_objects_with(Hold::try_count(self))
+    }
+
+    /// How many objects there are. Without a hold, those that are about to be made are counted too.
+    fn count_objects_with(&self, hold: Option<Hold<&SpaceInner, Count>>) -> usize {
+        let Some(_hold) = hold else { return self.counters().objects.load(Relaxed) };
+        // SAFETY: this thread holds the space.
+        unsafe { self.count_objects() }
     }
 
     pub(crate) fn emit(&self, event: &Event) {
@@ -374,175 +350,6 @@ impl SpaceInner {
             let first = !counters.over_budget.swap(true, Relaxed);
             self.requests.note_over_budget(first, counters.is_far_over_budget());
         }
-    }
-
-    // ---- taking and releasing the lock
-
-    /// Notes that this thread is about to take the lock, unless that would wait for itself.
-    pub(crate) fn note(&self, blocking: bool) -> Result<Noted<'_>, LockError> {
-        let ordered = blocking && (cfg!(debug_assertions) || self.is_stress());
-        let is_watched = held::note(self.id, ordered).map_err(|not_noted| match not_noted {
-            NotNoted::Reentry => LockError::Reentry { space: self.name() },
-            NotNoted::TooMany => LockError::TooMany { max: held::HELD_MAX },
-            NotNoted::Order => LockError::LockOrder { space: self.name() },
-        })?;
-        Ok(Noted { space: self, is_watched })
-    }
-
-    /// Takes the lock exclusively if it is free, the space sound, and this thread holds nothing.
-    #[inline(always)]
-    pub(crate) fn acquire_fast(&self) -> bool {
-        if !held::note_only(self.id) {
-            return false;
-        }
-        if self.lock.try_lock_exclusive() {
-            // With the lock held, under which cycles look (P23).
-            self.changes.note_and_wake();
-            if !self.poisoned.load(Relaxed) {
-                return true;
-            }
-            self.release(LockMode::Exclusive);
-            return false;
-        }
-        held::forget(self.id);
-        false
-    }
-
-    /// Takes the lock in a mode, waiting as `wait` says, and notes it as held.
-    pub(crate) fn acquire(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
-        let noted = self.note(wait != Wait::No)?;
-        let taken = match mode {
-            LockMode::Shared => self.lock.try_lock_shared(),
-            LockMode::Exclusive | LockMode::Transaction => self.lock.try_lock_exclusive(),
-        };
-        if !taken {
-            self.acquire_slow(mode, wait)?;
-        }
-        noted.confirm();
-        if !taken && mode != LockMode::Shared {
-            self.settle_want();
-        }
-        if mode != LockMode::Shared {
-            self.changes.note_and_wake();
-        }
-        if self.poisoned.load(Relaxed) {
-            self.release(mode);
-            return Err(LockError::Poisoned { space: self.name() });
-        }
-        Ok(())
-    }
-
-    /// Nothing of the user's runs here: this thread is noted, and does not hold the space yet (HL1).
-    #[cold]
-    fn acquire_slow(&self, mode: LockMode, wait: Wait) -> Result<(), LockError> {
-        let deadline = match wait {
-            Wait::No => return Err(self.refused(LockError::WouldBlock { space: self.name() })),
-            // A deadline beyond what the clock can say is none.
-            Wait::For(timeout) => Instant::now().checked_add(timeout),
-            Wait::Forever => None,
-        };
-        // The holder has its turn; then it should hand the lock over at its next safepoint.
-        let mut turn = Some(match wait {
-            Wait::For(timeout) => self.config.turn.min(timeout / 2),
-            _ => self.config.turn,
-        });
-        let mut waiting = None;
-        loop {
-            let patience = deadline.map_or(LEAK_CHECK, |deadline| {
-                deadline.saturating_duration_since(Instant::now()).min(LEAK_CHECK)
-            });
-            let patience = match turn.take() {
-                Some(turn) if !turn.is_zero() => patience.min(turn),
-                _ => {
-                    waiting.get_or_insert_with(|| self.wait_for_lock());
-                    patience
-                }
-            };
-            let taken = match mode {
-                LockMode::Shared => self.lock.try_lock_shared_for(patience),
-                LockMode::Exclusive | LockMode::Transaction => {
-                    self.lock.try_lock_exclusive_for(patience)
-                }
-            };
-            if taken {
-                return Ok(());
-            }
-            if self.is_leaked() {
-                return Err(LockError::LockLeaked { space: self.name() });
-            }
-            if let (Some(deadline), Wait::For(timeout)) = (deadline, wait) {
-                if Instant::now() >= deadline {
-                    return Err(LockError::Timeout { space: self.name(), timeout });
-                }
-            }
-        }
-    }
-
-    /// Waits for the shared lock to count objects, unless that may be in vain; whether it was taken. It is not noted as
-    /// held.
-    #[cold]
-    fn wait_to_count(&self) -> bool {
-        if !Batch::can_reclaim() || self.is_leaked() {
-            return false;
-        }
-        let turn = self.config.turn.min(COUNT_PATIENCE);
-        if self.lock.try_lock_shared_for(turn) {
-            return true;
-        }
-        let _waiting = self.wait_for_lock();
-        self.lock.try_lock_shared_for(COUNT_PATIENCE - turn)
-    }
-
-    /// Counts this thread among those that wait for the lock, and raises `want`.
-    pub(crate) fn wait_for_lock(&self) -> Waiting<'_> {
-        self.want().begin_wait();
-        Waiting(self)
-    }
-
-    /// Whether the lock of this space, which this thread holds, may be given up and taken again: not
-    /// while it holds a younger one. Checked where the order of locks is.
-    pub(crate) fn check_order(&self) -> Result<(), LockError> {
-        let checked = cfg!(debug_assertions) || self.is_stress();
-        if checked && held::holds_younger(self.id) {
-            return Err(LockError::LockOrder { space: self.name() });
-        }
-        Ok(())
-    }
-
-    fn refused(&self, error: LockError) -> LockError {
-        if self.is_leaked() {
-            return LockError::LockLeaked { space: self.name() };
-        }
-        error
-    }
-
-    /// Releases the lock, fairly if somebody wants it, and notes it as not held. Then does what this thread left for
-    /// when it holds nothing.
-    #[inline(always)]
-    pub(crate) fn release(&self, mode: LockMode) {
-        if self.release_only(mode) {
-            batch::run_deferred();
-        }
-    }
-
-    /// Releases the lock and nothing else; whether this thread holds none now.
-    #[inline(always)]
-    pub(crate) fn release_only(&self, mode: LockMode) -> bool {
-        let forgotten = held::forget(self.id);
-        if forgotten.was_leaked {
-            self.note_found();
-        }
-        let fair = self.want().is_raised();
-        // SAFETY: the caller holds the lock in this mode; guards know whether they do.
-        unsafe {
-            match (mode, fair) {
-                (LockMode::Shared, false) => self.lock.unlock_shared(),
-                (LockMode::Shared, true) => self.lock.unlock_shared_fair(),
-                (_, false) => self.lock.unlock_exclusive(),
-                (_, true) => self.lock.unlock_exclusive_fair(),
-            }
-        }
-        forgotten.is_bare
     }
 
     // ---- safepoints
@@ -646,40 +453,6 @@ impl SpaceInner {
     }
 }
 
-/// A note that this thread is about to take the lock of a space; taken back if it is dropped. Until then nothing of the
-/// user's may run (HL1).
-#[must_use = "dropped, the note is taken back"]
-pub(crate) struct Noted<'a> {
-    space: &'a SpaceInner,
-    /// Whether this thread's end is watched for.
-    is_watched: bool,
-}
-
-impl Noted<'_> {
-    /// The thread has the lock, and is to forget it itself.
-    pub(crate) fn confirm(self) {
-        if !self.is_watched {
-            held::leak(self.space.id);
-        }
-        core::mem::forget(self);
-    }
-}
-
-impl Drop for Noted<'_> {
-    fn drop(&mut self) {
-        held::forget(self.space.id);
-    }
-}
-
-/// A thread that waits for the lock.
-pub(crate) struct Waiting<'a>(&'a SpaceInner);
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.want().end_wait();
-    }
-}
-
 impl Drop for SpaceInner {
     /// The last handle is gone: every object is dropped, here or, if this thread holds a space or runs
     /// a sweep, when it no longer does (B2).
@@ -753,14 +526,6 @@ pub(crate) fn drop_guarded<T>(value: T) {
     }
 }
 
-/// How long to wait for a lock.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
-    No,
-    For(Duration),
-    Forever,
-}
-
 /// A space of objects behind one lock, with a collector (ceda's `CSpace`).
 ///
 /// A `Space` is a handle: `Clone`, `Send`, `Sync`, and cheap to pass around; the objects live until the
@@ -820,11 +585,9 @@ impl Space {
             changes.set_home(home.id());
             let handles_of_objects = Handles::new(&changes);
             SpaceInner {
-                lock: RawRwLock::INIT,
+                lock: SpaceLock::new(),
                 changes,
                 requests: Requests::new(config.collector.clone(), stress),
-                poisoned: AtomicBool::new(false),
-                leaked_count: AtomicUsize::new(0),
                 stress: AtomicBool::new(stress),
                 stress_skip: AtomicUsize::new(0),
                 id,
@@ -910,7 +673,7 @@ impl Space {
         &self,
         f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(self.try_lock()?.scope(f))
+        self.try_exclusive_within(Wait::No, f)
     }
 
     /// As [`shared`](Space::shared), without waiting.
@@ -922,7 +685,7 @@ impl Space {
         &self,
         f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(self.try_lock_shared()?.scope(f))
+        self.try_shared_within(Wait::No, f)
     }
 
     /// As [`transaction`](Space::transaction), without waiting.
@@ -934,7 +697,7 @@ impl Space {
         &self,
         f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::No)?.scope(f))
+        self.try_transaction_within(Wait::No, f)
     }
 
     /// As [`exclusive`](Space::exclusive), waiting at most `timeout`.
@@ -947,7 +710,7 @@ impl Space {
         timeout: Duration,
         f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(self.try_lock_for(timeout)?.scope(f))
+        self.try_exclusive_within(Wait::For(timeout), f)
     }
 
     /// As [`shared`](Space::shared), waiting at most `timeout`.
@@ -960,7 +723,7 @@ impl Space {
         timeout: Duration,
         f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(self.try_lock_shared_for(timeout)?.scope(f))
+        self.try_shared_within(Wait::For(timeout), f)
     }
 
     /// As [`transaction`](Space::transaction), waiting at most `timeout`.
@@ -973,7 +736,81 @@ impl Space {
         timeout: Duration,
         f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
     ) -> Result<R, LockError> {
-        Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, Wait::For(timeout))?.scope(f))
+        self.try_transaction_within(Wait::For(timeout), f)
+    }
+
+    /// As [`exclusive`](Space::exclusive), waiting as `wait` says, for ever too.
+    ///
+    /// ```
+    /// use cspace_core::{Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let value = space.try_exclusive_within(Wait::Forever, |cx| *cx.alloc(7u64))?;
+    /// assert_eq!(value, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    ///
+    /// # Panics
+    ///
+    /// If `f` does, which poisons the space.
+    pub fn try_exclusive_within<R>(
+        &self,
+        wait: Wait,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
+        Ok(self.try_lock_within(wait)?.scope(f))
+    }
+
+    /// As [`shared`](Space::shared), waiting as `wait` says.
+    ///
+    /// ```
+    /// use cspace_core::{Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let root = space.exclusive(|cx| cx.root(cx.alloc(7u64)));
+    /// assert_eq!(space.try_shared_within(Wait::Forever, |cx| *root.get(cx))?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had: see [`LockError`].
+    pub fn try_shared_within<R>(
+        &self,
+        wait: Wait,
+        f: impl for<'gc> FnOnce(&Shared<'gc>) -> R,
+    ) -> Result<R, LockError> {
+        Ok(self.try_lock_shared_within(wait)?.scope(f))
+    }
+
+    /// As [`transaction`](Space::transaction), waiting as `wait` says.
+    ///
+    /// ```
+    /// use cspace_core::{Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let value = space.try_transaction_within(Wait::Forever, |cx| *cx.alloc(7u64))?;
+    /// assert_eq!(value, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had: see [`LockError`]. No callback is called then.
+    ///
+    /// # Panics
+    ///
+    /// If `f` or a callback does, which poisons the space.
+    pub fn try_transaction_within<R>(
+        &self,
+        wait: Wait,
+        f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
+    ) -> Result<R, LockError> {
+        Ok(ExclusiveGuard::acquire(self, LockMode::Transaction, wait)?.scope(f))
     }
 
     /// Takes the lock exclusively and holds it: for programs that run for long.
@@ -1036,7 +873,7 @@ impl Space {
     ///
     /// If the lock cannot be had at once.
     pub fn try_lock(&self) -> Result<ExclusiveGuard<'_>, LockError> {
-        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::No)
+        self.try_lock_within(Wait::No)
     }
 
     /// As [`lock_shared`](Space::lock_shared), without waiting.
@@ -1045,7 +882,7 @@ impl Space {
     ///
     /// If the lock cannot be had at once.
     pub fn try_lock_shared(&self) -> Result<SharedGuard<'_>, LockError> {
-        SharedGuard::acquire(self, Wait::No)
+        self.try_lock_shared_within(Wait::No)
     }
 
     /// As [`lock_mode`](Space::lock_mode), without waiting.
@@ -1054,7 +891,7 @@ impl Space {
     ///
     /// If the lock cannot be had at once.
     pub fn try_lock_mode(&self, mode: LockMode) -> Result<ModeGuard<'_>, LockError> {
-        ModeGuard::acquire(self, mode, Wait::No)
+        self.try_lock_mode_within(mode, Wait::No)
     }
 
     /// As [`lock`](Space::lock), waiting at most `timeout`.
@@ -1064,7 +901,7 @@ impl Space {
     /// If the lock cannot be had in that time; at once if it would be taken [out of order](LockError::LockOrder), as by
     /// all forms that wait.
     pub fn try_lock_for(&self, timeout: Duration) -> Result<ExclusiveGuard<'_>, LockError> {
-        ExclusiveGuard::acquire(self, LockMode::Exclusive, Wait::For(timeout))
+        self.try_lock_within(Wait::For(timeout))
     }
 
     /// As [`lock_shared`](Space::lock_shared), waiting at most `timeout`.
@@ -1073,7 +910,7 @@ impl Space {
     ///
     /// If the lock cannot be had in that time.
     pub fn try_lock_shared_for(&self, timeout: Duration) -> Result<SharedGuard<'_>, LockError> {
-        SharedGuard::acquire(self, Wait::For(timeout))
+        self.try_lock_shared_within(Wait::For(timeout))
     }
 
     /// As [`lock_mode`](Space::lock_mode), waiting at most `timeout`.
@@ -1086,7 +923,73 @@ impl Space {
         mode: LockMode,
         timeout: Duration,
     ) -> Result<ModeGuard<'_>, LockError> {
-        ModeGuard::acquire(self, mode, Wait::For(timeout))
+        self.try_lock_mode_within(mode, Wait::For(timeout))
+    }
+
+    /// As [`lock`](Space::lock), waiting as `wait` says, for ever too.
+    ///
+    /// ```
+    /// use cspace_core::{LockError, Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let mut lock = space.try_lock_within(Wait::Forever)?;
+    /// lock.scope(|cx| cx.alloc(7u64).addr());
+    /// // This thread has it already.
+    /// assert!(matches!(space.try_lock_within(Wait::Forever), Err(LockError::Reentry { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the lock cannot be had: see [`LockError`]. Out of [order](LockError::LockOrder) it is refused at once, unless
+    /// `wait` is [`No`](Wait::No).
+    pub fn try_lock_within(&self, wait: Wait) -> Result<ExclusiveGuard<'_>, LockError> {
+        ExclusiveGuard::acquire(self, LockMode::Exclusive, wait)
+    }
+
+    /// As [`lock_shared`](Space::lock_shared), waiting as `wait` says.
+    ///
+    /// ```
+    /// use cspace_core::{Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let root = space.exclusive(|cx| cx.root(cx.alloc(7u64)));
+    /// let mut lock = space.try_lock_shared_within(Wait::Forever)?;
+    /// assert_eq!(lock.scope(|cx| *root.get(cx)), 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock_within`](Space::try_lock_within).
+    pub fn try_lock_shared_within(&self, wait: Wait) -> Result<SharedGuard<'_>, LockError> {
+        SharedGuard::acquire(self, wait)
+    }
+
+    /// As [`lock_mode`](Space::lock_mode), waiting as `wait` says.
+    ///
+    /// ```
+    /// use cspace_core::{LockMode, Space, Wait};
+    ///
+    /// let space = Space::builder().build()?;
+    /// let lock = space.try_lock_mode_within(LockMode::Transaction, Wait::Forever)?;
+    /// assert_eq!(lock.mode(), LockMode::Transaction);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`try_lock_within`](Space::try_lock_within).
+    ///
+    /// # Panics
+    ///
+    /// If a callback for the beginning of a transaction does.
+    pub fn try_lock_mode_within(
+        &self,
+        mode: LockMode,
+        wait: Wait,
+    ) -> Result<ModeGuard<'_>, LockError> {
+        ModeGuard::acquire(self, mode, wait)
     }
 
     /// Calls `f` at the beginning of every transaction from now on.
@@ -1107,12 +1010,12 @@ impl Space {
 
     /// Whether a panic left an exclusive access.
     pub fn is_poisoned(&self) -> bool {
-        self.inner.poisoned.load(Relaxed)
+        self.inner.is_poisoned()
     }
 
     /// Makes a poisoned space usable again: you have looked at its objects, or do not mind.
     pub fn clear_poison(&self) {
-        self.inner.poisoned.store(false, Relaxed);
+        self.inner.lock.set_poisoned(false);
         self.inner.tell_of_evicted();
     }
 
@@ -1173,15 +1076,7 @@ impl Space {
             // SAFETY: this thread holds the space (HL1).
             return unsafe { inner.count_objects() };
         }
-        if !inner.lock.try_lock_shared() && !inner.wait_to_count() {
-            return inner.counters().objects.load(Relaxed);
-        }
-        // SAFETY: the lock was just taken in shared mode.
-        unsafe {
-            let count = inner.count_objects();
-            inner.lock.unlock_shared();
-            count
-        }
+        inner.count_objects_with(Hold::try_count(inner).or_else(|| Hold::wait_to_count(inner)))
     }
 
     /// Byte counts, at any time, without waiting. While a collection goes on no count is too low, not for a moment:

@@ -11,11 +11,11 @@
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::Arc;
 
-use crate::error::{LockError, TransferError};
-use crate::guard::LockMode;
+use crate::error::TransferError;
 use crate::held;
 use crate::home::{belongs_to, Home};
 use crate::no_unwind::no_unwind;
+use crate::space::lock::{Hold, Service};
 use crate::space::{Space, SpaceInner, Wait};
 
 /// What a merge came to.
@@ -68,7 +68,7 @@ impl Space {
     /// If both are one space, if this thread holds a space, if a space is poisoned or its lock leaked, or if
     /// this space would pass its `max_heap_bytes`. Nothing is changed then.
     pub fn transfer_from(&self, source: &Space) -> Result<TransferReport, TransferError> {
-        transfer(&source.inner, self, Wait::Forever)
+        self.try_transfer_from_within(source, Wait::Forever)
     }
 
     /// As [`transfer_from`](Space::transfer_from), without waiting for the locks.
@@ -77,24 +77,31 @@ impl Space {
     ///
     /// As [`transfer_from`](Space::transfer_from), and if another thread holds one of the spaces.
     pub fn try_transfer_from(&self, source: &Space) -> Result<TransferReport, TransferError> {
-        transfer(&source.inner, self, Wait::No)
+        self.try_transfer_from_within(source, Wait::No)
     }
-}
 
-/// A space held exclusively. Its release is no safepoint: a merge runs no collection.
-struct Held<'a>(&'a SpaceInner);
-
-impl<'a> Held<'a> {
-    fn acquire(inner: &'a SpaceInner, wait: Wait) -> Result<Held<'a>, LockError> {
-        inner.acquire(LockMode::Exclusive, wait)?;
-        Ok(Held(inner))
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.settle_want();
-        self.0.release(LockMode::Exclusive);
+    /// As [`transfer_from`](Space::transfer_from), waiting for each of the two locks as `wait` says.
+    ///
+    /// ```
+    /// use cspace_core::{Space, Wait};
+    /// use std::time::Duration;
+    ///
+    /// let (request, server) = (Space::builder().build()?, Space::builder().build()?);
+    /// let answer = request.exclusive(|cx| cx.root(cx.alloc(42u64)));
+    /// server.try_transfer_from_within(&request, Wait::For(Duration::from_secs(1)))?;
+    /// assert_eq!(server.shared(|cx| *answer.get(cx)), 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`transfer_from`](Space::transfer_from), and if a lock cannot be had in that time.
+    pub fn try_transfer_from_within(
+        &self,
+        source: &Space,
+        wait: Wait,
+    ) -> Result<TransferReport, TransferError> {
+        transfer(&source.inner, self, wait)
     }
 }
 
@@ -112,8 +119,8 @@ fn transfer(
     }
     // The older one first, as everywhere.
     let (first, second) = if from.id() < into.id() { (from, into) } else { (into, from) };
-    let _first = Held::acquire(first, wait)?;
-    let _second = Held::acquire(second, wait)?;
+    let _first = Hold::<_, Service>::acquire(first, wait)?;
+    let _second = Hold::<_, Service>::acquire(second, wait)?;
     let (bytes, own) = (from.counters().allocated(), into.counters().allocated());
     let limit = into.heap_bytes_max();
     let needed = bytes.saturating_add(own);

@@ -6,15 +6,14 @@ use std::collections::HashSet;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::time::Duration;
 
-use parking_lot::lock_api::RawRwLockTimed as _;
-
 use crate::batch::{panic_message, run_deferred};
 use crate::chunk::{info_of, is_marked, page_info, SpanRef, GRANULE};
 use crate::claim::CycleClaim;
+use crate::collector::ForCollectors as _;
 use crate::error::{CollectError, LockError};
-use crate::guard::LockMode;
 use crate::held;
 use crate::pool;
+use crate::space::lock::{Attempts, Hold, Inspect};
 use crate::space::Space;
 use crate::type_info::TypeInfo;
 use crate::visitor::Visitor;
@@ -268,35 +267,29 @@ pub fn verify(claim: &CycleClaim) -> Result<VerifyReport, CollectError> {
     let inner = &space.inner;
     // For the lock of another space somebody may wait who has this one.
     let patience = if held::count() == 0 { LEAK_CHECK } else { Duration::ZERO };
-    let noted = inner.note(false).map_err(|error| match error {
-        LockError::Reentry { space } => CollectError::InsideAccess { space },
-        error => error.into(),
-    })?;
     // A poisoned space can be looked at; a leaked lock cannot be had.
-    let waiting = inner.wait_for_lock();
-    while !inner.raw_lock().try_lock_exclusive_for(patience) {
+    let mut attempts = Attempts::new(inner);
+    let _hold: Hold<_, Inspect> = loop {
+        let attempted = attempts.attempt(patience, || &**inner).map_err(|error| match error {
+            LockError::Reentry { space } => CollectError::InsideAccess { space },
+            error => error.into(),
+        })?;
+        if let Some(hold) = attempted {
+            break hold;
+        }
         if inner.is_leaked() {
             return Err(LockError::LockLeaked { space: inner.name() }.into());
         }
         if patience.is_zero() {
             return Err(CollectError::Busy { space: inner.name() });
         }
-    }
-    drop(waiting);
-    noted.confirm();
+    };
+    drop(attempts);
     inner.settle_want();
     // Whatever this thread left to do waits until the claim is given up: a listener in it may collect the space.
     if !claim.begin() {
-        inner.release_only(LockMode::Exclusive);
         return Err(CollectError::Transferred { space: inner.name() });
     }
-    struct Release<'a>(&'a Space);
-    impl Drop for Release<'_> {
-        fn drop(&mut self) {
-            self.0.inner.release_only(LockMode::Exclusive);
-        }
-    }
-    let _release = Release(space);
     let mut verifier = Verifier {
         allocated: HashSet::new(),
         extents: Vec::new(),

@@ -7,11 +7,11 @@
 use core::fmt;
 use core::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
 
+use cspace_core::collector::ForCollectors;
 use cspace_core::{
     Access, Alloc, CellAccess, Exclusive, Gc, GcCell, GcRoot, LockError, Rootable, Space, Static,
-    WrongSpace,
+    Wait, WrongSpace,
 };
 
 use crate::error::LoadError;
@@ -276,7 +276,7 @@ where
             return Ok(root);
         }
         let loaded = load().map_err(LoadError::Load)?;
-        let root = space.exclusive_for(Duration::MAX, |cx| {
+        let root = space.try_exclusive_within(Wait::Forever, |cx| {
             // Before the object is made: it would be for nothing.
             self.shared.table.try_get(cx)?;
             let object = make(cx, loaded);
@@ -288,7 +288,7 @@ where
     }
 
     fn find_root(&self, space: &Space, key: &K) -> Result<Option<GcRoot<R>>, FindError> {
-        let found = space.shared_for(Duration::MAX, |cx| {
+        let found = space.try_shared_within(Wait::Forever, |cx| {
             Ok::<_, WrongSpace>(self.try_get(cx, key)?.map(|object| cx.root(object)))
         })??;
         Ok(found)

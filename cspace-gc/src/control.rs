@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer_to_driver, has_deferred, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
-    take_over_from_driver, Collector, Driving, LockWait, Runner,
+    take_over_from_driver, Collector, Driving, ForCollectors, LockWait, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
@@ -196,7 +196,7 @@ impl GcControl {
     ///
     /// `None`: never for reasons of time. Zero: one after the other without a pause, to shake out races;
     /// nothing else gets a program as slow. Else a collection comes when so long has gone by since the end of the
-    /// last one, whoever ran that, and anything [changed](Space::may_find_more) since it began: there was an exclusive
+    /// last one, whoever ran that, and anything [changed](cspace_core::collector::ForCollectors::may_find_more) since it began: there was an exclusive
     /// access or a merge; a root, an owned value or another handle was dropped; bytes were charged or given back; a
     /// limit, a threshold or a size was set. In a space where nothing of that happens nobody collects, or wakes up.
     ///

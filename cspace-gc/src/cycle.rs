@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer, has_deferred, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent,
-    FinishPhase, LockWait, MarkPhase, Reclaimed, Remains,
+    FinishPhase, ForCollectors, LockWait, MarkPhase, Reclaimed, Remains,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
@@ -219,15 +219,7 @@ impl MarkSweep {
                 return Err(error);
             }
         };
-        let begun = Instant::now();
-        let remains = batch.sweep_then(|reclaimed, is_all| {
-            report.sweep = begun.elapsed();
-            if is_all {
-                space.note_cycle(&mut report, reclaimed);
-            } else {
-                space.note_sweep(&mut report, reclaimed);
-            }
-        });
+        let remains = batch.sweep_recording(&mut report);
         if drive.runs_user_code() {
             let is_any = !remains.is_empty()
                 || space.has_listeners()
@@ -425,17 +417,7 @@ fn run_remains(
     mut report: CollectReport,
     insisted: Option<Duration>,
 ) -> CollectReport {
-    let begun = Instant::now();
-    let note = |reclaimed: &Reclaimed| {
-        let is_counted = report.cycle != 0;
-        if is_counted {
-            space.note_remains(&mut report, reclaimed);
-        } else {
-            report.sweep = report.sweep.saturating_add(begun.elapsed());
-            space.note_cycle(&mut report, reclaimed);
-        }
-    };
-    match remains.run_then(note) {
+    match remains.run_recording(&mut report) {
         Ok(reclaimed) => announce(space, &report, &reclaimed, insisted),
         // Another thread will; it has no report to fill in.
         Err(remains) => {
@@ -506,14 +488,7 @@ mod tests {
         phase.mark_as(Extent::MinorWillDo).unwrap();
         let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
         let (batch, mut report) = finish.condemn().unwrap();
-        // Noted with the claim, as who waits for that looks for the report then.
-        let remains = batch.sweep_then(|reclaimed, is_all| {
-            if is_all {
-                space.note_cycle(&mut report, reclaimed);
-            } else {
-                space.note_sweep(&mut report, reclaimed);
-            }
-        });
+        let remains = batch.sweep_recording(&mut report);
         run_remains(space, remains, report, None)
     }
 

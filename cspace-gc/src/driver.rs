@@ -4,7 +4,7 @@ use core::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cspace_core::collector::{LockWait, WeakCollectorHandle};
+use cspace_core::collector::{ForCollectors, LockWait, WeakCollectorHandle};
 use cspace_core::{CollectError, CollectReport, Space};
 
 use crate::control::{leave_evicted, GcControl, STOP_CHECK};

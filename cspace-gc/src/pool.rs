@@ -18,7 +18,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    has_deferred, leave_to_reaper, run_deferred, Bystander, Driving, LockWait, WeakCollectorHandle,
+    has_deferred, leave_to_reaper, run_deferred, Bystander, Driving, ForCollectors, LockWait,
+    WeakCollectorHandle,
 };
 use cspace_core::Space;
 use parking_lot::{Condvar, Mutex};

@@ -29,9 +29,8 @@
 
 use core::cell::RefCell;
 use core::marker::PhantomData;
-use core::time::Duration;
 
-use cspace_core::{CollectError, CollectReport, Exclusive, LockError, MemoryStats, Shared};
+use cspace_core::{CollectError, CollectReport, Exclusive, LockError, MemoryStats, Shared, Wait};
 
 use crate::space::{CSpace, WeakCSpace};
 
@@ -168,9 +167,6 @@ impl CSpace {
     }
 }
 
-/// A deadline that never comes, for the forms that return errors.
-const FOREVER: Duration = Duration::MAX;
-
 /// Calls `f` with exclusive access to the current space: read, allocate, change. Waits for the lock.
 ///
 /// # Errors
@@ -181,7 +177,7 @@ const FOREVER: Duration = Duration::MAX;
 ///
 /// If `f` does, which poisons the space.
 pub fn exclusive<R>(f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result<R, CurrentError> {
-    Ok(CSpace::current()?.exclusive_for(FOREVER, f)?)
+    Ok(CSpace::current()?.try_exclusive_within(Wait::Forever, f)?)
 }
 
 /// Calls `f` with shared access to the current space: read, beside other readers. Waits for the lock.
@@ -190,7 +186,7 @@ pub fn exclusive<R>(f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R) -> Result
 ///
 /// As [`exclusive`].
 pub fn shared<R>(f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, CurrentError> {
-    Ok(CSpace::current()?.shared_for(FOREVER, f)?)
+    Ok(CSpace::current()?.try_shared_within(Wait::Forever, f)?)
 }
 
 /// As [`exclusive`], between the callbacks for the beginning and the end of a transaction (ceda's
@@ -206,7 +202,7 @@ pub fn shared<R>(f: impl for<'gc> FnOnce(&Shared<'gc>) -> R) -> Result<R, Curren
 pub fn transaction<R>(
     f: impl for<'gc> FnOnce(&mut Exclusive<'gc>) -> R,
 ) -> Result<R, CurrentError> {
-    Ok(CSpace::current()?.transaction_for(FOREVER, f)?)
+    Ok(CSpace::current()?.try_transaction_within(Wait::Forever, f)?)
 }
 
 /// Collects the current space now, on this thread (ceda's `SynchronousGc`).

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cspace::collector::ForCollectors;
 use cspace::{CSpace, Category, CollectError, GcMode, IObject};
 
 use super::case::{Case, Figure};

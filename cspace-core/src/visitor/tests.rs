@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::collector::{Candidate, EvictionPolicy, LockWait, MarkPhase, Residents};
+use crate::collector::{Candidate, EvictionPolicy, ForCollectors, LockWait, MarkPhase, Residents};
 use crate::list::refusal::{self, Refusal};
 use crate::*;
 
@@ -17,10 +17,8 @@ fn collect(space: &Space, late: impl FnOnce()) -> Result<CollectReport, CollectE
     phase.mark()?;
     late();
     let finish = phase.try_finish(Duration::from_secs(60)).ok().expect("nobody is inside");
-    let (batch, mut report) = finish.condemn()?;
-    let reclaimed = batch.reclaim_then(|reclaimed| space.note_cycle(&mut report, reclaimed));
-    assert!(reclaimed.is_ok());
-    Ok(report)
+    let (batch, report) = finish.condemn()?;
+    Ok(batch.complete(report).ok().expect("this thread holds nothing"))
 }
 
 #[track_caller]

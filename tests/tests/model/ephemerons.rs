@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::{
     CSpace, EphemeronMap, Exclusive, Gc, GcAny, GcCell, GcMode, GcRoot, IObject, OwnedRoot,
     Rootable, Slot, Static, WeakRoot,

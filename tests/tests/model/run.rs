@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::{
     Access, Alloc, CSpace, CellAccess, CollectError, Exclusive, ExclusiveGuard, GcCell, GcMode,
     GcRoot, LockError, NanBox, OwnedRoot, RootStack, Rootable, Shared, Slot, Static, WeakSet,
@@ -112,9 +112,8 @@ fn collect_in_part(space: &CSpace) -> Outcome {
     let Some(mut phase) = phase.try_increment().map_err(failed)? else { return Ok(()) };
     phase.mark_as(Extent::MinorWillDo).map_err(failed)?;
     let finish = phase.try_finish(Duration::from_secs(60)).map_err(|_| "somebody is inside")?;
-    let (batch, mut report) = finish.condemn().map_err(failed)?;
-    let reclaimed = batch.reclaim_then(|reclaimed| space.note_cycle(&mut report, reclaimed));
-    reclaimed.map_err(|_| "a sweep was deferred with nothing held")?;
+    let (batch, report) = finish.condemn().map_err(failed)?;
+    batch.complete(report).map_err(|_| "a sweep was deferred with nothing held")?;
     Ok(())
 }
 

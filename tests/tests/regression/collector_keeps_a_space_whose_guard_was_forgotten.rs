@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::probe::on_drop;

@@ -5,7 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 fn begin(space: &Space) -> MarkPhase {

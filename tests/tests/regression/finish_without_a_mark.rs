@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::watchdog::panic_of;

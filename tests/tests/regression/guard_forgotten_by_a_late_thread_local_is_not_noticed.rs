@@ -108,3 +108,28 @@ fn a_guard_released_at_a_threads_very_end_leaves_nothing() {
         drop(lock);
     });
 }
+
+#[test]
+fn a_collection_at_a_threads_very_end_leaves_nothing() {
+    within(60, || {
+        let space: &'static CSpace =
+            Box::leak(Box::new(CSpace::builder().gc(GcMode::Manual).build().unwrap()));
+        end_of_a_thread(|| {
+            let collect = || -> Box<dyn FnOnce()> {
+                Box::new(move || {
+                    assert!(space.collect().is_ok());
+                    assert!(space.verify().is_ok_and(|report| report.is_clean()));
+                })
+            };
+            (0..12).map(|_| collect()).collect()
+        });
+        assert_eq!(space.total_num_completed_gcs(), 12);
+        // The lock that somebody has does not count as leaked.
+        let lock = space.lock();
+        thread::scope(|threads| {
+            let refused = threads.spawn(|| space.try_lock().map(drop)).join().unwrap();
+            assert!(matches!(refused, Err(LockError::WouldBlock { .. })), "{refused:?}");
+        });
+        drop(lock);
+    });
+}

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cspace::collector::{Batch, LockWait, MarkPhase};
+use cspace::collector::{Batch, ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 const MIB: usize = 1 << 20;

@@ -1,6 +1,7 @@
 //! A charge for memory that the system then refused stayed the most bytes that there had been, and was a reason for a
 //! collection.
 
+use cspace::collector::ForCollectors;
 use cspace::*;
 
 const HUGE: usize = 1 << 62;

@@ -1,5 +1,6 @@
 //! A request for more than a limit allows in all was denied, and everything evictable went for its sake.
 
+use cspace::collector::ForCollectors;
 use cspace::*;
 
 const MIB: usize = 1 << 20;

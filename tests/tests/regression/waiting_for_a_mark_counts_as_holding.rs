@@ -1,6 +1,6 @@
 //! A thread that waited for the lock to mark counted as inside of the space while the collector's `go_on` ran: what it
 //! had counted read the heap beside a writer, and after a panic of `go_on` it counted as inside for ever.
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 use cspace_gc::MarkSweep;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};

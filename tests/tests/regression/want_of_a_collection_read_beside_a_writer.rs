@@ -1,4 +1,5 @@
 //! A flag of the heap was read without the lock while the mutator wrote it. Fails under a race detector.
+use cspace::collector::ForCollectors;
 use cspace::*;
 
 #[test]

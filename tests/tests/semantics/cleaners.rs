@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cspace::collector::{run_deferred, Batch, LockWait, MarkPhase, Reclaimed};
+use cspace::collector::{run_deferred, Batch, ForCollectors, LockWait, MarkPhase, Reclaimed};
 use cspace::*;
 
 use crate::allocations::live_bytes;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::watchdog::{eventually, panic_of, within};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cspace::collector::{Batch, LockWait, MarkPhase};
+use cspace::collector::{Batch, ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;

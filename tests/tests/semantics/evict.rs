@@ -6,7 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use cspace::collector::{
-    Batch, Candidate, EvictionPolicy, Extent, LockWait, MarkPhase, Reclaimed, Residents, Tally,
+    Batch, Candidate, EvictionPolicy, Extent, ForCollectors, LockWait, MarkPhase, Reclaimed,
+    Residents, Tally,
 };
 use cspace::*;
 
@@ -843,13 +844,15 @@ fn with_policy(
     (space, pages, said)
 }
 
+/// A cycle whose victims are not delivered.
 fn cycle(space: &Space) -> CollectReport {
     let mut phase = begin(space);
     phase.mark().unwrap();
     let (batch, mut report) =
         phase.try_finish(Duration::from_secs(60)).ok().unwrap().condemn().unwrap();
-    let reclaimed = batch.reclaim_then(|reclaimed| space.note_cycle(&mut report, reclaimed));
-    space.announce(&report, &reclaimed.ok().unwrap());
+    let remains = batch.sweep_recording(&mut report);
+    let reclaimed = remains.run_recording(&mut report).ok().unwrap();
+    space.announce(&report, &reclaimed);
     report
 }
 

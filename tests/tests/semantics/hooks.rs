@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDequ
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::watchdog::{eventually, within};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use cspace::collector::ForCollectors;
 use cspace::*;
 
 use crate::probe::manual;

@@ -1,6 +1,8 @@
 //! Taking the lock: re-entry, poisoning, forms that try, forms that wait for a while, order.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::channel;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -183,6 +185,148 @@ fn try_forms_do_not_wait_for_another_thread() {
         holder.join().unwrap();
         assert!(space.try_exclusive(|_| ()).is_ok());
         assert!(space.exclusive_for(moment, |_| ()).is_ok());
+    });
+}
+
+/// A way to take the lock that waits as it is told, and says which it took.
+type Within = fn(&CSpace, Wait) -> Result<LockMode, LockError>;
+
+const WITHIN: [(LockMode, Within); 8] = [
+    (LockMode::Exclusive, |space, wait| space.try_exclusive_within(wait, |_| LockMode::Exclusive)),
+    (LockMode::Shared, |space, wait| space.try_shared_within(wait, |_| LockMode::Shared)),
+    (LockMode::Transaction, |space, wait| {
+        space.try_transaction_within(wait, |_| LockMode::Transaction)
+    }),
+    (LockMode::Exclusive, |space, wait| Ok(space.try_lock_within(wait)?.mode())),
+    (LockMode::Shared, |space, wait| {
+        Ok(space.try_lock_shared_within(wait)?.scope(|_| LockMode::Shared))
+    }),
+    (LockMode::Shared, |space, wait| {
+        Ok(space.try_lock_mode_within(LockMode::Shared, wait)?.mode())
+    }),
+    (LockMode::Exclusive, |space, wait| {
+        Ok(space.try_lock_mode_within(LockMode::Exclusive, wait)?.mode())
+    }),
+    (LockMode::Transaction, |space, wait| {
+        Ok(space.try_lock_mode_within(LockMode::Transaction, wait)?.mode())
+    }),
+];
+
+const MOMENT: Duration = Duration::from_millis(1);
+const WAITS: [Wait; 4] = [Wait::No, Wait::For(MOMENT), Wait::For(Duration::MAX), Wait::Forever];
+
+#[test]
+fn every_form_within_takes_a_free_lock_in_its_mode_however_it_may_wait() {
+    let (space, begun) = (CSpace::new(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&begun);
+    space.on_transaction_begin(move |_| _ = counted.fetch_add(1, Relaxed));
+    for (i, (mode, take)) in WITHIN.iter().enumerate() {
+        for wait in WAITS {
+            begun.store(0, Relaxed);
+            assert_eq!(take(&space, wait), Ok(*mode), "form {i}, {wait:?}");
+            let callbacks = usize::from(*mode == LockMode::Transaction);
+            assert_eq!(begun.load(Relaxed), callbacks, "form {i}, {wait:?}");
+        }
+    }
+    assert!(space.try_lock().is_ok());
+}
+
+#[test]
+fn every_form_within_that_may_not_wait_for_long_says_why_it_ended() {
+    within(|| {
+        let space = named("busy");
+        let lock = space.lock();
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| {
+                for (i, (_, take)) in WITHIN.iter().enumerate() {
+                    let busy = LockError::WouldBlock { space: "busy".to_string() };
+                    assert_eq!(take(&space, Wait::No), Err(busy), "form {i}");
+                    let late = LockError::Timeout { space: "busy".to_string(), timeout: MOMENT };
+                    assert_eq!(take(&space, Wait::For(MOMENT)), Err(late), "form {i}");
+                }
+            });
+            waiter.join().unwrap();
+        });
+        drop(lock);
+        assert!(space.try_lock().is_ok());
+    });
+}
+
+#[test]
+fn every_form_within_waits_for_ever() {
+    within(|| {
+        for (mode, take) in WITHIN {
+            let space = CSpace::new();
+            let mut lock = space.lock();
+            thread::scope(|threads| {
+                let waiter = threads.spawn(|| take(&space, Wait::Forever));
+                // It says that it waits when the holder has had its turn.
+                while !lock.should_yield() {
+                    thread::yield_now();
+                }
+                assert!(!waiter.is_finished());
+                lock.safepoint();
+                drop(lock);
+                assert_eq!(waiter.join().unwrap(), Ok(mode));
+            });
+        }
+    });
+}
+
+#[test]
+fn every_form_within_refuses_what_waiting_does_not_help() {
+    within(|| {
+        let (older, younger) = (named("older"), named("younger"));
+        let poisoned = named("half done");
+        panic_of(|| poisoned.exclusive(|_| panic!("half way")));
+        for (i, (mode, take)) in WITHIN.iter().enumerate() {
+            for wait in WAITS {
+                let reentry = Err(LockError::Reentry { space: "older".to_string() });
+                let inside = older.exclusive(|_| take(&older, wait));
+                assert_eq!(inside, reentry, "form {i}, {wait:?}");
+                let inside = older.shared(|_| take(&older, wait));
+                assert_eq!(inside, reentry, "form {i}, {wait:?}");
+                let refused = take(&poisoned, wait);
+                let is_poisoned = LockError::Poisoned { space: "half done".to_string() };
+                assert_eq!(refused, Err(is_poisoned), "form {i}, {wait:?}");
+                let out_of_order = younger.exclusive(|_| take(&older, wait));
+                // What does not wait may break the order.
+                let is_refused = cfg!(debug_assertions) && wait != Wait::No;
+                let order = LockError::LockOrder { space: "older".to_string() };
+                let expected = if is_refused { Err(order) } else { Ok(*mode) };
+                assert_eq!(out_of_order, expected, "form {i}, {wait:?}");
+            }
+        }
+        for space in [&older, &younger] {
+            assert!(space.try_lock().is_ok());
+        }
+        poisoned.clear_poison();
+        assert!(poisoned.try_lock().is_ok(), "a refusal leaves nothing held");
+    });
+}
+
+#[test]
+fn a_merge_waits_as_it_is_told() {
+    within(|| {
+        let (target, source) = (named("target"), named("source"));
+        source.exclusive(|cx| cx.alloc(1u64).addr());
+        let lock = source.lock();
+        thread::scope(|threads| {
+            let merge = |wait| target.try_transfer_from_within(&source, wait);
+            let refused = threads.spawn(move || {
+                let busy = LockError::WouldBlock { space: "source".to_string() };
+                assert_eq!(merge(Wait::No), Err(TransferError::Lock(busy)));
+                let late = LockError::Timeout { space: "source".to_string(), timeout: MOMENT };
+                assert_eq!(merge(Wait::For(MOMENT)), Err(TransferError::Lock(late)));
+            });
+            refused.join().unwrap();
+            let merged = threads.spawn(move || merge(Wait::Forever));
+            while !lock.should_yield() {
+                thread::yield_now();
+            }
+            drop(lock);
+            assert_eq!(merged.join().unwrap().unwrap().objects, 1);
+        });
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;

@@ -1,9 +1,9 @@
 //! A collection driven phase by phase: what is true in each.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cspace::collector::{Batch, Collector, LockWait, MarkPhase, Reclaimed};
+use cspace::collector::{Batch, Collector, ForCollectors, LockWait, MarkPhase, Reclaimed};
 use cspace::*;
 
 use crate::collect::PanicsOnVisit;
@@ -272,6 +272,36 @@ fn a_cycle_of_which_nothing_remains_is_noted_before_the_next_one_may_be_claimed(
     assert!(noted.is_ok());
     assert!(space.try_claim_cycle().is_some());
     assert_eq!(space.total_num_completed_gcs(), 1);
+}
+
+#[test]
+fn a_batch_that_is_completed_is_counted_told_of_and_leaves_nothing_to_do() {
+    let (told, drops) = (Arc::new(Mutex::new(Vec::new())), Drops::new());
+    let events = Arc::clone(&told);
+    let space = Space::builder()
+        .on_event(move |event| {
+            if let Event::Collected(report) = event {
+                events.lock().unwrap().push(report.clone());
+            }
+        })
+        .build()
+        .unwrap();
+    for cycle in 1..=2 {
+        space.exclusive(|cx| _ = cx.alloc(drops.probe()));
+        let mut phase = begin(&space);
+        phase.mark().unwrap();
+        let (batch, report) = finish(phase).unwrap();
+        let other = CSpace::new();
+        let batch = other.exclusive(|_| batch.complete(report.clone()).err().unwrap());
+        assert_eq!(drops.count(), cycle - 1, "who holds a space runs no drops");
+        let report = batch.complete(report).ok().unwrap();
+        assert_eq!((report.cycle, report.objects_reclaimed), (cycle as u64, 1));
+        assert_eq!(drops.count(), cycle);
+        assert_eq!(told.lock().unwrap().last(), Some(&report));
+        assert_eq!(told.lock().unwrap().len(), cycle);
+        assert_eq!(space.total_num_completed_gcs(), cycle as u64);
+        assert!(space.try_claim_cycle().is_some());
+    }
 }
 
 /// A batch that nobody reclaimed left its allocation bits in blocks that went to other spaces with the end of its own:

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cspace::collector::{LockWait, MarkPhase};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase};
 use cspace::*;
 
 use crate::probe::{on_drop, Drops, Probe};

@@ -4,6 +4,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use cspace::collector::ForCollectors;
 use cspace::native::{AutoArena, DirectBuffer};
 use cspace::*;
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cspace::collector::{Batch, Extent, LockWait, MarkPhase, Remains};
+use cspace::collector::{Batch, Extent, ForCollectors, LockWait, MarkPhase, Remains};
 use cspace::*;
 
 use crate::probe::{on_drop, Drops};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use cspace::collector::{LockWait, MarkPhase, Remains};
+use cspace::collector::{ForCollectors, LockWait, MarkPhase, Remains};
 use cspace::*;
 
 use crate::probe::{on_drop, Drops};

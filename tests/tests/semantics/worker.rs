@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use cspace::collector::ForCollectors;
 use cspace::*;
 
 use crate::probe::Drops;

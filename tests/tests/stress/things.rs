@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
+use cspace::collector::ForCollectors;
 use cspace::{
     Alloc, CSpace, Cleaner, CollectError, EphemeronMap, Exclusive, Gc, GcAny, GcCell, GcRoot,
     GcWeak, IObject, NanBox, RootStack, Rootable, Slot, Space, Static, Tail, Visitor, WeakCSpace,
