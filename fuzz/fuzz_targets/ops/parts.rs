@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use cspace::collector::{Extent, LockWait, MarkPhase};
+use cspace::collector::{Extent, ForCollectors, LockWait, MarkPhase};
 use cspace::{
     Access, Alloc, Category, Charge, Exclusive, Gc, GcRoot, IObject, Rootable, Slice, Slot, Space,
     Static,
