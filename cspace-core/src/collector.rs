@@ -52,9 +52,9 @@ use parking_lot::lock_api::{
 use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
-    defer, defer_to_driver, has_deferred, has_deferred_of_driver, leave_to_reaper, panic_message,
-    run_deferred, run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed,
-    Remains,
+    defer, defer_to_driver, deferred_count_of_driver, has_deferred, has_deferred_of_driver,
+    leave_to_reaper, panic_message, run_deferred, run_deferred_of_driver, take_over_from_driver,
+    Batch, BatchTicket, LeftUntil, Reclaimed, Remains,
 };
 pub use crate::claim::CycleClaim;
 pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
@@ -70,6 +70,7 @@ use crate::incremental::{
 };
 use crate::list::{has_room, try_box};
 use crate::no_unwind::no_unwind;
+pub use crate::pieces::{PiecesWatch, WatchedPieces};
 use crate::protocol::order_marks_after_epochs;
 use crate::space::{Space, SpaceInner};
 use crate::visitor::Visitor;
@@ -1128,14 +1129,25 @@ impl Space {
         self.inner.emit(&Event::Insisting { waited });
     }
 
-    /// Notes a cycle that was given up. For collectors.
-    pub fn note_abandoned(&self, error: &CollectError) {
+    /// Counts a cycle that was given up for a reason which the listeners are told, and returns that. For collectors, which
+    /// [tell](Space::announce_abandoned) it.
+    pub fn note_abandoned(&self, error: &CollectError) -> Option<String> {
         let message = match error {
             CollectError::VisitPanicked { message } => message.clone(),
             CollectError::NoMemory { .. } => error.to_string(),
-            _ => return,
+            _ => return None,
         };
         self.inner.stats.lock().cycles_abandoned += 1;
+        Some(message)
+    }
+
+    /// Tells the listeners why a cycle was given up. For collectors.
+    pub fn announce_abandoned(&self, message: String) {
         self.inner.emit(&Event::CollectionAbandoned { message });
+    }
+
+    /// Counts events that the listeners are not told of, as too many wait to be. For collectors.
+    pub fn note_events_dropped(&self, count: u64) {
+        self.inner.stats.lock().events_dropped += count;
     }
 }

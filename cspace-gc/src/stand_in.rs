@@ -219,9 +219,9 @@ impl ThreadDriver {
                 return None;
             }
             let control = self.control.upgrade()?;
-            let late_at = control.late_at()?;
-            if late_at > Instant::now() {
-                return Some(late_at);
+            let begin_at = control.stand_in_at()?;
+            if begin_at > Instant::now() {
+                return Some(begin_at);
             }
             let space = match find(&self.space) {
                 Found::Here(space) => space,
@@ -247,14 +247,14 @@ impl ThreadDriver {
 }
 
 /// Until it is dropped, a driver runs user code.
-pub(crate) struct RunningUserCode<'c> {
+pub(crate) struct RunningUserCode {
     /// Dropped first.
     _member: Option<BusyMember>,
-    _running: Running<'c>,
+    _running: Running,
 }
 
-impl<'c> RunningUserCode<'c> {
-    pub(crate) fn new(running: Running<'c>, member: Option<BusyMember>) -> RunningUserCode<'c> {
+impl RunningUserCode {
+    pub(crate) fn new(running: Running, member: Option<BusyMember>) -> RunningUserCode {
         RunningUserCode { _member: member, _running: running }
     }
 }
