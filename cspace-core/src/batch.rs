@@ -1123,7 +1123,7 @@ fn run_deferred_slow(take: impl Fn(&mut Waiting) -> Option<Deferred>) -> bool {
     while Batch::can_reclaim() {
         let Some(left) = take(&mut DEFERRED.lock()) else { break };
         any = true;
-        pieces::between();
+        pieces::begin_rest();
         (left.work)();
     }
     any

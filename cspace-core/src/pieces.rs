@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 /// Is told when a piece of user code is over on the thread that it watches. For collectors.
 pub trait PiecesWatch: Send + Sync {
-    /// A piece is over, or the next one begins. Called with nothing locked; it must not run user code.
+    /// A piece is over. Called with nothing locked; it must not run user code.
     fn between_pieces(&self);
+
+    /// What another cycle left begins, which may have many pieces. As [`between_pieces`](PiecesWatch::between_pieces).
+    fn begin_rest(&self);
 }
 
 thread_local! {
@@ -52,7 +55,7 @@ pub(crate) fn run<R>(piece: impl FnOnce() -> R) -> R {
     impl Drop for InPiece {
         fn drop(&mut self) {
             DEPTH.set(DEPTH.get() - 1);
-            between();
+            tell(|watch| watch.between_pieces());
         }
     }
     DEPTH.set(DEPTH.get() + 1);
@@ -60,14 +63,19 @@ pub(crate) fn run<R>(piece: impl FnOnce() -> R) -> R {
     piece()
 }
 
+/// What another cycle left begins.
+pub(crate) fn begin_rest() {
+    tell(|watch| watch.begin_rest());
+}
+
 /// Tells the watch, if the thread is in no piece.
-pub(crate) fn between() {
+fn tell(what: impl FnOnce(&dyn PiecesWatch)) {
     if DEPTH.get() > 0 {
         return;
     }
     let _ = WATCH.try_with(|place| {
         if let Some(watch) = &*place.borrow() {
-            watch.between_pieces();
+            what(&**watch);
         }
     });
 }
@@ -85,6 +93,10 @@ mod tests {
         fn between_pieces(&self) {
             self.0.fetch_add(1, Relaxed);
         }
+
+        fn begin_rest(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
     }
 
     #[test]
@@ -95,7 +107,7 @@ mod tests {
         let watched = WatchedPieces::begin(outer.clone());
         run(|| {
             run(|| ());
-            between();
+            begin_rest();
             assert_eq!(count(&outer), 0);
             let watched = WatchedPieces::begin(inner.clone());
             run(|| ());
@@ -107,8 +119,10 @@ mod tests {
         assert_eq!((count(&outer), count(&inner)), (1, 1));
         std::panic::catch_unwind(|| run(|| panic!("a piece that panics"))).unwrap_err();
         assert_eq!(count(&outer), 2);
+        begin_rest();
+        assert_eq!(count(&outer), 3);
         drop(watched);
         run(|| ());
-        assert_eq!(count(&outer), 2);
+        assert_eq!(count(&outer), 3);
     }
 }

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer_to_driver, deferred_count_of_driver, has_deferred, has_deferred_of_driver, run_deferred,
-    run_deferred_of_driver, take_over_from_driver, Collector, Driving, LeftUntil, LockWait, Runner,
+    run_deferred_of_driver, take_over_from_driver, Collector, Driving, LeftUntil, LockWait,
+    PiecesWatch as _, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
@@ -202,8 +203,8 @@ impl GcControl {
     ///
     /// Beside a large heap collections are put off so that they take no more than a share of a core
     /// ([`set_period_share`](GcControl::set_period_share)), by ten periods at most. Minor collections put nothing
-    /// off, nor does user code that the driver runs: after 10 ms of it another thread collects in its place, which leaves
-    /// user code to the driver. It applies to collections that a thread runs, not to those of safepoints.
+    /// off, nor does user code that the driver runs: after 10 ms of one piece of it, a cleaner, say, or more if much waits for
+    /// the driver, another thread collects in its place, which leaves user code to the driver. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
         self.pace.lock().period = Period::from(period);
         self.wake();
@@ -517,6 +518,11 @@ impl GcControl {
     /// As the driver: ends what other threads' cycles left until then; whether there was anything.
     pub(crate) fn run_rests_until(&self, until: LeftUntil) -> bool {
         run_deferred_of_driver(self.number(), until)
+    }
+
+    /// As the driver that runs user code: what comes now is of its own cycle.
+    pub(crate) fn begin_own_rest(&self) {
+        self.busy.begin_rest();
     }
 
     /// Whether other threads' cycles left anything.

@@ -271,7 +271,9 @@ impl MarkSweep {
                 || left_before.is_some_and(|(control, _)| control.has_rests());
             let running = drive.driven.filter(|_| is_any).map(|it| it.begin_user_code(space));
             if let Some((control, until)) = left_before {
-                control.run_rests_until(until);
+                if control.run_rests_until(until) {
+                    control.begin_own_rest();
+                }
             }
             report = run_remains(space, remains, report, insisted);
             self.deliver(space, drive.stay, 0);

@@ -288,7 +288,7 @@ impl CSpace {
     /// Beside a large heap collections by time take no more than a tenth of a core
     /// ([`set_gc_period_share`](CSpace::set_gc_period_share)); they are put off for that, by ten periods at most.
     /// Collections that come of allocation and leave what is old ([minor](Builder::minor_collections) ones) do not
-    /// put it off. Nor does code of yours that runs on the driver, a cleaner that waits, say: after 10 ms of it a thread of
+    /// put it off. Nor does code of yours that runs on the driver, a cleaner that waits, say: after 10 ms of one piece of it a thread of
     /// the library's own collects in the driver's place, and leaves such code to the driver.
     ///
     /// ```
