@@ -503,7 +503,7 @@ impl Builder {
         ///
         /// What happens while the thread that runs the collections is stuck in a cleaner, a drop or a listener waits until it is
         /// done. Of collections that leave nothing else to run 1,024 wait to be told of; what comes beyond that is dropped, and
-        /// counted in [`GcStats::events_dropped`].
+        /// counted in [`GcStats::events_dropped`](crate::GcStats::events_dropped).
         on_event(listener: impl Fn(&Event) + Send + Sync + 'static);
     }
 
