@@ -26,7 +26,7 @@
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, Ordering::Relaxed};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -46,6 +46,7 @@ use crate::home::{Gate, Home};
 use crate::hooks::Hooks;
 use crate::memory::Memory;
 use crate::owned_root::DroppedCell;
+use crate::pieces;
 use crate::pile::Pile;
 use crate::pool;
 use crate::ptr_slot::SlotValue;
@@ -166,9 +167,9 @@ impl Batch {
             return Err(self);
         }
         let mut note = Some(note);
-        let remains = self.sweep_then(|reclaimed, is_all| {
-            if let Some(note) = note.take_if(|_| is_all) {
-                note(reclaimed);
+        let remains = self.sweep_then(|remains| {
+            if let Some(note) = note.take_if(|_| remains.is_empty()) {
+                note(remains.reclaimed());
             }
         });
         let note_rest = |reclaimed: &Reclaimed| {
@@ -184,12 +185,13 @@ impl Batch {
 
     /// Sweeps the batch, on any thread, and gives up the claim on its cycle. Runs no user code: that is what remains.
     pub fn sweep(self) -> Remains {
-        self.sweep_then(|_, _| ())
+        self.sweep_then(|_| ())
     }
 
     /// As [`sweep`](Batch::sweep), and calls `note` before the claim is given up: who waits for the cycle sees what was
-    /// noted. It is told what the sweep came to, and whether that is all: nothing remains.
-    pub fn sweep_then(mut self, note: impl FnOnce(&Reclaimed, bool)) -> Remains {
+    /// noted. It sees what remains, and [what the sweep came to](Remains::reclaimed); who runs that may be found a place in
+    /// a queue, before that of whatever later cycles leave.
+    pub fn sweep_then(mut self, note: impl FnOnce(&Remains)) -> Remains {
         self.done = true;
         let work = core::mem::take(&mut *self.work);
         // First of all: the mark bits that weak sets go by are those of objects that are freed in what follows.
@@ -259,7 +261,7 @@ impl Batch {
         }
         pool::trim();
         let mut remains = sweep.remains;
-        note(&remains.reclaimed, remains.is_empty());
+        note(&remains);
         remains.drops_out = self.claim.take().map(CycleClaim::leave_for_drops);
         remains
     }
@@ -624,18 +626,18 @@ impl Remains {
         for due in core::mem::take(&mut self.cleanups) {
             if let Some(action) = due.action.take() {
                 reclaimed.cleaners_run += 1;
-                guarded(&mut reclaimed.cleaner_panics, action);
+                pieces::run(|| guarded(&mut reclaimed.cleaner_panics, action));
                 watch.lap(UserCode::Cleaner, due.target.type_name(), &mut reclaimed);
             }
         }
         for cell in self.dropped.drain(..) {
-            guarded(&mut reclaimed.drop_panics, || drop(cell));
+            pieces::run(|| guarded(&mut reclaimed.drop_panics, || drop(cell)));
             watch.lap(UserCode::OwnedValue, "", &mut reclaimed);
         }
         let (mut swept, mut freed) = (core::mem::take(&mut self.swept), Freed::default());
         for dead in core::mem::take(&mut self.spans) {
             // SAFETY: the sweep found the dead, nobody else knows of them (B1), and this thread is bare (B2).
-            unsafe { self.drop_dead(&dead, &mut reclaimed, &mut watch) };
+            pieces::run(|| unsafe { self.drop_dead(&dead, &mut reclaimed, &mut watch) });
             freed.cells += dead.count * dead.cell_bytes;
             if !dead.is_alone {
                 end_wait(&self.home, dead.span);
@@ -649,7 +651,7 @@ impl Remains {
             }
         }
         for value in self.slot_values.drain(..) {
-            guarded(&mut reclaimed.drop_panics, || drop(value));
+            pieces::run(|| guarded(&mut reclaimed.drop_panics, || drop(value)));
             watch.lap(UserCode::SlotValue, "", &mut reclaimed);
         }
         if let Some(memory) = self.last.take() {
@@ -813,6 +815,8 @@ pub fn panic_message(panic: Box<dyn core::any::Any + Send>) -> String {
 /// Work that waits for a thread that holds no space and runs no sweep.
 struct Deferred {
     owner: Owner,
+    /// Numbers grow in the order in which work is left.
+    number: u64,
     /// Whose batch it is: whoever waits for that cycle may take the work over.
     ticket: Option<BatchTicket>,
     work: Box<dyn FnOnce() + Send>,
@@ -860,9 +864,83 @@ impl Space {
     }
 }
 
-/// In the order in which it was left, which is the one in which it is done.
-static DEFERRED: Mutex<VecDeque<Deferred>> = Mutex::new(VecDeque::new());
-static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// What waits. Each list is in the order in which it was left, which is the one in which it is done.
+struct Waiting {
+    /// For threads and for anybody. Each end of an access looks here, and at nothing that waits for a driver.
+    of_threads: VecDeque<Deferred>,
+    /// For drivers, by their numbers; no list is empty. A driver may be stuck, and then a thousand wait for it.
+    of_drivers: BTreeMap<usize, VecDeque<Deferred>>,
+    /// The number of the last piece that was left.
+    last: u64,
+}
+
+static DEFERRED: Mutex<Waiting> =
+    Mutex::new(Waiting { of_threads: VecDeque::new(), of_drivers: BTreeMap::new(), last: 0 });
+/// How many wait for threads and for anybody. Written with the mutex held; read without, by who looks whether to take that.
+static THREADS_COUNT: AtomicUsize = AtomicUsize::new(0);
+/// And for drivers.
+static DRIVERS_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+impl Waiting {
+    /// Makes the counts those of the lists.
+    fn count(&self) {
+        THREADS_COUNT.store(self.of_threads.len(), Relaxed);
+        DRIVERS_COUNT.store(self.of_drivers.values().map(VecDeque::len).sum(), Relaxed);
+    }
+
+    fn push(&mut self, owner: Owner, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
+        self.last += 1;
+        let left = Deferred { owner, number: self.last, ticket, work };
+        match owner {
+            Owner::Driver(driver) => {
+                self.of_drivers.entry(driver).or_default().push_back(left);
+                DRIVERS_COUNT.fetch_add(1, Relaxed);
+            }
+            Owner::Thread(_) | Owner::Anybody => {
+                self.of_threads.push_back(left);
+                THREADS_COUNT.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// The first that waits for a thread, or for anybody, and that the caller may take.
+    fn take_of_threads(&mut self, may_take: impl Fn(&Deferred) -> bool) -> Option<Deferred> {
+        let at = self.of_threads.iter().position(may_take)?;
+        THREADS_COUNT.fetch_sub(1, Relaxed);
+        self.of_threads.remove(at)
+    }
+
+    /// The first that waits for a driver, if its number is not beyond `last`.
+    fn take_of_driver(&mut self, driver: usize, last: u64) -> Option<Deferred> {
+        let waits = self.of_drivers.get_mut(&driver)?;
+        let left = waits.front().is_some_and(|left| left.number <= last);
+        let left = if left { waits.pop_front() } else { None };
+        if waits.is_empty() {
+            self.of_drivers.remove(&driver);
+        }
+        DRIVERS_COUNT.fetch_sub(usize::from(left.is_some()), Relaxed);
+        left
+    }
+
+    /// The first that the caller may take, whomever it waits for.
+    fn take(&mut self, may_take: impl Fn(&Deferred) -> bool) -> Option<Deferred> {
+        let all = self.of_drivers.values().chain([&self.of_threads]);
+        let first = all.filter_map(|list| list.iter().find(|left| may_take(left)));
+        let first = first.min_by_key(|left| left.number)?;
+        let (owner, number) = (first.owner, first.number);
+        let Owner::Driver(driver) = owner else {
+            return self.take_of_threads(|left| left.number == number);
+        };
+        let waits = self.of_drivers.get_mut(&driver)?;
+        let left =
+            waits.iter().position(|left| left.number == number).and_then(|at| waits.remove(at));
+        if waits.is_empty() {
+            self.of_drivers.remove(&driver);
+        }
+        DRIVERS_COUNT.fetch_sub(1, Relaxed);
+        left
+    }
+}
 
 /// Leaves work for this thread, until it holds no space and runs no sweep (B2).
 ///
@@ -870,7 +948,7 @@ static DEFERRED_COUNT: AtomicUsize = AtomicUsize::new(0);
 /// one. Only a thread that waits for the drops of that space, by the ticket, takes it over; and the reaper once this
 /// thread has ended, or if it may never come by.
 pub fn defer(ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
-    push_deferred(this_thread(), ticket, work);
+    DEFERRED.lock().push(this_thread(), ticket, work);
 }
 
 /// The owner of what this thread leaves. At its very end that is anybody: it will not come by again.
@@ -884,69 +962,87 @@ fn this_thread() -> Owner {
 /// Leaves a batch for whoever drives a collector, which is named by a number of its own; it is done by
 /// [`run_deferred_of_driver`], or by a thread that waits for the batch: the driver may be one that waits itself.
 pub fn defer_to_driver(driver: usize, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
-    push_deferred(Owner::Driver(driver), ticket, work);
-}
-
-fn push_deferred(owner: Owner, ticket: Option<BatchTicket>, work: Box<dyn FnOnce() + Send>) {
-    let mut deferred = DEFERRED.lock();
-    deferred.push_back(Deferred { owner, ticket, work });
-    DEFERRED_COUNT.store(deferred.len(), Relaxed);
+    DEFERRED.lock().push(Owner::Driver(driver), ticket, work);
 }
 
 /// Whether there is work that [`run_deferred`] would run on this thread.
 pub fn has_deferred() -> bool {
-    if DEFERRED_COUNT.load(Relaxed) == 0 {
+    if THREADS_COUNT.load(Relaxed) == 0 {
         return false;
     }
     let this = Owner::Thread(thread::current().id());
-    DEFERRED.lock().iter().any(|left| left.owner == this || left.owner == Owner::Anybody)
+    DEFERRED.lock().of_threads.iter().any(|left| left.owner == this || left.owner == Owner::Anybody)
 }
 
 /// Whether there is work for whoever drives the collector.
 pub fn has_deferred_of_driver(driver: usize) -> bool {
-    DEFERRED_COUNT.load(Relaxed) > 0
-        && DEFERRED.lock().iter().any(|deferred| deferred.owner == Owner::Driver(driver))
+    deferred_count_of_driver(driver) > 0
+}
+
+/// How many pieces of work wait for whoever drives the collector.
+pub fn deferred_count_of_driver(driver: usize) -> usize {
+    if DRIVERS_COUNT.load(Relaxed) == 0 {
+        return 0;
+    }
+    DEFERRED.lock().of_drivers.get(&driver).map_or(0, VecDeque::len)
+}
+
+/// What was left so far, by anybody: for [`run_deferred_of_driver`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LeftUntil(u64);
+
+impl LeftUntil {
+    /// Until now.
+    pub fn now() -> LeftUntil {
+        LeftUntil(DEFERRED.lock().last)
+    }
 }
 
 /// Leaves what was left for a driver, which there is no more, for this thread.
 pub fn take_over_from_driver(driver: usize) {
-    change_owner(Owner::Driver(driver), this_thread());
+    let mut waiting = DEFERRED.lock();
+    let Some(taken) = waiting.of_drivers.remove(&driver) else { return };
+    let this = this_thread();
+    waiting.of_threads.extend(taken.into_iter().map(|left| Deferred { owner: this, ..left }));
+    // Among what waited there already.
+    waiting.of_threads.make_contiguous().sort_by_key(|left| left.number);
+    waiting.count();
 }
 
 /// Leaves what this thread left for any other: it ends.
 pub(crate) fn orphan_deferred() {
-    if DEFERRED_COUNT.load(Relaxed) == 0 {
+    if THREADS_COUNT.load(Relaxed) == 0 {
         return;
     }
     let Ok(this) = catch_unwind(|| thread::current().id()) else { return };
-    change_owner(Owner::Thread(this), Owner::Anybody);
+    leave_to_anybody(this);
     call_reaper();
 }
 
 /// Leaves what this thread left to a thread that nobody waits for: this one may never be where it can do it itself, as it
 /// charges memory and enters no space, or as it is a [`Bystander`](crate::held::Bystander). For collectors.
 pub fn leave_to_reaper() {
-    if DEFERRED_COUNT.load(Relaxed) == 0 {
+    if THREADS_COUNT.load(Relaxed) == 0 {
         return;
     }
     if let Owner::Thread(this) = this_thread() {
-        change_owner(Owner::Thread(this), Owner::Anybody);
+        leave_to_anybody(this);
     }
     call_reaper();
 }
 
-/// Whether the reaper runs. Written with the list's mutex held.
+/// Whether the reaper runs. Written with the lists' mutex held.
 static HAS_REAPER: AtomicBool = AtomicBool::new(false);
 
 /// Starts a thread that does what is left for anybody, and ends. If there is none to be had, the next thread that comes
 /// by does it.
 fn call_reaper() {
-    let deferred = DEFERRED.lock();
-    let is_needed = deferred.iter().any(|left| left.owner == Owner::Anybody);
+    let waiting = DEFERRED.lock();
+    let is_needed = waiting.of_threads.iter().any(|left| left.owner == Owner::Anybody);
     if !is_needed || HAS_REAPER.swap(true, Relaxed) {
         return;
     }
-    drop(deferred);
+    drop(waiting);
     // At a thread's very end the standard library may refuse by a panic.
     let spawned = catch_unwind(|| thread::Builder::new().name("gc reaper".into()).spawn(reap));
     if !matches!(spawned, Ok(Ok(_))) {
@@ -956,25 +1052,25 @@ fn call_reaper() {
 
 fn reap() {
     loop {
-        run_deferred_slow(|left| left.owner == Owner::Anybody);
+        run_deferred_slow(|waiting| waiting.take_of_threads(|left| left.owner == Owner::Anybody));
         if !Batch::can_reclaim() {
             // What ran has leaked a guard. The next one is a new thread.
             HAS_REAPER.store(false, Relaxed);
             return call_reaper();
         }
-        let deferred = DEFERRED.lock();
+        let waiting = DEFERRED.lock();
         // What is left from here on finds no reaper.
-        if !deferred.iter().any(|left| left.owner == Owner::Anybody) {
+        if !waiting.of_threads.iter().any(|left| left.owner == Owner::Anybody) {
             HAS_REAPER.store(false, Relaxed);
             return;
         }
     }
 }
 
-fn change_owner(from: Owner, to: Owner) {
-    for deferred in &mut *DEFERRED.lock() {
-        if deferred.owner == from {
-            deferred.owner = to;
+fn leave_to_anybody(thread: ThreadId) {
+    for left in &mut DEFERRED.lock().of_threads {
+        if left.owner == Owner::Thread(thread) {
+            left.owner = Owner::Anybody;
         }
     }
 }
@@ -982,25 +1078,34 @@ fn change_owner(from: Owner, to: Owner) {
 /// Runs work that this thread left, if there is any and it may now.
 #[inline]
 pub fn run_deferred() {
-    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
+    if THREADS_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
         let this = Owner::Thread(thread::current().id());
-        run_deferred_slow(|left| left.owner == this || left.owner == Owner::Anybody);
+        run_deferred_slow(|waiting| {
+            waiting.take_of_threads(|left| left.owner == this || left.owner == Owner::Anybody)
+        });
     }
 }
 
-/// Runs what was left for whoever drives the collector; whether there was anything.
-pub fn run_deferred_of_driver(driver: usize) -> bool {
-    DEFERRED_COUNT.load(Relaxed) > 0
+/// Runs what was left for whoever drives the collector until then, and not what comes meanwhile; whether there was anything.
+pub fn run_deferred_of_driver(driver: usize, until: LeftUntil) -> bool {
+    DRIVERS_COUNT.load(Relaxed) > 0
         && Batch::can_reclaim()
-        && run_deferred_slow(|left| left.owner == Owner::Driver(driver))
+        && run_deferred_slow(|waiting| waiting.take_of_driver(driver, until.0))
+}
+
+/// Whether anything waits for anybody at all.
+fn is_any_deferred() -> bool {
+    THREADS_COUNT.load(Relaxed) > 0 || DRIVERS_COUNT.load(Relaxed) > 0
 }
 
 /// Does what remains of the batches of a gate, whomever it was left for. By a thread that waits for it.
 pub(crate) fn run_deferred_of_gate(gate: &Arc<Gate>) {
-    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
-        run_deferred_slow(|left| {
-            let of = left.ticket.as_ref().and_then(|ticket| ticket.gate.as_ref());
-            of.is_some_and(|of| of.leads_to(gate))
+    if is_any_deferred() && Batch::can_reclaim() {
+        run_deferred_slow(|waiting| {
+            waiting.take(|left| {
+                let of = left.ticket.as_ref().and_then(|ticket| ticket.gate.as_ref());
+                of.is_some_and(|of| of.leads_to(gate))
+            })
         });
     }
 }
@@ -1009,26 +1114,91 @@ pub(crate) fn run_deferred_of_gate(gate: &Arc<Gate>) {
 /// until nothing keeps the space.
 pub(crate) fn run_deferred_of_space(space: u64) {
     run_deferred();
-    if DEFERRED_COUNT.load(Relaxed) > 0 && Batch::can_reclaim() {
-        run_deferred_slow(|left| left.ticket.as_ref().is_some_and(|ticket| ticket.keeps(space)));
+    if is_any_deferred() && Batch::can_reclaim() {
+        run_deferred_slow(|waiting| {
+            waiting.take(|left| left.ticket.as_ref().is_some_and(|ticket| ticket.keeps(space)))
+        });
     }
 }
 
 #[cold]
-fn run_deferred_slow(may_take: impl Fn(&Deferred) -> bool) -> bool {
+fn run_deferred_slow(take: impl Fn(&mut Waiting) -> Option<Deferred>) -> bool {
     let mut any = false;
     // Looked at each time: what ran before may have leaked a guard.
     while Batch::can_reclaim() {
-        let next = {
-            let mut deferred = DEFERRED.lock();
-            let at = deferred.iter().position(&may_take);
-            let next = at.and_then(|at| deferred.remove(at));
-            DEFERRED_COUNT.store(deferred.len(), Relaxed);
-            next
-        };
-        let Some(deferred) = next else { break };
+        let Some(left) = take(&mut DEFERRED.lock()) else { break };
         any = true;
-        (deferred.work)();
+        pieces::begin_rest();
+        (left.work)();
     }
     any
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Said = Arc<Mutex<Vec<u32>>>;
+
+    fn says(said: &Said, word: u32) -> Box<dyn FnOnce() + Send> {
+        let said = Arc::clone(said);
+        Box::new(move || said.lock().push(word))
+    }
+
+    /// A number that no driver has: the address of what is alive.
+    fn driver(said: &Said) -> usize {
+        Arc::as_ptr(said).addr()
+    }
+
+    #[test]
+    fn a_driver_runs_in_order_what_was_left_for_it_until_then() {
+        let said = Said::default();
+        let driver = driver(&said);
+        defer_to_driver(driver, None, says(&said, 1));
+        defer_to_driver(driver, None, says(&said, 2));
+        let until = LeftUntil::now();
+        let later = says(&said, 3);
+        defer_to_driver(driver, None, Box::new(move || defer_to_driver(driver, None, later)));
+        run_deferred();
+        assert!(said.lock().is_empty() && !has_deferred());
+        assert_eq!(deferred_count_of_driver(driver), 3);
+        assert!(run_deferred_of_driver(driver, until));
+        assert_eq!(*said.lock(), [1, 2]);
+        assert!(run_deferred_of_driver(driver, LeftUntil::now()));
+        assert_eq!((said.lock().len(), deferred_count_of_driver(driver)), (2, 1));
+        assert!(run_deferred_of_driver(driver, LeftUntil::now()));
+        assert!(!run_deferred_of_driver(driver, LeftUntil::now()));
+        assert_eq!(*said.lock(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_taken_over_from_a_driver_is_done_in_the_order_in_which_all_was_left() {
+        let said = Said::default();
+        let driver = driver(&said);
+        defer(None, says(&said, 1));
+        defer_to_driver(driver, None, says(&said, 2));
+        defer(None, says(&said, 3));
+        defer_to_driver(driver, None, says(&said, 4));
+        take_over_from_driver(driver);
+        assert!(has_deferred() && !has_deferred_of_driver(driver));
+        run_deferred();
+        assert_eq!(*said.lock(), [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn who_waits_for_drops_takes_them_in_order_whomever_they_were_left_for() {
+        let said = Said::default();
+        let driver = driver(&said);
+        let space = Space::builder().build().unwrap();
+        let gate = Arc::clone(&space.inner.current_home().gate);
+        let ticket = || Some(BatchTicket { gate: Some(Arc::clone(&gate)), space: None });
+        defer_to_driver(driver, ticket(), says(&said, 1));
+        defer(ticket(), says(&said, 2));
+        defer_to_driver(driver, None, says(&said, 4));
+        defer_to_driver(driver, ticket(), says(&said, 3));
+        run_deferred_of_gate(&gate);
+        assert_eq!(*said.lock(), [1, 2, 3]);
+        run_deferred_of_driver(driver, LeftUntil::now());
+        assert_eq!(*said.lock(), [1, 2, 3, 4]);
+    }
 }

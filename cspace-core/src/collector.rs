@@ -48,9 +48,9 @@ use std::time::{Duration, Instant};
 use crate::amount;
 use crate::batch::Work;
 pub use crate::batch::{
-    defer, defer_to_driver, has_deferred, has_deferred_of_driver, leave_to_reaper, panic_message,
-    run_deferred, run_deferred_of_driver, take_over_from_driver, Batch, BatchTicket, Reclaimed,
-    Remains,
+    defer, defer_to_driver, deferred_count_of_driver, has_deferred, has_deferred_of_driver,
+    leave_to_reaper, panic_message, run_deferred, run_deferred_of_driver, take_over_from_driver,
+    Batch, BatchTicket, LeftUntil, Reclaimed, Remains,
 };
 pub use crate::claim::CycleClaim;
 pub use crate::collector_handle::{CollectorHandle, WeakCollectorHandle};
@@ -66,6 +66,7 @@ use crate::incremental::{
 };
 use crate::list::{has_room, try_box};
 use crate::no_unwind::no_unwind;
+pub use crate::pieces::{PiecesWatch, WatchedPieces};
 use crate::protocol::order_marks_after_epochs;
 use crate::space::lock::{Attempts, Finish, Hold, Mark};
 use crate::space::{Space, SpaceInner};
@@ -893,15 +894,26 @@ impl Batch {
     /// for that sees the report. If nothing remains the cycle is counted then too; else
     /// [`run_recording`](Remains::run_recording) counts it.
     pub fn sweep_recording(self, report: &mut CollectReport) -> Remains {
+        self.sweep_recording_then(report, |_| ())
+    }
+
+    /// As [`sweep_recording`](Batch::sweep_recording), and calls `then` when that is done, before the claim is released: who
+    /// runs what remains may be found a place in a queue, before that of whatever later cycles leave.
+    pub fn sweep_recording_then(
+        self,
+        report: &mut CollectReport,
+        then: impl FnOnce(&Remains),
+    ) -> Remains {
         let space = self.handle();
         let begun = Instant::now();
-        self.sweep_then(|reclaimed, is_all| {
+        self.sweep_then(|remains| {
             report.sweep = begun.elapsed();
-            if is_all {
-                space.note_cycle(report, reclaimed);
+            if remains.is_empty() {
+                space.note_cycle(report, remains.reclaimed());
             } else {
-                space.note_sweep(report, reclaimed);
+                space.note_sweep(report, remains.reclaimed());
             }
+            then(remains);
         })
     }
 }

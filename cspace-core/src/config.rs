@@ -172,6 +172,10 @@ impl Builder {
 
     /// Calls `listener` for every [`Event`], on the thread where it happens, with no lock held. May be
     /// given several times.
+    ///
+    /// What happens while the thread that runs the collections is stuck in a cleaner, a drop or a listener waits until it is
+    /// done. Of collections that leave nothing else to run 1,024 wait to be told of; what comes beyond that is dropped, and
+    /// counted in [`GcStats::events_dropped`](crate::GcStats::events_dropped).
     pub fn on_event(mut self, listener: impl Fn(&Event) + Send + Sync + 'static) -> Builder {
         self.0.listeners.push(Box::new(listener));
         self

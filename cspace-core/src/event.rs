@@ -149,6 +149,9 @@ pub struct GcStats {
     pub cleaner_panics: u64,
     /// Panics of `on_evict` callbacks, and of the policy that chooses what to evict.
     pub evict_panics: u64,
+    /// Events that [listeners](crate::Builder::on_event) were not told of, as more than 1,024 collections waited to be told
+    /// by a driver that was stuck in user code.
+    pub events_dropped: u64,
     /// The longest time that writers were kept out by a collection, or by a part of its mark.
     pub pause_max: Duration,
     /// All such times together.
@@ -174,6 +177,7 @@ impl GcStats {
         self.cleaners_run += other.cleaners_run;
         self.cleaner_panics += other.cleaner_panics;
         self.evict_panics += other.evict_panics;
+        self.events_dropped += other.events_dropped;
         self.pause_max = self.pause_max.max(other.pause_max);
         self.pause_total = self.pause_total.saturating_add(other.pause_total);
         self.pauses.add(&other.pauses);

@@ -62,6 +62,7 @@ mod no_unwind;
 mod object;
 mod os;
 mod owned_root;
+mod pieces;
 mod pile;
 mod pool;
 pub mod protocol;

@@ -35,6 +35,7 @@ use crate::incremental::{Incremental, INCREMENT_BYTES};
 use crate::ledger::Ledger;
 use crate::memory::Memory;
 use crate::no_unwind::no_unwind;
+use crate::pieces;
 use crate::pool;
 use crate::protocol::{CollectorHandles, CycleCount, Others, Want};
 use crate::ptr_slot::PtrSlots;
@@ -292,7 +293,8 @@ impl SpaceInner {
     pub(crate) fn emit(&self, event: &Event) {
         for listener in &self.config.listeners {
             // A listener's panic is not the collector's business; nor is its payload's drop.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(event))) {
+            let told = || pieces::run(|| listener(event));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
                 drop(batch::panic_message(panic));
             }
         }

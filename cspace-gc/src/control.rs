@@ -13,8 +13,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
-    defer_to_driver, has_deferred, has_deferred_of_driver, run_deferred, run_deferred_of_driver,
-    take_over_from_driver, Collector, Driving, ForCollectors, LockWait, Runner,
+    defer_to_driver, deferred_count_of_driver, has_deferred, has_deferred_of_driver, run_deferred,
+    run_deferred_of_driver, take_over_from_driver, Collector, Driving, ForCollectors, LeftUntil,
+    LockWait, PiecesWatch as _, Runner,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 use parking_lot::Mutex;
@@ -133,7 +134,7 @@ pub struct GcControl {
     /// Of the worker, if there is one.
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Whether the driver runs user code.
-    busy: Busy,
+    busy: Arc<Busy>,
     /// What stand-ins left to be told of.
     news: News,
     stack_bytes: Option<usize>,
@@ -180,7 +181,7 @@ impl GcControl {
             seat: Seat::new(),
             attached: Mutex::new(None),
             thread: Mutex::new(None),
-            busy: Busy::new(),
+            busy: Arc::new(Busy::new()),
             news: News::default(),
             stack_bytes: settings.stack_bytes,
             pool: Mutex::new(settings.pool),
@@ -202,8 +203,8 @@ impl GcControl {
     ///
     /// Beside a large heap collections are put off so that they take no more than a share of a core
     /// ([`set_period_share`](GcControl::set_period_share)), by ten periods at most. Minor collections put nothing
-    /// off, nor does user code that the driver runs: after 10 ms of it another thread collects in its place, which leaves
-    /// user code to the driver. It applies to collections that a thread runs, not to those of safepoints.
+    /// off, nor does user code that the driver runs: after 10 ms of one piece of it, a cleaner, say, or more if much waits for
+    /// the driver, another thread collects in its place, which leaves user code to the driver. It applies to collections that a thread runs, not to those of safepoints.
     pub fn set_period(&self, period: Option<Duration>) {
         self.pace.lock().period = Period::from(period);
         self.wake();
@@ -393,6 +394,16 @@ impl GcControl {
     }
 
     #[cfg(test)]
+    pub(crate) fn busy(&self) -> &Busy {
+        &self.busy
+    }
+
+    #[cfg(test)]
+    pub(crate) fn runs_user_code(&self) -> bool {
+        self.busy.late_at().is_some()
+    }
+
+    #[cfg(test)]
     pub(crate) fn member(&self) -> Option<Arc<Member>> {
         match &*self.attached.lock() {
             Some(Attached::Pool(member)) => Some(Arc::clone(member)),
@@ -446,7 +457,7 @@ impl GcControl {
 
     /// The driver begins to run user code, until what is returned is dropped: its stand-in is told when it may have to
     /// act.
-    pub(crate) fn begin_user_code(&self, space: &Space) -> RunningUserCode<'_> {
+    pub(crate) fn begin_user_code(&self, space: &Space) -> RunningUserCode {
         let running = self.busy.begin();
         if !running.is_outermost() {
             return RunningUserCode::new(running, None);
@@ -475,31 +486,48 @@ impl GcControl {
                 RunningUserCode::new(running, None)
             }
             Attached::Pool(member) => {
-                RunningUserCode::new(running, Some(member.begin_user_code(late_at, at)))
+                RunningUserCode::new(running, Some(member.begin_user_code(&self.busy, at)))
             }
         }
     }
 
-    /// From when on its driver is late, if that runs user code.
-    pub(crate) fn late_at(&self) -> Option<Instant> {
-        self.busy.late_at()
+    /// From when on a stand-in collects in its driver's place, if that runs user code.
+    pub(crate) fn stand_in_at(&self) -> Option<Instant> {
+        self.busy.stand_in_at(deferred_count_of_driver(self.number()))
     }
 
-    /// Whether its driver has run user code for long.
+    /// Whether its driver has run a piece of user code for long.
     pub(crate) fn is_late(&self) -> bool {
         self.busy.is_late()
     }
 
-    /// Ends what other threads' cycles left; whether there was anything.
+    /// Ends what other threads' cycles left before the call; whether there was anything. What they leave meanwhile is for the
+    /// next time: a thread of a pool has others to serve.
     fn run_rests(&self, space: &Space) -> bool {
-        if !has_deferred_of_driver(self.number()) && !has_deferred() {
+        if !self.has_rests() && !has_deferred() {
             return false;
         }
+        let until = LeftUntil::now();
         let _running = self.begin_user_code(space);
-        let any = run_deferred_of_driver(self.number());
+        let any = self.run_rests_until(until);
         // What drops among them left for when this thread is done: the last batches of spaces, say.
         run_deferred();
         any
+    }
+
+    /// As the driver: ends what other threads' cycles left until then; whether there was anything.
+    pub(crate) fn run_rests_until(&self, until: LeftUntil) -> bool {
+        run_deferred_of_driver(self.number(), until)
+    }
+
+    /// As the driver that runs user code: what comes now is of its own cycle.
+    pub(crate) fn begin_own_rest(&self) {
+        self.busy.begin_rest();
+    }
+
+    /// Whether other threads' cycles left anything.
+    pub(crate) fn has_rests(&self) -> bool {
+        has_deferred_of_driver(self.number())
     }
 
     /// When there is something to do next.
@@ -512,7 +540,7 @@ impl GcControl {
 
     /// Whether anything is to be done that only a driver does.
     pub(crate) fn needs_driver(&self, space: &Space) -> bool {
-        has_deferred_of_driver(self.number()) || space.wants_delivery()
+        self.has_rests() || space.wants_delivery()
     }
 
     /// When the next cycle is due, whatever else there may be to do.
@@ -579,12 +607,13 @@ impl GcControl {
     ) -> Result<(), (CollectError, Duration)> {
         let _driving = DrivingControl::begin(self);
         let hand_over = |rest: Rest| {
-            if !rest.is_news {
-                return self.hand_over(rest);
-            }
+            let Some(events) = rest.news else { return self.hand_over(rest) };
             match self.news.count(rest.work) {
                 Some(work) => self.hand_over(Rest { work, ..rest }),
-                None => Ok(()),
+                None => {
+                    space.note_events_dropped(events);
+                    Ok(())
+                }
             }
         };
         let drive = Drive {
@@ -650,7 +679,11 @@ impl GcControl {
     }
 
     /// Calls `f` with how a thread drives a cycle beside a driver that may be there.
-    fn beside_driver<R>(&self, user_code: UserCodeBy, f: impl FnOnce(Drive<'_>) -> R) -> R {
+    pub(crate) fn beside_driver<R>(
+        &self,
+        user_code: UserCodeBy,
+        f: impl FnOnce(Drive<'_>) -> R,
+    ) -> R {
         let hand_over = |rest| self.hand_over(rest);
         let is_driver_busy = || self.busy.is_late();
         f(Drive {

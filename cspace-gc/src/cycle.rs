@@ -1,11 +1,12 @@
 //! One cycle: claim, mark, finish, reclaim.
 
+use std::sync::mpsc::{channel, Sender};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cspace_core::collector::{
     defer, has_deferred, run_deferred, Batch, BatchTicket, Collector, CycleClaim, Extent,
-    FinishPhase, ForCollectors, LockWait, MarkPhase, Reclaimed, Remains,
+    FinishPhase, ForCollectors, LeftUntil, LockWait, MarkPhase, Reclaimed, Remains,
 };
 use cspace_core::{CollectError, CollectReport, Space};
 
@@ -58,9 +59,35 @@ const FOLLOW_UPS_MAX: usize = 8;
 /// The user code of a cycle, for another thread: cleaners and drops of the dead, listeners.
 pub(crate) struct Rest {
     pub(crate) ticket: Option<BatchTicket>,
-    pub(crate) work: Box<dyn FnOnce() + Send>,
-    /// There is nothing to run but listeners.
-    pub(crate) is_news: bool,
+    pub(crate) work: Work,
+    /// If there is nothing to run but listeners: how many events they are told.
+    pub(crate) news: Option<u64>,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A place in the driver's queue for the rest of a cycle, which is to come at once: whose turn it is waits for it. Taken with
+/// the claim held, so that the rests are in the order of their cycles.
+struct Place(Sender<Work>);
+
+impl Place {
+    /// None if there is nobody to hand over to.
+    fn take(drive: Drive<'_>, ticket: BatchTicket, news: Option<u64>) -> Option<Place> {
+        let (fill, filled) = channel::<Work>();
+        let work = Box::new(move || {
+            // An error if the thread that was to fill it panicked.
+            if let Ok(work) = filled.recv() {
+                work();
+            }
+        });
+        let rest = Rest { ticket: Some(ticket), work, news };
+        (drive.hand_over)(rest).is_ok().then_some(Place(fill))
+    }
+
+    fn fill(self, work: Work) {
+        // If that fails the place was given away, as there are too many: nobody is to be told.
+        let _ = self.0.send(work);
+    }
 }
 
 /// Who runs the user code of a cycle that is not part of the mark.
@@ -193,7 +220,7 @@ impl MarkSweep {
         match phase.inspect_err(|error| note_abandoned(space, error, drive))? {
             Some(phase) => self.run_begun(space, phase, drive, may_insist).map(Some),
             None => {
-                run_deferred();
+                run_deferred_as(space, drive);
                 Ok(None)
             }
         }
@@ -219,23 +246,41 @@ impl MarkSweep {
                 return Err(error);
             }
         };
-        let remains = batch.sweep_recording(&mut report);
-        if drive.runs_user_code() {
+        let runs_user_code = drive.runs_user_code();
+        let (mut place, mut left_before) = (None, None);
+        // With the claim held: what is left by cycles before this one is there, and by later ones is not.
+        let remains = batch.sweep_recording_then(&mut report, |remains| {
+            if runs_user_code {
+                left_before = drive.driven.map(|control| (control, LeftUntil::now()));
+            } else if let Some(news) = leaves(space, remains, insisted, drive) {
+                place = Place::take(drive, remains.ticket().keeping(space), news);
+            }
+        });
+        if runs_user_code {
             let is_any = !remains.is_empty()
                 || space.has_listeners()
                 || space.has_evicted()
-                || has_deferred();
-            let _running = drive.driven.filter(|_| is_any).map(|it| it.begin_user_code(space));
+                || has_deferred()
+                || left_before.is_some_and(|(control, _)| control.has_rests());
+            let running = drive.driven.filter(|_| is_any).map(|it| it.begin_user_code(space));
+            if let Some((control, until)) = left_before {
+                if control.run_rests_until(until) {
+                    control.begin_own_rest();
+                }
+            }
             report = run_remains(space, remains, report, insisted);
             self.deliver(space, drive.stay, 0);
-            run_deferred();
+            match running {
+                Some(_running) => run_deferred(),
+                None => run_deferred_as(space, drive),
+            }
             return Ok(report);
         }
-        self.leave_remains(space, remains, &mut report, insisted, drive);
+        self.leave_remains(space, remains, &mut report, insisted, drive, place);
         Ok(report)
     }
 
-    /// Leaves the user code of a cycle to whoever is to run it.
+    /// Leaves the user code of a cycle to whoever is to run it, in its place if it has one.
     fn leave_remains(
         &self,
         space: &Space,
@@ -243,14 +288,9 @@ impl MarkSweep {
         report: &mut CollectReport,
         insisted: Option<Duration>,
         drive: Drive<'_>,
+        place: Option<Place>,
     ) {
-        let is_silent = insisted.is_none() && !space.has_listeners();
-        let is_news = remains.is_empty();
-        // Where there is a driver it looks for what was evicted by itself.
-        let is_delivery = space.has_evicted() && drive.user_code != UserCodeBy::DriverAlone;
-        if is_news && is_silent && !is_delivery {
-            return;
-        }
+        let Some(news) = leaves(space, &remains, insisted, drive) else { return };
         let (for_later, ticket) = (space.collector_handle(), remains.ticket().keeping(space));
         // Memory is reclaimed; for what else there is to do nobody waits who waits for the collection, if it may take
         // for ever.
@@ -259,11 +299,14 @@ impl MarkSweep {
             space.note_cycle(report, remains.reclaimed());
         }
         let later = report.clone();
-        let work = move || {
+        let work = Box::new(move || {
             run_remains(&for_later, remains, later, insisted);
             for_later.deliver_evicted(LockWait::NONE);
-        };
-        drive.leave(Rest { ticket: Some(ticket), work: Box::new(work), is_news });
+        });
+        match place {
+            Some(place) => place.fill(work),
+            None => drive.leave(Rest { ticket: Some(ticket), work, news }),
+        }
     }
 
     /// Has the callback for evicted objects called by this thread, if it gets the lock in time: else by the driver,
@@ -441,28 +484,62 @@ fn announce(
     space.announce(report, reclaimed);
 }
 
+/// Whether a cycle leaves user code to do: then what is [news](Rest::news) of it.
+fn leaves(
+    space: &Space,
+    remains: &Remains,
+    insisted: Option<Duration>,
+    drive: Drive<'_>,
+) -> Option<Option<u64>> {
+    let is_silent = insisted.is_none() && !space.has_listeners();
+    // Where there is a driver it looks for what was evicted by itself.
+    let is_delivery = space.has_evicted() && drive.user_code != UserCodeBy::DriverAlone;
+    if !remains.is_empty() {
+        return Some(None);
+    }
+    let events = 1 + u64::from(insisted.is_some());
+    (!is_silent || is_delivery).then_some(Some(events))
+}
+
+/// Runs what this thread left for when it may; as the driver, if it is that.
+fn run_deferred_as(space: &Space, drive: Drive<'_>) {
+    let driven = drive.driven.filter(|_| has_deferred());
+    let _running = driven.map(|control| control.begin_user_code(space));
+    run_deferred();
+}
+
 /// Tells the listeners that a cycle insisted and came to nothing even so.
 fn tell_insistence(space: &Space, insisted: Option<Duration>, drive: Drive<'_>) {
-    let Some(waited) = insisted else { return };
-    if drive.runs_user_code() || !space.has_listeners() {
-        return space.announce_insistence(waited);
+    if let Some(waited) = insisted {
+        tell(space, drive, move |space| space.announce_insistence(waited));
     }
-    let (ticket, space) = (space.ticket(), space.collector_handle());
-    let work = Box::new(move || space.announce_insistence(waited));
-    drive.leave(Rest { ticket: Some(ticket), work, is_news: true });
 }
 
 /// Counts a cycle that a panic ended, and tells the listeners.
 fn note_abandoned(space: &Space, error: &CollectError, drive: Drive<'_>) {
-    if drive.runs_user_code() || !space.has_listeners() {
-        return space.note_abandoned(error);
+    if let Some(message) = space.note_abandoned(error) {
+        tell(space, drive, move |space| space.announce_abandoned(message));
     }
-    let CollectError::VisitPanicked { message } = error else { return };
-    let error = CollectError::VisitPanicked { message: message.clone() };
-    let (ticket, space) = (space.ticket(), space.collector_handle());
-    // It is counted, too.
-    let work = Box::new(move || space.note_abandoned(&error));
-    drive.leave(Rest { ticket: Some(ticket), work, is_news: false });
+}
+
+/// Tells the listeners of an event, or leaves that to whoever runs user code.
+fn tell(space: &Space, drive: Drive<'_>, event: impl FnOnce(&Space) + Send + 'static) {
+    if !space.has_listeners() {
+        return;
+    }
+    if !drive.runs_user_code() {
+        let (ticket, space) = (space.ticket(), space.collector_handle());
+        let work = Box::new(move || event(&space));
+        return drive.leave(Rest { ticket: Some(ticket), work, news: Some(1) });
+    }
+    let _running = drive.driven.map(|control| {
+        let until = LeftUntil::now();
+        let running = control.begin_user_code(space);
+        // Of what was before, first.
+        control.run_rests_until(until);
+        running
+    });
+    event(space);
 }
 
 impl Collector for MarkSweep {
@@ -477,11 +554,12 @@ impl Collector for MarkSweep {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::sync::Mutex;
 
-    use cspace_core::GcRoot;
+    use cspace_core::{GcRoot, Static};
 
     use super::*;
+    use crate::control::GcSettings;
 
     /// Runs a phase to its end as a collector does that was not asked.
     fn finish(space: &Space, mut phase: MarkPhase) -> CollectReport {
@@ -556,5 +634,109 @@ mod tests {
         let claim = space.try_claim_cycle().unwrap();
         let (ran, asked) = asked_meanwhile(&space, claim, |claim| finish(&space, begin(claim)));
         assert_eq!((ran.objects_reclaimed, asked.cycle), (1, ran.cycle));
+    }
+
+    /// Garbage whose cleaner pushes a word.
+    fn says(space: &Space, said: &Arc<Mutex<Vec<&'static str>>>, word: &'static str) {
+        let said = Arc::clone(said);
+        space.exclusive(|cx| {
+            cx.register_cleaner(cx.alloc(1u64), move || said.lock().unwrap().push(word));
+        });
+    }
+
+    #[test]
+    fn what_a_cycle_leaves_is_in_the_queue_before_the_next_one_may_begin() {
+        let space = Space::builder().on_event(|_| ()).build().unwrap();
+        let said = Arc::default();
+        for word in ["cleaner", ""] {
+            if !word.is_empty() {
+                says(&space, &said, word);
+            }
+            let left = Mutex::new(Vec::new());
+            let hand_over = |rest: Rest| {
+                assert!(space.try_claim_cycle().is_none(), "the next one may begin");
+                left.lock().unwrap().push((rest.news, rest.work));
+                Ok(())
+            };
+            let drive =
+                Drive { hand_over: &hand_over, user_code: UserCodeBy::DriverAlone, ..Drive::ALONE };
+            let claim = space.try_claim_cycle().unwrap();
+            MarkSweep::default().run(&space, claim, drive).unwrap();
+            let [(news, work)] = <[_; 1]>::try_from(left.into_inner().unwrap()).ok().unwrap();
+            assert_eq!(news, word.is_empty().then_some(1));
+            work();
+        }
+        assert_eq!(*said.lock().unwrap(), ["cleaner"]);
+    }
+
+    #[test]
+    fn a_driver_runs_what_was_left_by_earlier_cycles_before_what_its_own_leaves() {
+        let control = GcControl::new(GcSettings::default());
+        let space = Space::builder().collector(control.clone()).build().unwrap();
+        let (said, _seat) = (Arc::default(), control.driver(&space).unwrap());
+        let ran = |drive: Drive<'_>| {
+            let claim = space.try_claim_cycle().unwrap();
+            control.mark_sweep.run(&space, claim, drive).unwrap();
+        };
+        says(&space, &said, "earlier");
+        control.beside_driver(UserCodeBy::DriverAlone, ran);
+        assert!(control.has_rests() && said.lock().unwrap().is_empty());
+        says(&space, &said, "own");
+        ran(Drive { driven: Some(&control), ..Drive::ALONE });
+        assert_eq!(*said.lock().unwrap(), ["earlier", "own"]);
+    }
+
+    #[test]
+    fn what_a_driver_left_for_later_is_noted_as_its_user_code() {
+        let (space, _root) = with_old_object(false);
+        let control = GcControl::new(GcSettings::default());
+        let drive = Drive { driven: Some(&control), ..Drive::ALONE };
+        for is_part in [true, false] {
+            let (tell, told) = channel();
+            let asked = Arc::clone(&control);
+            defer(None, Box::new(move || tell.send(asked.runs_user_code()).unwrap()));
+            let claim = space.try_claim_cycle().unwrap();
+            if is_part {
+                assert!(MarkSweep::default().run_part(&space, claim, drive).unwrap().is_none());
+            } else {
+                MarkSweep::default().run(&space, claim, drive).unwrap();
+            }
+            assert!(told.recv().unwrap(), "part: {is_part}");
+            assert!(!control.runs_user_code());
+        }
+    }
+
+    /// Each piece of user code is looked at as if the one before had begun at the beginning of time.
+    #[test]
+    fn each_piece_of_user_code_is_one_of_its_own_for_who_looks_whether_the_driver_is_late() {
+        let control = GcControl::new(GcSettings::default());
+        let seen: Arc<Mutex<Vec<(&str, bool)>>> = Arc::default();
+        let piece = |what| {
+            let (control, seen) = (Arc::clone(&control), Arc::clone(&seen));
+            move || {
+                let is_new = control.busy().begun_long_ago();
+                seen.lock().unwrap().push((what, is_new));
+            }
+        };
+        struct OnDrop<F: Fn()>(F);
+        impl<F: Fn()> Drop for OnDrop<F> {
+            fn drop(&mut self) {
+                (self.0)();
+            }
+        }
+        let (first, second) = (piece("listener"), piece("listener"));
+        let space = Space::builder().on_event(move |_| first()).on_event(move |_| second());
+        let space = space.build().unwrap();
+        space.exclusive(|cx| {
+            let object = cx.alloc(1u64);
+            cx.register_cleaner(object, piece("cleaner"));
+            cx.register_cleaner(object, piece("cleaner"));
+            drop(cx.own_root(Static(OnDrop(piece("value")))));
+            _ = cx.alloc(Static(OnDrop(piece("drop")))).addr();
+        });
+        let drive = Drive { driven: Some(&control), ..Drive::ALONE };
+        MarkSweep::default().run(&space, space.try_claim_cycle().unwrap(), drive).unwrap();
+        let seen = seen.lock().unwrap();
+        assert!(seen.len() == 6 && seen.iter().all(|(_, is_new)| *is_new), "{seen:?}");
     }
 }

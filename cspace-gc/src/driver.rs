@@ -15,7 +15,7 @@ use crate::stand_in::ThreadDriver;
 /// The driver's seat of a space, for a thread of the embedder's own (ceda's custom garbage collection thread).
 ///
 /// Got from the facade's `CSpace::gc_driver`. It does not keep the space alive. While [`collect`](GcDriver::collect) runs
-/// user code for more than 10 ms, a cleaner that waits, say, a thread of the library's own runs the collections that are due,
+/// one piece of user code for more than 10 ms, a cleaner that waits, say, a thread of the library's own runs the collections that are due,
 /// and leaves it what user code there is. While nobody calls `collect`, nobody does.
 ///
 /// ```

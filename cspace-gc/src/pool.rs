@@ -24,7 +24,7 @@ use cspace_core::collector::{
 use cspace_core::Space;
 use parking_lot::{Condvar, Mutex};
 
-use crate::busy::late_from_now;
+use crate::busy::Busy;
 use crate::control::GcControl;
 use crate::error::PoolError;
 use crate::period::{Due, Timer};
@@ -109,7 +109,8 @@ struct Queue {
 /// A thread that runs user code.
 struct BusyThread {
     number: u64,
-    late_at: Instant,
+    /// When it is late, which changes with each piece of user code.
+    busy: Arc<Busy>,
     /// Whose it is; none of a space that has ended.
     member: Option<Arc<Member>>,
 }
@@ -238,21 +239,23 @@ impl Shared {
     /// Runs what came of a space that ended.
     fn run_deferred(self: &Arc<Self>) {
         if has_deferred() {
-            let _busy = self.begin_user_code(late_from_now(), None, None);
+            let busy = Arc::new(Busy::new());
+            let _running = busy.begin();
+            let _busy = self.begin_user_code(&busy, None, None);
             run_deferred();
         }
     }
 
-    /// A thread begins to run user code, until what is returned is dropped; it is late then, and something is due at `at`.
+    /// A thread begins to run user code, until what is returned is dropped; something is due at `at`.
     fn begin_user_code(
         self: &Arc<Self>,
-        late_at: Instant,
+        busy: &Arc<Busy>,
         member: Option<Arc<Member>>,
         at: Option<Instant>,
     ) -> BusyMember {
         let mut queue = self.queue.lock();
         let number = queue.take_number();
-        queue.busy.push(BusyThread { number, late_at, member });
+        queue.busy.push(BusyThread { number, busy: Arc::clone(busy), member });
         let at = earlier(at, self.queue_due(&queue));
         drop(queue);
         if let Some(at) = at {
@@ -266,7 +269,7 @@ impl Shared {
         if queue.busy.len() < self.thread_count {
             return None;
         }
-        let late_at = queue.busy.iter().map(|busy| busy.late_at).max()?;
+        let late_at = queue.busy.iter().filter_map(|thread| thread.busy.late_at()).max()?;
         if !queue.ready.is_empty() {
             return Some(late_at);
         }
@@ -275,9 +278,8 @@ impl Shared {
 
     /// Whether all threads have run user code for long.
     fn is_late(&self) -> bool {
-        let now = Instant::now();
         let queue = self.queue.lock();
-        queue.busy.iter().filter(|busy| busy.late_at <= now).count() >= self.thread_count
+        queue.busy.iter().filter(|thread| thread.busy.is_late()).count() >= self.thread_count
     }
 
     fn call_stand_in(self: &Arc<Self>, at: Instant) {
@@ -295,11 +297,18 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let late = queue.busy.iter().filter(|busy| busy.late_at <= now);
-            let is_all = late.clone().count() >= self.thread_count;
-            let late: Vec<_> = late.filter_map(|busy| busy.member.clone()).collect();
-            let busy = queue.busy.iter().map(|busy| busy.late_at);
-            let mut next = busy.filter(|late_at| *late_at > now).min();
+            // Each is asked once: it may go on to its next piece meanwhile.
+            let (mut late, mut late_count, mut next) = (Vec::new(), 0, None);
+            for thread in &queue.busy {
+                let late_at = thread.busy.late_at();
+                if late_at.is_some_and(|late_at| late_at <= now) {
+                    late_count += 1;
+                    late.extend(thread.member.clone());
+                } else {
+                    next = earlier(next, late_at);
+                }
+            }
+            let is_all = late_count >= self.thread_count;
             let mut ready = None;
             if is_all {
                 next = earlier(next, queue.ring(now));
@@ -419,10 +428,10 @@ impl Member {
     /// A thread begins to run user code of the space's, as [`Shared::begin_user_code`].
     pub(crate) fn begin_user_code(
         self: &Arc<Self>,
-        late_at: Instant,
+        busy: &Arc<Busy>,
         at: Option<Instant>,
     ) -> BusyMember {
-        self.shared.begin_user_code(late_at, Some(Arc::clone(self)), at)
+        self.shared.begin_user_code(busy, Some(Arc::clone(self)), at)
     }
 
     pub(crate) fn call_stand_in(&self, at: Instant) {
@@ -489,6 +498,10 @@ impl Member {
             self.turn.wake();
         }
         if self.turn.end() {
+            if by == By::Thread {
+                // They come before this one does again: a stand-in that serves them beside it leaves them where they are.
+                self.shared.queue.lock().pay();
+            }
             self.enqueue();
         }
     }
@@ -534,6 +547,11 @@ impl Member {
     /// Collects beside the thread that serves it, which is late; returns when to look again.
     fn stand_in(&self) -> Due {
         let Some(control) = self.control.upgrade() else { return Due::WhenWoken };
+        match control.stand_in_at() {
+            Some(at) if at > Instant::now() => return Due::At(at),
+            Some(_) => {}
+            None => return Due::WhenWoken,
+        }
         let space = match find(&self.space) {
             Found::Here(space) => space,
             Found::Closing(at) => return Due::At(at),
@@ -703,10 +721,12 @@ mod tests {
         let pool = pool_without_threads();
         let shared = Arc::downgrade(&pool.0.shared);
         let (space, control, member) = member_with_alarm(&pool);
-        let busy = pool.0.shared.begin_user_code(Instant::now(), None, None);
+        let busy = Arc::new(Busy::new());
+        let running = busy.begin();
+        let busy = pool.0.shared.begin_user_code(&busy, None, None);
         space.request_gc();
         space.wait_for_gc_after(0, Duration::from_secs(60)).unwrap();
-        drop(busy);
+        drop((busy, running));
         drop((space, control, member, pool));
         while shared.upgrade().is_some() {
             thread::yield_now();

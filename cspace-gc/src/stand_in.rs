@@ -2,9 +2,13 @@
 //!
 //! A driver that runs cleaners, hooks, drops, listeners or `on_evict` does not know how long they take. While they do,
 //! what is due by time or was asked for is nobody's, unless a mutator happens to come to a safepoint. So a driver that
-//! is [late](crate::busy::Busy) has a stand-in. That one runs cycles as the driver would, but nobody's user code after the
-//! mark: it leaves it to the driver, in order. On its thread none can run, whatever it lets go of: it is a
-//! [`Bystander`].
+//! is [late](crate::busy::Busy) has a stand-in. That one runs cycles as the driver would, but neither cleaners nor hooks,
+//! drops, listeners or `on_evict`: these it leaves to the driver, in order. On its thread none can run, whatever it lets go
+//! of: it is a [`Bystander`]. What belongs to the mark it runs as whoever marks does, `visit_objects` and the eviction
+//! policy, which is called after the mark too, with the claim held.
+//!
+//! It acts only while the driver is stuck in one piece of user code, and the more waits for the driver already the longer that
+//! has to be ([`Busy::stand_in_at`](crate::busy::Busy::stand_in_at)): it does not give a driver more than that gets done.
 //!
 //! A stand-in sleeps until it is called. Three call it, each for the time at which it may have to act, which is never
 //! before the driver is late:
@@ -41,7 +45,7 @@ use crate::protocol::{Alarm, Rang, Seat, Signal, Tenure};
 use crate::worker::STACK_BYTES;
 
 /// So many collections may wait to be told of. A driver may be stuck for ever, and what it does not come to must not grow
-/// for ever: beyond that, those that left nothing else to run are not told of.
+/// for ever: beyond that, those that left nothing else to run are not told of, but counted.
 pub(crate) const NEWS_MAX: usize = 1024;
 
 /// A stand-in's alarm, and how its thread is started.
@@ -219,9 +223,9 @@ impl ThreadDriver {
                 return None;
             }
             let control = self.control.upgrade()?;
-            let late_at = control.late_at()?;
-            if late_at > Instant::now() {
-                return Some(late_at);
+            let begin_at = control.stand_in_at()?;
+            if begin_at > Instant::now() {
+                return Some(begin_at);
             }
             let space = match find(&self.space) {
                 Found::Here(space) => space,
@@ -247,14 +251,14 @@ impl ThreadDriver {
 }
 
 /// Until it is dropped, a driver runs user code.
-pub(crate) struct RunningUserCode<'c> {
+pub(crate) struct RunningUserCode {
     /// Dropped first.
     _member: Option<BusyMember>,
-    _running: Running<'c>,
+    _running: Running,
 }
 
-impl<'c> RunningUserCode<'c> {
-    pub(crate) fn new(running: Running<'c>, member: Option<BusyMember>) -> RunningUserCode<'c> {
+impl RunningUserCode {
+    pub(crate) fn new(running: Running, member: Option<BusyMember>) -> RunningUserCode {
         RunningUserCode { _member: member, _running: running }
     }
 }

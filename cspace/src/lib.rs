@@ -112,8 +112,8 @@
 //! A *driver* is the thread that runs a space's collections: its worker, a thread of its [`GcPool`], or yours with a
 //! [`GcDriver`]. While there is one, no mutator runs cleaners, hooks, drops of dead objects, listeners or `on_evict` at the
 //! end of its access, however late the collector is: it marks and sweeps itself then, and leaves these to the driver. So does
-//! the driver's *stand-in*, a thread of the library's own that collects while the driver has run such code for more than
-//! 10 ms. So locks of yours that are held around an access are safe from them. "Bare" below: the thread holds no space and no lock of the
+//! the driver's *stand-in*, a thread of the library's own that collects while the driver has run one piece of such code for
+//! more than 10 ms, the longer the more waits for it. So locks of yours that are held around an access are safe from them. "Bare" below: the thread holds no space and no lock of the
 //! library, so the code may enter spaces, allocate, take locks, drop last handles.
 //!
 //! | your code | when | on which thread | with what held | it may not | a panic |
@@ -124,7 +124,7 @@
 //! | listeners ([`on_event`](Builder::on_event)) | when the cycle is over | the reclaiming one | bare, in no sweep | wait for its own collector | caught; the others are called |
 //! | [`on_evict`](CSpace::on_evict) | after the cycle that chose the victim | the reclaiming one | an exclusive access | take the space's lock again | counted and told |
 //! | [`visit_objects`](IObject::visit_objects) | in the mark; when an evictable reference is made | whoever marks: the driver, its stand-in, or a mutator that is late | the space, shared; with readers | take locks that somebody holds around an access; change the graph | the cycle is given up, nothing is condemned |
-//! | [`EvictionPolicy`](collector::EvictionPolicy) | in the mark, after it | as above | as above | as above | counted and told; nothing more is evicted |
+//! | [`EvictionPolicy`](collector::EvictionPolicy) | in the mark, and after it with the claim | whoever marks, the stand-in too | as above | as above | counted and told; nothing more is evicted |
 //! | `Hash` and `Eq` of keys | in the operation on the map; never in a collection | the caller | the access of the operation | | the caller's; the map keeps its entries |
 //! | loaders of an [`EvictableCache`] | in `get_or_load` | the caller | bare, in a load of the key | load what waits for it (an error) | the load fails, who waits loads anew |
 //! | transaction callbacks | at the beginning and end of transactions | the caller | the exclusive access | | the caller's; poisons the space |

@@ -288,7 +288,7 @@ impl CSpace {
     /// Beside a large heap collections by time take no more than a tenth of a core
     /// ([`set_gc_period_share`](CSpace::set_gc_period_share)); they are put off for that, by ten periods at most.
     /// Collections that come of allocation and leave what is old ([minor](Builder::minor_collections) ones) do not
-    /// put it off. Nor does code of yours that runs on the driver, a cleaner that waits, say: after 10 ms of it a thread of
+    /// put it off. Nor does code of yours that runs on the driver, a cleaner that waits, say: after 10 ms of one piece of it a thread of
     /// the library's own collects in the driver's place, and leaves such code to the driver.
     ///
     /// ```
@@ -500,6 +500,10 @@ impl Builder {
         turn(duration: Duration);
         /// Calls `listener` for every [`Event`], on the thread where it happens, with no lock held. May be
         /// given several times.
+        ///
+        /// What happens while the thread that runs the collections is stuck in a cleaner, a drop or a listener waits until it is
+        /// done. Of collections that leave nothing else to run 1,024 wait to be told of; what comes beyond that is dropped, and
+        /// counted in [`GcStats::events_dropped`](crate::GcStats::events_dropped).
         on_event(listener: impl Fn(&Event) + Send + Sync + 'static);
     }
 

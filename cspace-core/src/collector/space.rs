@@ -125,15 +125,21 @@ pub trait ForCollectors: sealed::Sealed {
     /// Adds what became of cleaners and drops to a cycle that was noted before they had ended.
     fn note_remains(&self, report: &mut CollectReport, reclaimed: &Reclaimed);
 
-    /// Whether anybody listens to [events](crate::Builder::on_event), or the policy's panics wait to be told. For
-    /// collectors.
+    /// Whether anybody listens to [events](crate::Builder::on_event).
     fn has_listeners(&self) -> bool;
 
     /// Tells the listeners that a finish insists.
     fn announce_insistence(&self, waited: Duration);
 
-    /// Notes a cycle that was given up.
-    fn note_abandoned(&self, error: &CollectError);
+    /// Counts a cycle that was abandoned for a reason which the listeners are told, and returns that: for
+    /// [`announce_abandoned`](ForCollectors::announce_abandoned).
+    fn note_abandoned(&self, error: &CollectError) -> Option<String>;
+
+    /// Tells the listeners why a cycle was abandoned.
+    fn announce_abandoned(&self, message: String);
+
+    /// Counts events that the listeners are not told of, as too many wait to be.
+    fn note_events_dropped(&self, count: u64);
 }
 
 impl ForCollectors for Space {
@@ -298,14 +304,22 @@ impl ForCollectors for Space {
         self.inner.emit(&Event::Insisting { waited });
     }
 
-    fn note_abandoned(&self, error: &CollectError) {
+    fn note_abandoned(&self, error: &CollectError) -> Option<String> {
         let message = match error {
             CollectError::VisitPanicked { message } => message.clone(),
             CollectError::NoMemory { .. } => error.to_string(),
-            _ => return,
+            _ => return None,
         };
         self.inner.stats.lock().cycles_abandoned += 1;
+        Some(message)
+    }
+
+    fn announce_abandoned(&self, message: String) {
         self.inner.emit(&Event::CollectionAbandoned { message });
+    }
+
+    fn note_events_dropped(&self, count: u64) {
+        self.inner.stats.lock().events_dropped += count;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is due while a driver is stuck in user code: it comes as if the driver were not, but for user code.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle, ThreadId};
@@ -419,6 +420,110 @@ fn a_space_may_be_stopped_destroyed_and_merged_while_its_driver_is_stuck() {
             drop(release);
             assert!(destroys.join().unwrap(), "{kind:?}");
         }
+    });
+}
+
+/// A rest that is left while its thread runs the one before, again and again.
+#[test]
+#[cfg_attr(miri, ignore = "there are no stand-ins")]
+fn a_pool_serves_its_other_spaces_though_one_is_left_more_and_more_to_run() {
+    within(|| {
+        let pool = GcPool::new(1).unwrap();
+        let (busy, other) = (pooled(&pool), pooled(&pool));
+        let ran = Ran::default();
+        let dies = dies_in_every_way(&other, &ran);
+        let (mut release, _) = stick(&busy);
+        let mut dies = Some(dies);
+        for i in 0..8 {
+            let (next, stuck, wait) = gate();
+            let before = reclaimed(&busy);
+            busy.exclusive(|cx| _ = cx.register_cleaner(cx.alloc(1u64), wait));
+            busy.request_gc();
+            eventually(|| reclaimed(&busy) > before);
+            // The thread is in what was left for it by then.
+            if let Some(dies) = dies.take_if(|_| i == 2) {
+                let before = reclaimed(&other);
+                drop(dies);
+                other.request_gc();
+                eventually(|| reclaimed(&other) > before);
+                assert_eq!(ran.count(), 0);
+            }
+            drop(core::mem::replace(&mut release, next));
+            stuck.recv().unwrap();
+        }
+        assert_eq!(ran.count(), 4);
+        drop(release);
+    });
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "there are no stand-ins")]
+fn events_that_no_listener_is_told_of_are_counted() {
+    within(|| {
+        for threads in [0, 1] {
+            let told = Arc::new(Mutex::new(0));
+            let tell = Arc::clone(&told);
+            let builder = CSpace::builder().on_event(move |event| {
+                *tell.lock().unwrap() += u64::from(matches!(event, Event::Collected(_)));
+            });
+            let space = match threads {
+                0 => builder.build(),
+                threads => builder.gc_pool(&GcPool::new(threads).unwrap()).build(),
+            };
+            let space = space.unwrap();
+            let (release, _) = stick(&space);
+            space.set_gc_period(Some(Duration::ZERO));
+            eventually(|| space.stats().events_dropped > 10);
+            space.set_gc_period(None);
+            drop(release);
+            space.stop_gc().unwrap();
+            let stats = space.stats();
+            assert_eq!(*told.lock().unwrap() + stats.events_dropped, stats.cycles);
+        }
+    });
+}
+
+struct PanicsOnVisit(Arc<AtomicBool>);
+
+impl Rootable for PanicsOnVisit {
+    type At<'gc> = PanicsOnVisit;
+}
+
+// SAFETY: it has no edges.
+unsafe impl<'gc> IObject<'gc> for PanicsOnVisit {
+    type R = PanicsOnVisit;
+    fn visit_objects(&self, _: &mut Visitor<'_>) {
+        assert!(!self.0.load(Relaxed), "cannot look");
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "there are no stand-ins")]
+fn a_collection_that_is_given_up_while_the_driver_is_stuck_is_counted_then_and_told_later() {
+    // Of the space that was built last.
+    let told = Arc::new(Mutex::new(Arc::new(AtomicUsize::new(0))));
+    let last = Arc::clone(&told);
+    let build = move || {
+        let tell = Arc::new(AtomicUsize::new(0));
+        *last.lock().unwrap() = Arc::clone(&tell);
+        CSpace::builder().on_event(move |event| {
+            let is_one = matches!(event, Event::CollectionAbandoned { .. });
+            tell.fetch_add(usize::from(is_one), Relaxed);
+        })
+    };
+    with_each_stuck(build, move |space, release, _| {
+        let panics = Arc::new(AtomicBool::new(false));
+        let of_object = Arc::clone(&panics);
+        let root = space.exclusive(|cx| cx.root(cx.alloc(PanicsOnVisit(of_object))));
+        let told = Arc::clone(&told.lock().unwrap());
+        panics.store(true, Relaxed);
+        space.request_gc();
+        eventually(|| space.stats().cycles_abandoned > 0);
+        assert_eq!(told.load(Relaxed), 0);
+        panics.store(false, Relaxed);
+        drop(release);
+        eventually(|| told.load(Relaxed) > 0);
+        drop(root);
     });
 }
 
