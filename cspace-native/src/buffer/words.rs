@@ -102,6 +102,7 @@ impl Words {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::thread;
 
     use super::*;
@@ -132,13 +133,15 @@ mod tests {
     /// Ranges that share words: Miri knows whether any access is of another size.
     #[test]
     fn threads_that_write_neighbouring_bytes_lose_none() {
-        const ROUNDS: usize = if cfg!(miri) { 20 } else { 20_000 };
+        const ROUNDS: usize = if cfg!(miri) { 20 } else { 200_000 };
         let memory = [const { AtomicU64::new(0) }; WORDS];
+        let begin = Barrier::new(4);
         let place = |at: usize| memory.as_ptr().cast_mut().cast::<u8>().wrapping_add(at);
         thread::scope(|threads| {
             for (start, len) in [(0, 3), (3, 7), (10, 19), (29, 11)] {
-                let place = &place;
+                let (place, begin) = (&place, &begin);
                 threads.spawn(move || {
+                    begin.wait();
                     for round in 0..ROUNDS {
                         let bytes = vec![round as u8; len];
                         // SAFETY: within the words, which all threads use in this way.
