@@ -41,6 +41,8 @@
 //!   dead belong to their batches; the heap has the rest, and makes no new objects there.
 //! - **H5 (shared words).** A word of mark, allocation or waiting bits of a shared chunk has bits of several spaces, each
 //!   written as H2, H3 and V3 say. So every write there changes its own bits alone, in one atomic step (`shared_word.rs`).
+//! - **H6 (leases).** The record of a block of single pages, and of a page of shares, is read and written with the pool's
+//!   mutex held. A page of shares has its type from the first share that is leased of it to the last that comes back.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering::Relaxed};

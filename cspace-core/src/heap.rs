@@ -841,7 +841,7 @@ impl Heap {
         let bytes = units * unit_bytes;
         let base = base.ok_or_else(|| self.out_of_memory(bytes))?;
         self.counters().committed.fetch_add(bytes, Relaxed);
-        // SAFETY: just leased, for that type.
+        // SAFETY: just leased, for that type (H6), and so this heap's (H4).
         Ok(unsafe { SpanRef::make(base, kind, units, cell_bytes, 0, info) })
     }
 

@@ -109,7 +109,7 @@ struct PagedBlocks {
 impl PagedBlocks {
     /// Adds a block.
     fn push(&mut self, block: NonNull<u8>) {
-        // SAFETY: records of such blocks are the pool's, which is locked.
+        // SAFETY: H6: the pool is locked.
         unsafe { (*block_of(block.as_ptr())).place = self.blocks.len() as u32 };
         self.blocks.push(block);
     }
@@ -117,7 +117,7 @@ impl PagedBlocks {
     /// Takes a page of the last block.
     fn take(&mut self) -> Option<NonNull<u8>> {
         let block = *self.blocks.last()?;
-        // SAFETY: records of such blocks are the pool's, which is locked.
+        // SAFETY: H6: the pool is locked.
         let free = unsafe { &mut (*block_of(block.as_ptr())).free_pages };
         self.empty -= usize::from(*free == ALL_PAGES);
         let page = free.trailing_zeros() as usize;
@@ -134,7 +134,7 @@ impl PagedBlocks {
         let offset = page.addr().get() % BLOCK;
         // SAFETY: the page lies in its block.
         let block = unsafe { page.sub(offset) };
-        // SAFETY: records of such blocks are the pool's, which is locked.
+        // SAFETY: H6: the pool is locked.
         let record = unsafe { &mut *block_of(block.as_ptr()) };
         let was_full = record.free_pages == 0;
         record.free_pages |= 1 << (offset / PAGE);
@@ -261,7 +261,7 @@ impl Pool {
         let key = core::ptr::from_ref(info).addr();
         let pages = self.pages_of.entry(key).or_default();
         let found = pages.iter().rev().take(PAGES_TRIED).find_map(|page| {
-            // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+            // SAFETY: H6: the pool is locked.
             let free = unsafe { (*shared_page(page.as_ptr())).free };
             find_run(u64::from(free), count).map(|first| (*page, first))
         });
@@ -296,7 +296,7 @@ impl Pool {
         let pages = self.pages_of.entry(key).or_default();
         pages.swap_remove(place);
         if let Some(moved) = pages.get(place) {
-            // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+            // SAFETY: H6: the pool is locked.
             unsafe { (*shared_page(moved.as_ptr())).place = place as u32 };
         }
     }
@@ -306,9 +306,9 @@ impl Pool {
         let offset = share.addr().get() % PAGE;
         // SAFETY: the share lies in its page.
         let page = unsafe { share.sub(offset) };
-        // SAFETY: a page of which a share is leased has a type.
+        // SAFETY: a page of which a share is leased has a type (H6).
         let key = core::ptr::from_ref(unsafe { info_of(page.as_ptr()) }).addr();
-        // SAFETY: records of pages of shared chunks are the pool's, which is locked.
+        // SAFETY: H6: the pool is locked.
         let record = unsafe { &mut *shared_page(page.as_ptr()) };
         let was_full = record.free == 0;
         record.free |= run_mask(offset / SHARE, count) as u16;
@@ -401,7 +401,7 @@ pub(crate) unsafe fn give_back_share(share: NonNull<u8>, count: usize) {
 /// Whether an address is in a share that no space has leased.
 pub(crate) fn is_free_share(address: *const u8) -> bool {
     let _pool = POOL.lock();
-    // SAFETY: the caller's address has its chunk's provenance; the record is the pool's, which is locked.
+    // SAFETY: the caller's address has its chunk's provenance; H6: the pool is locked.
     is_shared(address)
         && unsafe { (*shared_page(address)).free } >> (address.addr() % PAGE / SHARE) & 1 != 0
 }
